@@ -1,0 +1,71 @@
+"""The seam in front of the API server: one request in, one response out, the same in process and over HTTPS.
+
+    client ─► Request ─► handler (ApiServer.handle) ─► Response ─► client
+                            │
+                            └─ over the wire, a codec on either side turns both into HTTP
+
+Invariant: a body that came out of a Response is shared and is never changed in place.
+Models:    net/http's Handler in front of kube-apiserver
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Obj = dict[str, Any]
+"""A Kubernetes object as it stands on the wire: a plain dict with camelCase keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who asks, as authentication found out."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Request:
+    """One API request. `body` is bytes from the wire, or a dict or list in process."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)  # keys in lower case
+    body: Any = None
+    user: User | None = None
+    cause: int | None = None  # entry of the trace journal that led to this request
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An object together with its JSON, encoded once and shared by every read, list and watch event."""
+
+    obj: Obj
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """`type` is ADDED, MODIFIED, DELETED, BOOKMARK or ERROR; `frame` is the whole JSON line as the wire carries it."""
+
+    type: str
+    obj: Obj
+    frame: bytes
+
+
+@dataclass(slots=True)
+class Response:
+    """The answer: `body` for a single answer, `events` for a watch (closing the iterator ends the watch)."""
+
+    status: int
+    body: Obj | Encoded | bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    events: AsyncIterator[WatchEvent] | None = None
+
+
+Handler = Callable[[Request], Awaitable[Response]]

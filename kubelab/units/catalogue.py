@@ -1,0 +1,101 @@
+"""What the API server knows of a kind: one `Kind` entry each, all data and pure functions.
+
+    units/pod.py ─► POD = Kind(...) ─┐
+    units/service.py ─► SERVICE ... ─┴─► CATALOGUE ─► apiserver, client, printers, notebooks
+
+Invariant: `default` and `prepare_*` change only a fresh object that the API server owns; the rest read.
+Models:    the registry strategies, defaults and printers of kube-apiserver
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubelab.machinery.errors import FieldError
+from kubelab.machinery.request import Obj
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One printer column: `kubectl get` shows priority 0, `-o wide` shows priority 1 too."""
+
+    name: str
+    cell: Callable[[Obj, float], Any]  # (object, now in Unix seconds) -> cell value
+    type: str = "string"
+    format: str = ""
+    priority: int = 0
+    description: str = ""
+
+
+def _nothing(obj: Obj) -> None:
+    """Leave the object as it is."""
+
+
+def _keep(new: Obj, old: Obj) -> None:
+    """Leave the new object as it is."""
+
+
+def _no_errors(obj: Obj) -> Sequence[FieldError]:
+    return ()
+
+
+def _no_update_errors(new: Obj, old: Obj) -> Sequence[FieldError]:
+    return ()
+
+
+def _only_meta(obj: Obj) -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of object. Everything the API server does alike for all kinds stands elsewhere; this is the rest."""
+
+    kind: str
+    plural: str
+    group: str = ""
+    version: str = "v1"
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    singular: str = ""  # default: kind in lower case
+    subresources: frozenset[str] = frozenset()  # "status", "scale", "log", ...
+    verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+    default: Callable[[Obj], None] = _nothing  # fill in defaults; runs after the schema check
+    prepare_create: Callable[[Obj], None] = _nothing  # e.g. pods start as phase Pending with empty status
+    prepare_update: Callable[[Obj, Obj], None] = _keep  # (new, old): e.g. keep what the main resource may not write
+    validate: Callable[[Obj], Sequence[FieldError]] = _no_errors  # beyond the schema and the metadata rules
+    validate_update: Callable[[Obj, Obj], Sequence[FieldError]] = _no_update_errors  # (new, old): immutables
+    validate_name: str = "subdomain"  # "subdomain" | "label" (RFC 1123) | "label1035" | "path"
+    columns: tuple[Column, ...] = ()
+    selectable: Callable[[Obj], Mapping[str, str]] = _only_meta  # field selector paths besides metadata.name/namespace
+    generation: bool = False  # metadata.generation counts spec changes
+    selectable_keys: tuple[str, ...] = field(default=())  # every path `selectable` may return; others are 400
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def root(self) -> str:
+        """Return the URL prefix of the group version: /api/v1 or /apis/apps/v1."""
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+    @property
+    def qualified(self) -> str:
+        """Return the name that is unique in a cluster: pods, deployments.apps."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        """Return the URL path of the collection, of one object, or of its subresource."""
+        parts = [self.root]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        if name is not None:
+            parts.append(name)
+        if subresource:
+            parts.append(subresource)
+        return "/".join(parts)
