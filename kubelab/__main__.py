@@ -1,0 +1,7 @@
+"""`python -m kubelab` is `kubelab`."""
+
+import sys
+
+from kubelab.cli import main
+
+sys.exit(main())

@@ -1,0 +1,112 @@
+"""Reads, writes, lists and watches of the API server over TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import ssl
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlparse
+
+from kubelab.bench import Figure, load
+
+CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
+GETS, CREATES, LISTED, LISTS, WATCHERS, WATCHED = 12_000, 4_000, 2_000, 30, 20, 200
+
+
+def measure() -> Iterator[Figure]:
+    """Measure GET, create and list; the cluster has no nodes, like the real control plane's measurement."""
+    with load.cluster("--nodes", "0") as target:
+        port, context = _endpoint(target.kubeconfig)
+        yield from asyncio.run(_requests(port, context))
+
+
+async def _requests(port: int, context: ssl.SSLContext) -> Iterator[Figure]:
+    await _create(port, context, LISTED, "listed", 8)
+    get = load.request("GET", f"{CONFIGMAPS}/listed-7")
+    count = itertools.count()
+    gets = (await load.run(port, context, lambda: get if next(count) < GETS else None, 16)).check(200)
+    listing = load.request("GET", CONFIGMAPS)
+    lists = (await load.run(port, context, _times(listing, LISTS), 1)).check(200)
+    creates = await _create(port, context, CREATES, "made", 32)
+    return iter([
+        Figure("GET one object, 16 connections", gets.per_second, "/s", "3,000 to 4,100 /s", 4_100, "more"),
+        Figure("GET p99", gets.quantile_ms(0.99), "ms", "-", 20, "less"),
+        Figure("create a 0.5 KB ConfigMap, 32 at once", creates.per_second, "/s", "1,380 /s", 1_380, "more"),
+        Figure("create p99", creates.quantile_ms(0.99), "ms", "65 ms", 65, "less"),
+        Figure("list 2,000 ConfigMaps", lists.quantile_ms(0.5), "ms", "15 to 22 ms", 15, "less"),
+    ])
+
+
+def _times(request: bytes, times: int) -> load.Next:
+    left = itertools.repeat(request, times)
+    return lambda: next(left, None)
+
+
+async def _create(port: int, context: ssl.SSLContext, amount: int, prefix: str, connections: int) -> load.Result:
+    numbers = iter(range(amount))
+
+    def one() -> bytes | None:
+        number = next(numbers, None)
+        return None if number is None else load.request("POST", CONFIGMAPS, _configmap(f"{prefix}-{number}"))
+
+    return (await load.run(port, context, one, connections)).check(201)
+
+
+def _configmap(name: str) -> bytes:
+    return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
+                       "data": {"payload": "x" * 400}}).encode()
+
+
+def measure_watch() -> Iterator[Figure]:
+    """Measure how long a created object takes to reach 20 watchers."""
+    with load.cluster("--nodes", "0") as target:
+        port, context = _endpoint(target.kubeconfig)
+        latencies = sorted(asyncio.run(_watch(port, context)))
+    yield Figure("create to watch event, median, 20 watchers", statistics.median(latencies) * 1000, "ms", "3.6 ms", 3.6,
+                 "less")
+    yield Figure("create to watch event, p99", latencies[int(len(latencies) * 0.99)] * 1000, "ms", "7 to 13 ms", 13,
+                 "less")
+
+
+async def _watch(port: int, context: ssl.SSLContext) -> list[float]:
+    sent: dict[str, float] = {}
+    latencies: list[float] = []
+    ready = [asyncio.Event() for _ in range(WATCHERS)]
+
+    async def watcher(index: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="127.0.0.1")
+        writer.write(load.request("GET", f"{CONFIGMAPS}?watch=true&resourceVersion=0"))
+        seen = 0
+        while seen < WATCHED:
+            line = await reader.readline()
+            if line.startswith(b"HTTP/1.1"):
+                ready[index].set()
+            if b'"timed-' in line:
+                name = json.loads(line)["object"]["metadata"]["name"]
+                latencies.append(time.perf_counter() - sent[name])
+                seen += 1
+        writer.close()
+
+    watchers = [asyncio.create_task(watcher(i)) for i in range(WATCHERS)]
+    await asyncio.gather(*(e.wait() for e in ready))
+    for number in range(WATCHED):
+        name = f"timed-{number}"
+        body = _configmap(name)
+        sent[name] = time.perf_counter()
+        (await load.run(port, context, _times(load.request("POST", CONFIGMAPS, body), 1), 1)).check(201)
+        await asyncio.sleep(0.002)
+    async with asyncio.timeout(30):
+        await asyncio.gather(*watchers)
+    return latencies
+
+
+def _endpoint(kubeconfig: Path) -> tuple[int, ssl.SSLContext]:
+    from kubelab.client import kubeconfig as files
+
+    info = files.load(kubeconfig)
+    return urlparse(info.server).port or 443, info.ssl_context()
