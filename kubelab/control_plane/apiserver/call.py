@@ -1,0 +1,80 @@
+"""A request on its way through the pipeline: what it asks, who asks, and the options it gave.
+
+Invariant: options that Kubernetes would refuse never reach the registry.
+Models:    metav1.CreateOptions, UpdateOptions, PatchOptions and DeleteOptions with their validation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kubelab.control_plane.apiserver.cache import Collection
+from kubelab.control_plane.apiserver.routes import RequestInfo
+from kubelab.machinery.errors import ApiError, FieldError, invalid, not_supported, too_long
+from kubelab.machinery.request import Request, User
+from kubelab.units.catalogue import Kind
+
+OPTIONS_OF_VERB = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions",
+                   "delete": "DeleteOptions", "deletecollection": "DeleteOptions"}
+FIELD_VALIDATION = ("", "Ignore", "Strict", "Warn")
+
+
+@dataclass(slots=True)
+class Call:
+    """One resource request. `kind` is the kind as asked for; `collection` is where it is stored."""
+
+    request: Request
+    info: RequestInfo
+    user: User
+    kind: Kind
+    collection: Collection
+    warnings: list[str] = field(default_factory=list)
+    dry_run: bool = False
+    field_validation: str = "Warn"
+    manager: str = ""
+    duplicates: list[str] = field(default_factory=list)
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        return self.request.query
+
+    @property
+    def namespace(self) -> str:
+        return self.info.namespace if self.kind.namespaced else ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.info.namespace}/{self.info.name}" if self.kind.namespaced else self.info.name
+
+    @property
+    def subresource(self) -> str:
+        return self.info.subresource
+
+    def read_options(self) -> None:
+        """Take dryRun, fieldValidation and fieldManager from the query. Raises `Invalid`."""
+        query = self.request.query
+        errors: list[FieldError] = []
+        dry_run = query.get("dryRun", "")
+        if dry_run not in ("", "All"):
+            errors.append(not_supported("dryRun", [dry_run], ["All"]))
+        manager = query.get("fieldManager", "")
+        if len(manager.encode()) > 128:
+            errors.append(too_long("fieldManager", 128))
+        validation = query.get("fieldValidation", "")
+        if validation not in FIELD_VALIDATION:
+            errors.append(not_supported("fieldValidation", validation, FIELD_VALIDATION))
+        if errors:
+            raise invalid_options(OPTIONS_OF_VERB[self.info.verb], errors)
+        self.dry_run = dry_run == "All"
+        self.field_validation = validation or "Warn"
+        self.manager = manager or manager_of(self.request.headers.get("user-agent", ""))
+
+
+def manager_of(user_agent: str) -> str:
+    """Return the field manager of a client that named none: its user agent up to the first slash."""
+    return user_agent.partition("/")[0][:128] or "unknown"
+
+
+def invalid_options(kind: str, errors: list[FieldError]) -> ApiError:
+    return invalid("meta.k8s.io", kind, "", errors)

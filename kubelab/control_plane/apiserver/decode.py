@@ -1,0 +1,180 @@
+"""Bodies: bytes from the wire become a dict, and what is wrong with them is said in the words of Go's decoder.
+
+    bytes ─► JSON or YAML ─► dict (+ the keys that stood twice) ─► kind and apiVersion agree with the URL?
+
+Invariant: a dict that comes out of here is fresh: its reader owns it.
+Models:    k8s.io/apimachinery/pkg/runtime/serializer, handlers/rest.go transformDecodeError
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from typing import Any
+
+import orjson
+
+from kubelab.machinery.errors import ApiError, bad_request
+from kubelab.machinery.meta import copy_obj
+from kubelab.machinery.request import Obj, Request
+from kubelab.units.catalogue import Kind
+
+JSON_TYPE, YAML_TYPE = "application/json", "application/yaml"
+_LOOSE_KEY = re.compile(rb'"\s+:')
+_GO_TYPE = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+_NEEDS = {"Expecting property name": "looking for beginning of object key string", "Illegal trailing comma":
+          "looking for beginning of object key string", "Expecting ':'": "after object key",
+          "Expecting value": "looking for beginning of value", "Extra data": "after top-level value",
+          "Invalid control character": "in string literal", "Invalid \\escape": "in string escape code"}
+
+
+class Malformed(ValueError):
+    """The text is not JSON or YAML; the message is Go's."""
+
+
+def read_body(request: Request) -> tuple[Any, list[str]]:
+    """Return the decoded body and the paths of duplicate fields. Raises `Malformed`, or `UnsupportedMediaType`."""
+    body = request.body
+    if not isinstance(body, (bytes, bytearray)):
+        return (None if body is None else copy_obj(body)), []
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower() or JSON_TYPE
+    if media == YAML_TYPE or media.endswith("+yaml"):
+        return read_yaml(bytes(body)), []
+    if media == JSON_TYPE or media.endswith("+json"):
+        return read_json(bytes(body))
+    raise unsupported_media()
+
+
+def unsupported_media() -> ApiError:
+    return ApiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types "
+                    "include: application/json, application/yaml, application/vnd.kubernetes.protobuf")
+
+
+def read_json(body: bytes) -> tuple[Any, list[str]]:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Malformed(_go_syntax_error(body, error)) from None
+    return value, duplicate_fields(body, value)
+
+
+def duplicate_fields(body: bytes, value: Any) -> list[str]:
+    """Return the paths of keys that stand twice in one object; a dict has swallowed the first of them.
+
+    Counting `":` in the text and in the value written again settles the common case without a second parser.
+    """
+    unusual = b"\\u" in body or _LOOSE_KEY.search(body) is not None
+    if not unusual and body.count(b'":') == orjson.dumps(value).count(b'":'):
+        return []
+    found: list[str] = []
+    _walk_pairs(json.loads(body, object_pairs_hook=_Pairs), "", found)
+    return list(dict.fromkeys(found))
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object with its keys as they were written."""
+
+
+def _walk_pairs(value: Any, path: str, found: list[str]) -> None:
+    if isinstance(value, _Pairs):
+        seen = set()
+        for key, item in value:
+            here = f"{path}.{key}" if path else key
+            if key in seen:
+                found.append(here)
+            seen.add(key)
+            _walk_pairs(item, here, found)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _walk_pairs(item, f"{path}[{index}]", found)
+
+
+def _go_syntax_error(body: bytes, error: orjson.JSONDecodeError) -> str:
+    if "ecursion" in error.msg:
+        return "exceeded max depth"
+    text = body.decode("utf-8", "replace")
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as slow:
+        if slow.pos >= len(text) or slow.msg.startswith("Unterminated"):
+            return "unexpected end of JSON input"
+        what = next((go for start, go in _NEEDS.items() if slow.msg.startswith(start)), "after object key:value pair")
+        return f"invalid character {_quoted(text[slow.pos])} {what}"
+    except RecursionError:
+        return "exceeded max depth"
+    return "invalid character in string literal"  # what only the strict parser refuses: NaN, bad UTF-8
+
+
+def _quoted(char: str) -> str:
+    return {"'": "'\\''", "\n": "'\\n'", "\t": "'\\t'", "\r": "'\\r'"}.get(char, f"'{char}'")
+
+
+@functools.cache
+def _yaml_loader() -> Any:
+    """Return a YAML 1.1 loader that reads what kubectl reads: no timestamps, no base 60, `y` and `n` are booleans."""
+    import yaml
+
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader = type("KubernetesLoader", (base,), {})
+    dropped = ("tag:yaml.org,2002:timestamp",)
+    resolvers = {first: [(tag, pattern) for tag, pattern in rules if tag not in dropped]
+                 for first, rules in base.yaml_implicit_resolvers.items()}
+    loader.yaml_implicit_resolvers = resolvers  # type: ignore[attr-defined]
+    whole = re.compile(r"^(?:[-+]?0b[0-1_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+)$")
+    for first, rules in resolvers.items():
+        resolvers[first] = [(tag, whole if tag == "tag:yaml.org,2002:int" else pattern) for tag, pattern in rules]
+    for letter in "yYnN":
+        resolvers.setdefault(letter, []).append(("tag:yaml.org,2002:bool", re.compile(r"^[yYnN]$")))
+    loader.bool_values = dict(base.bool_values, y=True, n=False)  # type: ignore[attr-defined]
+    return loader
+
+
+def read_yaml(body: bytes) -> Any:
+    import yaml
+
+    try:
+        return yaml.load(body, Loader=_yaml_loader())
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        text = " ".join(str(error).split())
+        raise Malformed(f"error converting YAML to JSON: yaml: {text}") from None
+
+
+def read_object(request: Request, kind: Kind) -> tuple[Obj, list[str]]:
+    """Return the object of a create or update. Raises `BadRequest` when it is no object of this kind."""
+    try:
+        value, duplicates = read_body(request)
+    except Malformed as error:
+        raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {error}", request.body) from None
+    if not isinstance(value, dict):
+        what = {list: "array", str: "string", bool: "bool", type(None): "null"}.get(type(value), "number")
+        if value is None and not request.body:
+            raise _unrecognized(kind, "couldn't get version/kind; json parse error: unexpected end of JSON input", b"")
+        raise _unrecognized(kind, "couldn't get version/kind; json parse error: json: cannot unmarshal "
+                            f"{what} into Go value of type {_GO_TYPE}", request.body)
+    return as_kind(value, kind), duplicates
+
+
+def as_kind(value: Obj, kind: Kind) -> Obj:
+    """Put kind, apiVersion and metadata first, filled in where the client left them out."""
+    given_version, given_kind = value.pop("apiVersion", None), value.pop("kind", None)
+    if given_version and given_version != kind.api_version:
+        raise bad_request(f"the API version in the data ({given_version}) does not match the expected API version "
+                          f"({kind.api_version})")
+    if given_kind and given_kind != kind.kind:
+        raise bad_request(f"{given_kind} in version {kind.version!r} cannot be handled as a {kind.kind}: "
+                          f"no kind {given_kind!r} is registered".replace("'", '"'))
+    metadata = value.pop("metadata", None)
+    return {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": {} if metadata is None else metadata, **value}
+
+
+def _unrecognized(kind: Kind, why: str, body: Any) -> ApiError:
+    data = bytes(body) if isinstance(body, (bytes, bytearray)) else b""
+    return bad_request(f"the object provided is unrecognized (must be of type {kind.kind}): {why} ({_summary(data)})")
+
+
+def _summary(data: bytes) -> str:
+    if not data:
+        return "<empty>"
+    more = " ..." if len(data) > 30 else ""
+    return (data[:30].decode("utf-8", "replace") if data[:1] == b"{" else data[:30].hex()) + more

@@ -1,0 +1,197 @@
+"""Reads: get, list and watch, all from the cache; only a list of the past goes to etcd.
+
+    list ─► selectors, limit, continue ─► Collection.select ─► a join of stored bytes
+    watch ─► Watcher ─► Collection.watch
+
+Invariant: the pages of one list show one revision.
+Models:    k8s.io/apiserver/pkg/endpoints/handlers/get.go, storage/continue.go
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from kubelab.control_plane.apiserver.cache import Collection, Matches, matcher
+from kubelab.control_plane.apiserver.call import invalid_options
+from kubelab.control_plane.apiserver.routes import is_true
+from kubelab.control_plane.apiserver.storage import Storage
+from kubelab.control_plane.etcd.api import Compacted
+from kubelab.machinery.errors import ApiError, FieldError, bad_request, forbidden_field, gone
+from kubelab.machinery.request import Encoded, Obj
+from kubelab.machinery.selectors import FieldSelector, Selector, parse_field_selector, parse_label_selector
+
+MATCHES = ("Exact", "NotOlderThan")
+EXPIRED = ("The provided continue parameter is too old to display a consistent list result. You can start a new list "
+           "without the continue parameter, or use the continue token in this response to retrieve the remainder of "
+           "the results. Continuing with the provided token results in an inconsistent list - objects that were "
+           "created, modified, or deleted between the time the first chunk was returned and now may show up in the "
+           "list.")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer to a list: `items` in key order, as of `revision`."""
+
+    items: list[Encoded]
+    revision: int
+    continue_: str = ""
+    remaining: int | None = None
+
+    @property
+    def metadata(self) -> Obj:
+        out: Obj = {"resourceVersion": str(self.revision)}
+        if self.continue_:
+            out["continue"] = self.continue_
+            if self.remaining is not None:
+                out["remainingItemCount"] = self.remaining
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """What a list or watch asks, checked as Kubernetes checks it."""
+
+    labels: Selector | None
+    fields: FieldSelector | None
+    limit: int
+    continue_: str
+    revision: int | None  # None: not given
+    match: str
+
+
+def list_options(collection: Collection, query: Mapping[str, str], name: str = "") -> ListOptions:
+    """Read the query of a list or watch. Raises `BadRequest` or `Invalid`."""
+    labels = parse_label_selector(query["labelSelector"]) if query.get("labelSelector") else None
+    text = query.get("fieldSelector", "")
+    if name:
+        text = f"metadata.name={name}" + (f",{text}" if text else "")
+    fields = parse_field_selector(text) if text else None
+    if fields is not None:
+        _check_fields(collection, fields)
+    limit, given, match = query.get("limit", ""), query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
+    try:
+        count = int(limit) if limit else 0
+    except ValueError:
+        raise bad_request(f'strconv.ParseInt: parsing "{limit}": invalid syntax') from None
+    if given and not (given.isascii() and given.isdigit()):
+        raise bad_request(f'invalid resource version: resourceVersion: Invalid value: "{given}": strconv.ParseUint: '
+                          f'parsing "{given}": invalid syntax')
+    _check_match(query, given, match)
+    return ListOptions(labels, fields, max(count, 0), query.get("continue", ""), int(given) if given else None, match)
+
+
+def _check_fields(collection: Collection, fields: FieldSelector) -> None:
+    known = ["metadata.name", *(["metadata.namespace"] if collection.kind.namespaced else [])]
+    extra = collection.kind.selectable_keys
+    for path, _, _ in fields.requirements:
+        if path in known or path in extra:
+            continue
+        if extra:
+            raise bad_request(f"field label not supported: {path}")
+        names = ", ".join(f'"{k}"' for k in ("metadata.name", "metadata.namespace"))
+        raise bad_request(f'"{path}" is not a known field selector: only {names}')
+
+
+def _check_match(query: Mapping[str, str], revision: str, match: str) -> None:
+    errors: list[FieldError] = []
+    watching = is_true(query.get("watch"))
+    initial = query.get("sendInitialEvents")
+    path = "resourceVersionMatch"
+    if initial is not None and not watching:
+        errors.append(forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    if watching:
+        if initial is not None and match != "NotOlderThan":
+            errors.append(forbidden_field(path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
+        if match and initial is None:
+            errors.append(forbidden_field(path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
+    elif match:
+        if not revision:
+            errors.append(forbidden_field(path, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
+        if query.get("continue"):
+            errors.append(forbidden_field(path, "resourceVersionMatch is forbidden when continue is provided"))
+        if match not in MATCHES:
+            errors.append(FieldError(path, "FieldValueNotSupported", f'Unsupported value: "{match}": supported values: '
+                                     '"Exact", "NotOlderThan", ""'))
+        elif match == "Exact" and revision == "0":
+            errors.append(forbidden_field(path, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
+    if errors:
+        raise invalid_options("ListOptions", errors)
+
+
+def list_page(storage: Storage, collection: Collection, namespace: str, options: ListOptions) -> Page:
+    """Answer a list. Raises `Expired` when the page asked for is of a revision that is gone."""
+    matches = matcher(collection, options.labels, options.fields)
+    after, revision = "", storage.revision
+    if options.continue_:
+        at, after = _read_token(options.continue_)
+        revision = at if at > 0 else revision
+    elif options.revision:
+        if options.revision > storage.revision:
+            raise too_large(options.revision, storage.revision)
+        if options.match == "Exact" or (options.limit and not options.match):
+            revision = options.revision
+    if collection.latest > revision:  # changed since: only etcd still knows how it was
+        found = _in_the_past(storage, collection, namespace, revision, after)
+        chosen = [(key, body) for key, body in found if matches is None or matches(body.obj)]
+    else:
+        chosen = _chosen(collection, namespace, matches, after, options)
+    return _cut(chosen, revision, options, selected=matches is not None)
+
+
+def _chosen(collection: Collection, namespace: str, matches: Matches | None, after: str,
+            options: ListOptions) -> list[tuple[str, Encoded]]:
+    exact = [value for path, op, value in options.fields.requirements if path == "metadata.name" and op in ("=", "==")] \
+        if options.fields is not None else []
+    if exact and (namespace or not collection.kind.namespaced):
+        key = f"{namespace}/{exact[0]}" if namespace else exact[0]
+        body = collection.objects.get(key)
+        return [(key, body)] if body is not None and matches is not None and matches(body.obj) else []
+    return list(collection.select(namespace, matches, after))
+
+
+def _cut(chosen: list[tuple[str, Encoded]], revision: int, options: ListOptions, *, selected: bool) -> Page:
+    if not options.limit or len(chosen) <= options.limit:
+        return Page([body for _, body in chosen], revision)
+    page = chosen[:options.limit]
+    remaining = None if selected else len(chosen) - options.limit
+    return Page([body for _, body in page], revision, _token(revision, page[-1][0]), remaining)
+
+
+def _in_the_past(storage: Storage, collection: Collection, namespace: str, revision: int,
+                 after: str) -> list[tuple[str, Encoded]]:
+    try:
+        return storage.at(collection, namespace, revision, after)
+    except Compacted:
+        if not after:
+            raise gone(f"The resourceVersion for the provided list is too old: {revision}") from None
+        error = gone(EXPIRED)
+        error.metadata = {"continue": _token(-1, after.removesuffix("\0"))}
+        raise error from None
+
+
+def too_large(asked: int, current: int) -> ApiError:
+    message = f"Timeout: Too large resource version: {asked}, current: {current}"
+    return ApiError(504, "Timeout", message, {"causes": [{"reason": "ResourceVersionTooLarge",
+                                                         "message": "Too large resource version"}],
+                                              "retryAfterSeconds": 1})
+
+
+def _token(revision: int, last_key: str) -> str:
+    token = {"v": "meta.k8s.io/v1", "rv": revision, "start": last_key + "\0"}
+    return base64.urlsafe_b64encode(orjson.dumps(token)).rstrip(b"=").decode()
+
+
+def _read_token(text: str) -> tuple[int, str]:
+    """Return the revision (-1: whatever is now) and the key to begin at."""
+    try:
+        token = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        revision, start = int(token["rv"]), str(token["start"])
+    except (binascii.Error, ValueError, KeyError, TypeError):
+        raise bad_request("invalid continue token: continue key is not valid: illegal base64 data at input byte "
+                          f"{len(text) - len(text) % 4}") from None
+    return revision, start

@@ -1,0 +1,86 @@
+"""Read a URL path as Kubernetes reads it: what is asked, of which kind, in which namespace.
+
+    GET /apis/apps/v1/namespaces/shop/deployments/web/status
+              └─ group, version └─ namespace  └─ resource, name, subresource      ─► RequestInfo(verb="get", ...)
+
+Invariant: the same RequestInfo decides who may do it (authorisation) and what is done (registry).
+Models:    k8s.io/apiserver/pkg/endpoints/request, RequestInfoFactory
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+VERB_OF_METHOD = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
+# Resources whose trailing path belongs to the thing they proxy to.
+PROXYING = frozenset({"proxy"})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """What one request asks for. Without a resource it is a non-resource request such as /healthz."""
+
+    verb: str  # get list watch create update patch delete deletecollection, or the HTTP method in lower case
+    path: str
+    group: str = ""
+    version: str = ""
+    namespace: str = ""
+    resource: str = ""
+    name: str = ""
+    subresource: str = ""
+    rest: str = ""  # what follows a proxy subresource
+
+    @property
+    def is_resource(self) -> bool:
+        return bool(self.resource)
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+def request_info(method: str, path: str, query: Mapping[str, str]) -> RequestInfo:
+    """Parse method, path and query of a request."""
+    parts = [unquote(part) for part in path.split("/") if part]
+    if len(parts) >= 3 and parts[0] == "api":
+        group, version, rest = "", parts[1], parts[2:]
+    elif len(parts) >= 4 and parts[0] == "apis":
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        return RequestInfo(method.lower(), path)
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 1:
+        namespace = rest[1]
+        if len(rest) > 2 and rest[2] not in NAMESPACE_SUBRESOURCES:
+            rest = rest[2:]
+    resource = rest[0]
+    name = rest[1] if len(rest) > 1 else ""
+    subresource = rest[2] if len(rest) > 2 else ""
+    if len(rest) > 3 and subresource not in PROXYING:
+        return RequestInfo(method.lower(), path)
+    tail = _tail(path, subresource) if subresource in PROXYING else ""
+    verb = _verb(method, name, subresource, query)
+    return RequestInfo(verb, path, group, version, namespace, resource, name, subresource, tail)
+
+
+def _verb(method: str, name: str, subresource: str, query: Mapping[str, str]) -> str:
+    verb = VERB_OF_METHOD.get(method, method.lower())
+    if name:
+        return "watch" if verb == "get" and not subresource and is_true(query.get("watch")) else verb
+    if verb == "get":
+        return "watch" if is_true(query.get("watch")) else "list"
+    return "deletecollection" if verb == "delete" else verb
+
+
+def _tail(path: str, subresource: str) -> str:
+    """Return what stands after `/proxy`, a trailing slash included, as the client wrote it."""
+    head, _, tail = path.partition(f"/{subresource}")
+    return tail
+
+
+def is_true(value: str | None) -> bool:
+    """Read a boolean query parameter as Go's conversion does: present and not "0" or "false"."""
+    return value is not None and value.lower() not in ("0", "false", "")

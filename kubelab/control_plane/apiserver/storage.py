@@ -1,0 +1,199 @@
+"""Storage: objects in etcd, and the caches that every read comes from.
+
+    create/update/delete ─► etcd transaction (compares the revision) ─► etcd's watch ─► Collection.apply
+                                                    get · list · watch ◄───────────────────┘
+
+Stored bytes are the object's JSON with an empty resourceVersion; the revision etcd gave is spliced in when it comes
+back, so an object is encoded once in its life and read as a join of bytes.
+
+Invariant: the cache follows etcd's watch and nothing else; a write returns when its own revision has been applied.
+Models:    k8s.io/apiserver/pkg/storage/etcd3 and cacher
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import orjson
+
+from kubelab.control_plane.apiserver.cache import Collection
+from kubelab.control_plane.etcd.api import (
+    Compare,
+    DeleteRange,
+    EtcdApi,
+    Op,
+    Put,
+    WatchedEvent,
+    WatchHandle,
+    prefix_end,
+)
+from kubelab.machinery.request import Encoded, Obj
+from kubelab.units.catalogue import Kind
+
+ROOT = "/registry/"
+PLACEHOLDER = b'"resourceVersion":""'
+# Kinds that Kubernetes keeps under an older name than their plural.
+KEY_OF_PLURAL = {"services": "services/specs", "endpoints": "services/endpoints", "nodes": "minions",
+                 "ingresses": "ingress"}
+
+
+class Changed(Exception):
+    """The object is not as it was when it was read: someone else wrote first."""
+
+
+class Storage:
+    """Every collection of the cluster over one etcd."""
+
+    def __init__(self, etcd: EtcdApi, kinds: Iterable[Kind]) -> None:
+        self.etcd = etcd
+        self.revision = 0
+        self.collections: dict[tuple[str, str], Collection] = {}
+        self._by_prefix: dict[str, Collection] = {}
+        self._writing: dict[str, tuple[bytes, Obj]] = {}
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._watch: WatchHandle | None = None
+        for kind in kinds:
+            prefix = f"{ROOT}{KEY_OF_PLURAL.get(kind.plural, kind.plural)}/"
+            self.collections[kind.group, kind.plural] = self._by_prefix[prefix] = Collection(kind, prefix)
+
+    def of(self, group: str, plural: str) -> Collection:
+        return self.collections[group, plural]
+
+    def start(self) -> None:
+        """Read everything there is, then follow etcd from that revision on."""
+        found = self.etcd.range(ROOT.encode(), prefix_end(ROOT.encode()))
+        for kv in found.kvs:
+            place = self._place(kv.key.decode())
+            if place is not None:
+                collection, key = place
+                collection.load(key, stored(kv.value, kv.mod_revision))
+        self.revision = found.revision
+        for collection in self.collections.values():
+            collection.floor = collection.latest = found.revision
+        self._watch = self.etcd.watch(ROOT.encode(), prefix_end(ROOT.encode()), found.revision + 1,
+                                      on_events=self._follow)
+
+    def stop(self) -> None:
+        """End the etcd watch and every watch of a client."""
+        if self._watch is not None:
+            self._watch.cancel()
+        for collection in self.collections.values():
+            for watcher in collection.fanout:
+                watcher.close()
+
+    def _place(self, key: str) -> tuple[Collection, str] | None:
+        """Return the collection an etcd key belongs to, and the key within it."""
+        parts = key.split("/", 4)
+        for depth in (4, 3):
+            prefix = "/".join(parts[:depth]) + "/"
+            collection = self._by_prefix.get(prefix)
+            if collection is not None:
+                return collection, key[len(prefix):]
+        return None
+
+    def _follow(self, events: list[WatchedEvent]) -> None:
+        for event in events:
+            revision = event.kv.mod_revision
+            full_key = event.kv.key.decode()
+            place = self._place(full_key)
+            if place is not None:
+                collection, key = place
+                body = None if event.type == "DELETE" else self._body(full_key, event.kv.value, revision)
+                collection.apply(revision, key, body)
+            self.revision = revision
+        while self._waiting and self._waiting[0][0] <= self.revision:
+            future = self._waiting.pop(0)[1]
+            if not future.done():
+                future.set_result(None)
+
+    def _body(self, key: str, value: bytes, revision: int) -> Encoded:
+        """Take the dict that was just written, when these are its bytes; decode a write of anybody else."""
+        ours = self._writing.get(key)
+        return stored(value, revision, ours[1] if ours is not None and ours[0] == value else None)
+
+    async def reached(self, revision: int) -> None:
+        """Wait until the cache is as new as `revision`."""
+        if self.revision >= revision:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((revision, future))
+        self._waiting.sort(key=lambda entry: entry[0])
+        await future
+
+    async def create(self, collection: Collection, key: str, obj: Obj) -> Encoded:
+        """Store a new object, which from then on nobody may change. Raises `Changed` when the key is taken."""
+        return await self._put(collection, key, obj, 0)
+
+    async def update(self, collection: Collection, key: str, obj: Obj, old: Encoded) -> Encoded:
+        """Replace `old` by a new object. Raises `Changed` when `old` is no longer what is stored."""
+        return await self._put(collection, key, obj, revision_of(old))
+
+    async def _put(self, collection: Collection, key: str, obj: Obj, expected: int) -> Encoded:
+        full_key = collection.prefix + key
+        etcd_key = full_key.encode()
+        obj["metadata"]["resourceVersion"] = ""
+        value = orjson.dumps(obj)
+        self._writing[full_key] = (value, obj)
+        try:
+            result = await self.etcd.txn((Compare(etcd_key, "mod", "=", expected),),
+                                         (Put(etcd_key, value),))  # the commit
+            await self.reached(result.revision)
+        finally:
+            self._writing.pop(full_key, None)
+        if not result.succeeded:
+            raise Changed
+        body = collection.objects.get(key)
+        if body is None or revision_of(body) != result.revision:  # overtaken while the answer was on its way
+            return stored(value, result.revision)
+        return body
+
+    async def delete(self, collection: Collection, key: str, old: Encoded) -> int:
+        """Remove an object; return the revision of its end. Raises `Changed` as `update` does."""
+        etcd_key = (collection.prefix + key).encode()
+        result = await self.etcd.txn((Compare(etcd_key, "mod", "=", revision_of(old)),), (DeleteRange(etcd_key),))
+        await self.reached(result.revision)
+        if not result.succeeded:
+            raise Changed
+        return result.revision
+
+    async def create_missing(self, objects: list[tuple[Collection, str, Obj]]) -> None:
+        """Store several new objects in one transaction; what exists is left alone (bootstrap)."""
+        ops: list[Op] = []
+        for collection, key, obj in objects:
+            if key in collection.objects:
+                continue
+            obj["metadata"]["resourceVersion"] = ""
+            value = orjson.dumps(obj)
+            self._writing[collection.prefix + key] = (value, obj)
+            ops.append(Put((collection.prefix + key).encode(), value))
+        if ops:
+            await self.reached((await self.etcd.txn((), ops)).revision)
+        self._writing.clear()
+
+    def at(self, collection: Collection, namespace: str, revision: int, after: str = "") -> list[tuple[str, Encoded]]:
+        """Return a namespace as it was at an earlier revision. Raises `Compacted` when etcd has forgotten it."""
+        prefix = (collection.prefix + (f"{namespace}/" if namespace else "")).encode()
+        begin = (collection.prefix + after).encode() if after else prefix
+        found = self.etcd.range(begin, prefix_end(prefix), revision=revision)
+        cut = len(collection.prefix)
+        return [(kv.key.decode()[cut:], stored(kv.value, kv.mod_revision)) for kv in found.kvs]
+
+
+def stored(value: bytes, revision: int, obj: Obj | None = None) -> Encoded:
+    """Make the object of its stored bytes: splice the revision in, decode when there is no dict yet."""
+    text = str(revision)
+    if obj is not None:
+        obj["metadata"]["resourceVersion"] = text
+    else:
+        obj = orjson.loads(value)
+        if "resourceVersion" not in obj["metadata"]:  # written by another hand than ours
+            obj["metadata"]["resourceVersion"] = ""
+            value = orjson.dumps(obj)
+        obj["metadata"]["resourceVersion"] = text
+    return Encoded(obj, value.replace(PLACEHOLDER, b'"resourceVersion":"%b"' % text.encode(), 1))
+
+
+def revision_of(body: Encoded) -> int:
+    return int(body.obj["metadata"]["resourceVersion"])
+
