@@ -56,6 +56,7 @@ class WatchEvent:
     type: str
     obj: Obj
     frame: bytes
+    cause: int | None = None  # entry of the trace journal: the write that this event tells of
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class Response:
     body: Obj | Encoded | bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
     events: AsyncIterator[WatchEvent] | None = None
+    encode: Callable[[], bytes] | None = None  # the body's JSON, where joining stored bytes beats encoding `body`
 
 
 Handler = Callable[[Request], Awaitable[Response]]
