@@ -67,6 +67,7 @@ class Response:
     body: Obj | Encoded | bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
     events: AsyncIterator[WatchEvent] | None = None
+    chunks: AsyncIterator[bytes] | None = None  # a body that comes bit by bit, such as a log that is followed
     encode: Callable[[], bytes] | None = None  # the body's JSON, where joining stored bytes beats encoding `body`
 
 

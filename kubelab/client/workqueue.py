@@ -1,0 +1,130 @@
+"""The workqueue: keys to reconcile, each at most once in the queue and at most once in work.
+
+    add ─► dirty? ─► in work? ─► yes: wait for done, then queue again
+                         └─────► no: queue ─► get ─► (in work) ─► done
+
+Invariants: dirty      = keys that need a reconcile (queued, or to be queued when done)
+            processing = keys in work
+            queue      = dirty − processing, in the order they came
+Models:     client-go's util/workqueue with the item exponential failure rate limiter
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from kubelab.machinery.clock import Clock, Handle
+
+FIRST_DELAY_S, LAST_DELAY_S = 0.005, 1000.0
+
+
+class ShutDown(Exception):
+    """The queue takes and gives no more work."""
+
+
+class WorkQueue:
+    """A queue of keys that forgets duplicates; delays run on the clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._queue: deque[str] = deque()
+        self._dirty: set[str] = set()
+        self._processing: set[str] = set()
+        self._getters: deque[asyncio.Future[None]] = deque()
+        self._failures: dict[str, int] = {}
+        self._delayed: dict[str, tuple[float, Handle]] = {}  # key: when (monotonic), timer
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether nothing is queued, in work, or waiting for its time."""
+        return not (self._dirty or self._processing or self._delayed)
+
+    def add(self, key: str) -> None:
+        """Mark a key as needing a reconcile."""
+        if key in self._dirty or self._closed:
+            return
+        self._dirty.add(key)
+        if key not in self._processing:
+            self._queue.append(key)
+            self._wake()
+
+    def add_after(self, key: str, delay_s: float) -> None:
+        """Add a key when `delay_s` has passed; of several such calls the earliest time holds."""
+        if delay_s <= 0:
+            self.add(key)
+            return
+        due = self._clock.monotonic() + delay_s
+        waiting = self._delayed.get(key)
+        if self._closed or (waiting is not None and waiting[0] <= due):
+            return
+        if waiting is not None:
+            waiting[1].cancel()
+        self._delayed[key] = (due, self._clock.call_later(delay_s, lambda: self._due(key)))
+
+    def _due(self, key: str) -> None:
+        self._delayed.pop(key, None)
+        self.add(key)
+
+    def add_rate_limited(self, key: str) -> None:
+        """Add a key after 5 ms, 10 ms, 20 ms ... 1000 s: twice as long with each failure since `forget`."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        self.add_after(key, min(FIRST_DELAY_S * 2.0 ** min(failures, 60), LAST_DELAY_S))
+
+    def requeues(self, key: str) -> int:
+        return self._failures.get(key, 0)
+
+    def forget(self, key: str) -> None:
+        """Start over with the delays of this key: it succeeded, or it is given up."""
+        self._failures.pop(key, None)
+
+    async def get(self) -> str:
+        """Return the next key; whoever got it calls `done`. Raises ShutDown."""
+        while not self._queue:
+            if self._closed:
+                raise ShutDown
+            getter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._getters.append(getter)
+            try:
+                await getter
+            except asyncio.CancelledError:
+                if getter.done() and not getter.cancelled() and self._queue:
+                    self._wake()  # this getter was woken but goes away: wake another in its stead
+                raise
+            finally:
+                if getter in self._getters:
+                    self._getters.remove(getter)
+        key = self._queue.popleft()
+        self._dirty.discard(key)
+        self._processing.add(key)
+        return key
+
+    def done(self, key: str) -> None:
+        """Say that work on a key has ended; if it was added meanwhile, it is queued again."""
+        self._processing.discard(key)
+        if key in self._dirty:
+            self._queue.append(key)
+            self._wake()
+
+    def shut_down(self) -> None:
+        """Refuse new keys, cancel the delays and send the getters home."""
+        self._closed = True
+        for _, timer in self._delayed.values():
+            timer.cancel()
+        self._delayed.clear()
+        self._queue.clear()
+        self._dirty.clear()
+        while self._getters:
+            self._wake()
+
+    def _wake(self) -> None:
+        while self._getters:
+            getter = self._getters.popleft()
+            if not getter.done():
+                getter.set_result(None)
+                return

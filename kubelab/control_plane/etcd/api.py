@@ -1,0 +1,196 @@
+"""The seam to the store: etcd v3's KV, Watch and Lease as Python calls.
+
+    API server ─► EtcdApi ─► EmbeddedEtcd (this process)
+                         └─► a remote etcd (gRPC)
+
+Invariant: every value here is immutable; a `KeyValue` may be shared by store, watchers and callers.
+Models:    etcdserverpb's rpc.proto
+Left out:  sort orders of range, nested transactions (kube-apiserver uses neither)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+
+class KeyValue(NamedTuple):
+    """One key at one revision. `version` counts the puts since creation; 0 marks a deletion."""
+
+    key: bytes
+    value: bytes
+    create_revision: int
+    mod_revision: int
+    version: int
+    lease: int = 0
+
+
+class Compare(NamedTuple):
+    """One guard of a transaction: `Compare(key, "mod", "=", 7)`; an absent key has 0 everywhere and no value."""
+
+    key: bytes
+    target: Literal["version", "create", "mod", "value", "lease"]
+    op: Literal["=", "!=", "<", ">"]
+    value: int | bytes
+
+
+class Put(NamedTuple):
+    key: bytes
+    value: bytes
+    lease: int = 0
+    prev_kv: bool = False
+
+
+class DeleteRange(NamedTuple):
+    """Delete one key, or all of [key, range_end)."""
+
+    key: bytes
+    range_end: bytes | None = None
+    prev_kv: bool = False
+
+
+class Range(NamedTuple):
+    """Read one key, or [key, range_end) in key order, as of `revision` (0: now). `limit` 0 is none."""
+
+    key: bytes
+    range_end: bytes | None = None
+    revision: int = 0
+    limit: int = 0
+    count_only: bool = False
+    keys_only: bool = False
+
+
+Op = Put | DeleteRange | Range
+
+
+class RangeResult(NamedTuple):
+    """`count` is the number of keys in the range, whatever `limit` was; `more` says that some were left out."""
+
+    kvs: list[KeyValue]
+    revision: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody misses here
+    more: bool
+
+
+class PutResult(NamedTuple):
+    prev_kv: KeyValue | None
+
+
+class DeleteResult(NamedTuple):
+    deleted: int
+    prev_kvs: list[KeyValue]
+
+
+OpResult = RangeResult | PutResult | DeleteResult
+
+
+class TxnResult(NamedTuple):
+    """`responses` answers the operations of the branch that ran, in order."""
+
+    succeeded: bool
+    responses: list[OpResult]
+    revision: int
+
+
+class WatchedEvent(NamedTuple):
+    """`type` is PUT or DELETE; a DELETE's `kv` has only key and mod_revision. `prev_kv` is there when asked for."""
+
+    type: Literal["PUT", "DELETE"]
+    kv: KeyValue
+    prev_kv: KeyValue | None
+
+
+OnEvents = Callable[[list[WatchedEvent]], None]
+OnProgress = Callable[[int], None]
+
+
+class WatchHandle(Protocol):
+    """A running watch."""
+
+    def cancel(self) -> None: ...
+
+
+class Compacted(Exception):
+    """The revision asked for is gone; `compact_revision` is the oldest that can still be read."""
+
+    def __init__(self, compact_revision: int) -> None:
+        super().__init__(f"etcdserver: mvcc: required revision has been compacted (oldest is {compact_revision})")
+        self.compact_revision = compact_revision
+
+
+class FutureRevision(Exception):
+    """The revision asked for has not happened yet."""
+
+    def __init__(self, revision: int, current: int) -> None:
+        super().__init__(f"etcdserver: mvcc: required revision is a future revision ({revision} > {current})")
+
+
+class LeaseNotFound(Exception):
+    def __init__(self, lease: int) -> None:
+        super().__init__(f"etcdserver: requested lease not found ({lease:x})")
+
+
+class Unavailable(Exception):
+    """The store does not run."""
+
+    def __init__(self) -> None:
+        super().__init__("etcdserver: server stopped")
+
+
+class StoreFailed(Exception):
+    """The disk refused a write: nothing after it was acknowledged, and nothing is until the store is restarted."""
+
+
+def prefix_end(prefix: bytes) -> bytes:
+    """Return the `range_end` that covers every key with this prefix: the prefix with its last byte plus one."""
+    for i in range(len(prefix) - 1, -1, -1):
+        if prefix[i] < 0xFF:
+            return prefix[:i] + bytes([prefix[i] + 1])
+    return b"\0"  # etcd's mark for "to the end of the keyspace"
+
+
+class EtcdApi(Protocol):
+    """What an API server needs of its store. Writes return when they are durable."""
+
+    @property
+    def revision(self) -> int: ...
+
+    @property
+    def compact_revision(self) -> int: ...
+
+    def range(self, key: bytes, range_end: bytes | None = None, *, revision: int = 0, limit: int = 0,
+              count_only: bool = False, keys_only: bool = False) -> RangeResult:
+        """Read as of `revision`. Raises Compacted, FutureRevision."""
+        ...
+
+    async def txn(self, compares: Sequence[Compare], success: Sequence[Op],
+                  failure: Sequence[Op] = ()) -> TxnResult:
+        """Run `success` if every compare holds, else `failure`, at one revision. Raises LeaseNotFound."""
+        ...
+
+    async def put(self, key: bytes, value: bytes, *, lease: int = 0, prev_kv: bool = False) -> PutResult: ...
+
+    async def delete_range(self, key: bytes, range_end: bytes | None = None, *,
+                           prev_kv: bool = False) -> DeleteResult: ...
+
+    def watch(self, key: bytes, range_end: bytes | None = None, start_revision: int = 0, *, prev_kv: bool = False,
+              on_events: OnEvents, on_progress: OnProgress | None = None) -> WatchHandle:
+        """Call `on_events` for every change from `start_revision` on (0: from now), in order, past ones at once.
+
+        All events of one revision come in one call. Raises Compacted.
+        """
+        ...
+
+    async def lease_grant(self, ttl_s: int, lease: int = 0) -> int: ...
+    async def lease_keepalive(self, lease: int) -> int:
+        """Start the lease's time anew and return it in seconds. Raises LeaseNotFound."""
+        ...
+
+    async def lease_revoke(self, lease: int) -> None: ...
+    def lease_time_to_live(self, lease: int) -> tuple[float, int, list[bytes]]:
+        """Return (seconds left, seconds granted, keys). Raises LeaseNotFound."""
+        ...
+
+    async def compact(self, revision: int) -> None:
+        """Forget history before `revision`. Raises Compacted, FutureRevision."""
+        ...

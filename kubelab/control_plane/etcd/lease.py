@@ -1,0 +1,105 @@
+"""Leases: keys that vanish together unless someone says in time that they are still wanted.
+
+    grant(ttl) ─► attach keys ─► keepalive ... ─► silence for ttl seconds ─► expired ─► its keys are deleted
+
+Invariant: at most one timer runs, for the lease that ends first or for one that ended first and was kept alive.
+Models:    etcd's lease package (without checkpoints: after a restart every lease has its whole time again)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kubelab.control_plane.etcd.api import LeaseNotFound
+from kubelab.control_plane.etcd.mvcc import Change
+from kubelab.machinery.clock import Clock, Handle
+
+NO_LEASE = 0
+
+
+@dataclass(slots=True)
+class Lease:
+    id: int
+    ttl_s: int
+    ends: float  # on the clock's monotonic scale
+    keys: set[bytes] = field(default_factory=set)
+
+
+class Leases:
+    """The granted leases; `on_expired(id)` is called once for each that ran out."""
+
+    def __init__(self, clock: Clock, on_expired: Callable[[int], None]) -> None:
+        self._clock, self._on_expired = clock, on_expired
+        self._leases: dict[int, Lease] = {}
+        self._timer: Handle | None = None
+        self._last_id = 0
+
+    def grant(self, ttl_s: int, lease: int = NO_LEASE) -> int:
+        """Add a lease and return its id, a chosen or a new one. Raises ValueError when the id is taken."""
+        if lease in self._leases:
+            raise ValueError("etcdserver: lease already exists")
+        if lease == NO_LEASE:
+            lease = max(self._last_id, int(self._clock.now() * 1000)) + 1
+        self._last_id = max(self._last_id, lease)
+        self._leases[lease] = Lease(lease, ttl_s, self._clock.monotonic() + ttl_s)
+        self._arm()
+        return lease
+
+    def keepalive(self, lease: int) -> int:
+        entry = self.get(lease)
+        entry.ends = self._clock.monotonic() + entry.ttl_s
+        return entry.ttl_s
+
+    def get(self, lease: int) -> Lease:
+        entry = self._leases.get(lease)
+        if entry is None:
+            raise LeaseNotFound(lease)
+        return entry
+
+    def left_s(self, lease: int) -> float:
+        return self.get(lease).ends - self._clock.monotonic()
+
+    def has(self, lease: int) -> bool:
+        return lease in self._leases
+
+    def clear(self) -> None:
+        self._leases.clear()
+
+    def drop(self, lease: int) -> Lease | None:
+        return self._leases.pop(lease, None)
+
+    def granted(self) -> list[tuple[int, int]]:
+        """Return (id, ttl) of every lease, for a snapshot."""
+        return [(entry.id, entry.ttl_s) for entry in self._leases.values()]
+
+    def follow(self, change: Change) -> None:
+        """Keep the keys of each lease in step with one change of the keyspace."""
+        new, prev = change.kv.lease, change.prev.lease if change.prev is not None else NO_LEASE
+        if prev != new and prev in self._leases:
+            self._leases[prev].keys.discard(change.kv.key)
+        if new in self._leases:
+            self._leases[new].keys.add(change.kv.key)
+
+    def restart(self) -> None:
+        """Give every lease its whole time again, as after the start of a store."""
+        for entry in self._leases.values():
+            entry.ends = self._clock.monotonic() + entry.ttl_s
+        self._arm()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self) -> None:
+        self.stop()
+        if self._leases:
+            first = min(entry.ends for entry in self._leases.values())
+            self._timer = self._clock.call_later(max(0.0, first - self._clock.monotonic()), self._ring)
+
+    def _ring(self) -> None:
+        now = self._clock.monotonic()
+        for lease in [entry.id for entry in self._leases.values() if entry.ends <= now]:
+            self._on_expired(lease)
+        self._arm()
