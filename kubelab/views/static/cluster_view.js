@@ -1,0 +1,1128 @@
+// @ts-check
+/**
+ * The live cluster view: a drawing that is a function of the model, keyed by uid.
+ *
+ *   kernel ─► {type: "model" | "diff", ...} ─► items (a flat Map) ─► layout() ─► draw() ─► SVG
+ *                                        └─► History (bounded) ─► the items of any past moment
+ *   pointer, keys ─► {type: "ask", what: "object" | "events" | "logs" | "source"} ─► kernel ─► side panel
+ *
+ * Invariant: `layout` and `explain` are pure; the DOM changes only in `Stage`, `Panel` and `TimeBar`; data is written
+ * with textContent, never as markup.
+ *
+ * Sections: model and history · layout · words · drawing · message dots · side panel · time bar · wiring
+ *
+ * @typedef {Record<string, any>} Item       one thing to draw, `t` says what: cluster, part, node, pod, svc, mark
+ * @typedef {Map<string, Item>} Items
+ * @typedef {{set: Record<string, Item>, del: string[]}} Diff
+ * @typedef {{x: number, y: number, w: number, h: number}} Box
+ * @typedef {number[]} Curve                 cubic Bézier: x0, y0, x1, y1, x2, y2, x3, y3
+ * @typedef {{mode: string, slots: Map<string, (string|null)[]>, body: number}} Memory
+ * @typedef {{width: number, height: number, mode: string, size: number, hub: {x: number, y: number, r: number},
+ *   panel: Box, tray: Box, boxes: Map<string, Box>, spokes: Map<string, Curve>, trunk: Map<string, string>,
+ *   services: string[], hiddenServices: number, counts: Map<string, Record<string, number>>, waiting: string[]}} Layout
+ */
+
+// ── model and history ────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Apply a diff in place and return the diff that takes it back.
+ * @param {Items} items @param {Diff} diff @returns {Diff}
+ */
+export function applyDiff(items, diff) {
+  /** @type {Diff} */
+  const undo = { set: {}, del: [] };
+  for (const key of [...Object.keys(diff.set), ...diff.del]) {
+    const old = items.get(key);
+    if (old) undo.set[key] = old;
+    else undo.del.push(key);
+  }
+  for (const key in diff.set) items.set(key, diff.set[key]);
+  for (const key of diff.del) items.delete(key);
+  return undo;
+}
+
+/** What happened, bounded: `itemsAt(t)` walks from the last shown moment, so dragging costs what changed between. */
+export class History {
+  /** @param {number} limit how many item changes are kept */
+  constructor(limit = 20000) {
+    this.limit = limit;
+    this.size = 0;
+    /** @type {{at: number, diff: Diff, undo: Diff}[]} */
+    this.entries = [];
+    /** @type {Items|null} the items of the past moment that is shown */
+    this.past = null;
+    this.cursor = 0; // entries[0 .. cursor) are applied in `past`
+    this.from = NaN; // the earliest moment that can be shown
+  }
+
+  /** @param {number} at @param {Diff} diff @param {Diff} undo */
+  record(at, diff, undo) {
+    if (Number.isNaN(this.from)) this.from = at;
+    this.entries.push({ at, diff, undo });
+    this.size += cost(diff);
+    let drop = 0;
+    while (this.size > this.limit && drop < this.entries.length - 1) {
+      this.size -= cost(this.entries[drop].diff);
+      this.from = this.entries[drop].at;
+      drop += 1;
+    }
+    if (!drop) return;
+    if (this.past) for (; this.cursor < drop; this.cursor++) applyDiff(this.past, this.entries[this.cursor].diff);
+    this.entries.splice(0, drop);
+    this.cursor = Math.max(0, this.cursor - drop);
+  }
+
+  /** @param {number} at @param {Items} live @returns {Items} */
+  itemsAt(at, live) {
+    if (!this.past) {
+      this.past = new Map(live);
+      this.cursor = this.entries.length;
+    }
+    while (this.cursor > 0 && this.entries[this.cursor - 1].at > at) applyDiff(this.past, this.entries[--this.cursor].undo);
+    while (this.cursor < this.entries.length && this.entries[this.cursor].at <= at)
+      applyDiff(this.past, this.entries[this.cursor++].diff);
+    return this.past;
+  }
+
+  leave() {
+    this.past = null;
+  }
+}
+
+/** @param {Diff} diff */
+const cost = (diff) => Object.keys(diff.set).length + diff.del.length;
+
+// ── layout: where everything stands ──────────────────────────────────────────────────────────────────────────────────
+
+const TILE = 38, PITCH_X = 54, PITCH_Y = 58, HEAD = 32, GAP = 12;
+const BODY_MIN = 420, BODY_MAX = 640;
+const CORNERS = ["kubectl", "controllers", "etcd", "scheduler"];
+const SYSTEM = new Set(["kube-system", "kube-public", "kube-node-lease"]);
+
+/** @returns {Memory} what a layout remembers of the one before, so that tiles keep their places */
+export const freshMemory = () => ({ mode: "tile", slots: new Map(), body: BODY_MIN });
+
+/**
+ * @param {Items} items @param {number} wanted width in px @param {Memory} memory updated
+ * @returns {Layout}
+ */
+export function layout(items, wanted, memory) {
+  const width = Math.max(688, wanted);
+  const cpW = clamp(width * 0.29, 204, 300), svcW = clamp(width * 0.2, 148, 210), gap = clamp(width * 0.036, 26, 40);
+  const nodesX = cpW + gap, nodesW = width - cpW - svcW - 2 * gap;
+  const nodes = sorted(items, "node", (n) => n.name);
+  const { slots, waiting, counts } = placePods(items, memory, Math.max(1, Math.floor((nodesW - 20) / PITCH_X)));
+  const cells = nodeCells(nodes, slots, counts, nodesX, nodesW, memory);
+  const body = memory.body;
+  /** @type {Map<string, Box>} */
+  const boxes = new Map(cells.boxes);
+  const hub = { x: cpW / 2, y: 166, r: 42 };
+  const cardW = Math.min(114, (cpW - 22) / 2);
+  CORNERS.forEach((name, i) => boxes.set(`part:${name}`, {
+    x: i % 2 ? cpW - cardW - 7 : 7, y: i < 2 ? 36 : 250, w: cardW, h: 46 }));
+  boxes.set("part:apiserver", { x: hub.x - hub.r, y: hub.y - hub.r, w: 2 * hub.r, h: 2 * hub.r });
+  const extras = sorted(items, "part", (p) => p.name).filter((p) => !boxes.has(`part:${p.name}`));
+  const pill = Math.min(82, (cpW - 14) / Math.max(1, extras.length) - 8);
+  extras.forEach((p, i) => boxes.set(`part:${p.name}`, {
+    x: hub.x + (i - extras.length / 2) * (pill + 8) + 4, y: 310, w: pill, h: 26 }));
+  const panel = { x: 0, y: 0, w: cpW, h: body };
+  const tray = { x: 10, y: 348, w: cpW - 20, h: body - 358 };
+  const spokes = partSpokes(boxes, hub, items);
+  const trunk = nodeSpokes(nodes, boxes, cells.columns, hub, cpW, nodesX, spokes);
+  placeTray(waiting, tray, boxes);
+  const { shown, hidden } = placeServices(items, boxes, width - svcW, svcW, body);
+  return { width, height: body, mode: memory.mode, size: cells.size, hub, panel, tray, boxes, spokes, trunk,
+    services: shown, hiddenServices: hidden, counts, waiting };
+}
+
+/**
+ * Give every pod a slot on its node. A tile keeps its slot while it lives; a new one enters at the end; gaps are closed
+ * only when the row they are in would otherwise overflow into a new one.
+ * @param {Items} items @param {Memory} memory @param {number} perRow
+ */
+function placePods(items, memory, perRow) {
+  /** @type {Map<string, Item[]>} */
+  const byNode = new Map();
+  /** @type {Map<string, Record<string, number>>} */
+  const counts = new Map();
+  for (const item of items.values()) {
+    if (item.t !== "pod") continue;
+    const node = items.has(`node:${item.node}`) ? item.node : "";
+    const list = byNode.get(node);
+    if (list) list.push(item);
+    else byNode.set(node, [item]);
+    const count = counts.get(node) ?? {};
+    count[item.phase] = (count[item.phase] ?? 0) + 1;
+    counts.set(node, count);
+  }
+  const slots = new Map();
+  for (const [node, pods] of byNode) {
+    if (!node) continue;
+    const living = new Set(pods.map((p) => p.uid));
+    let row = (memory.slots.get(node) ?? []).map((uid) => (uid !== null && living.has(uid) ? uid : null));
+    const placed = new Set(row);
+    const fresh = pods.filter((p) => !placed.has(p.uid)).sort((a, b) => a.order - b.order).map((p) => p.uid);
+    while (row.length && row[row.length - 1] === null) row.pop();
+    if (Math.ceil((row.length + fresh.length) / perRow) > Math.ceil(pods.length / perRow)) row = row.filter((u) => u !== null);
+    row.push(...fresh);
+    slots.set(node, row);
+  }
+  memory.slots = slots;
+  const waiting = (byNode.get("") ?? []).sort((a, b) => a.order - b.order).map((p) => `pod:${p.uid}`);
+  return { slots, waiting, counts };
+}
+
+/**
+ * Choose tile, square or strip for all nodes alike, and place the nodes' boxes and their pods.
+ * @param {Item[]} nodes @param {Map<string, (string|null)[]>} slots @param {Map<string, Record<string, number>>} counts
+ * @param {number} x @param {number} w @param {Memory} memory
+ */
+function nodeCells(nodes, slots, counts, x, w, memory) {
+  const n = nodes.length;
+  /** @type {Map<string, Box>} */
+  const boxes = new Map();
+  const columns = n <= 4 ? 1 : n <= 8 ? 2 : n <= 15 ? 3 : Math.ceil(Math.sqrt((n * w) / BODY_MAX));
+  const rows = Math.max(1, Math.ceil(n / columns)), gap = n > 30 ? 4 : n > 8 ? 8 : GAP;
+  const cellW = (w - (columns - 1) * gap) / columns;
+  const perRow = Math.max(1, Math.floor((cellW - 20) / PITCH_X));
+  const used = nodes.map((node) => slots.get(node.name)?.length ?? 0);
+  const most = Math.max(0, ...used);
+  const need = Array.from({ length: rows }, (_, r) => {
+    const here = Math.max(1, ...used.slice(r * columns, (r + 1) * columns));
+    return HEAD + Math.ceil(here / perRow) * PITCH_Y + 6;
+  });
+  const tall = need.reduce((a, b) => a + b, 0) + (rows - 1) * gap;
+  const slack = memory.mode === "tile" ? 1 : 0.8; // once it is squares, stay so until there is clearly room again
+  const mode = most < 60 * slack && cellW >= 110 && tall <= BODY_MAX * slack ? "tile" : most < 400 ? "square" : "strip";
+  const wantBody = mode === "tile" ? Math.max(BODY_MIN, tall) : n > 4 || most > 100 ? BODY_MAX : BODY_MIN + 60;
+  memory.body = mode === memory.mode ? Math.max(memory.body, wantBody) : wantBody;
+  memory.mode = mode;
+  const spare = mode === "tile" ? (memory.body - tall) / rows : 0;
+  const even = (memory.body - (rows - 1) * gap) / rows;
+  const head = cellW >= 90 ? HEAD - 2 : 5;
+  const size = mode === "square" ? fit(most, cellW - 16, even - head - 10) : TILE;
+  if (mode === "square" && size < 4) memory.mode = "strip";
+  let y = 0;
+  for (let r = 0; r < rows; r++) {
+    const h = mode === "tile" ? need[r] + spare : even;
+    for (let c = 0; c < columns && r * columns + c < n; c++) {
+      const node = nodes[r * columns + c], box = { x: x + c * (cellW + gap), y, w: cellW, h };
+      boxes.set(`node:${node.name}`, box);
+      if (memory.mode !== "strip") placeTiles(slots.get(node.name) ?? [], box, memory.mode, size, perRow, head, boxes);
+    }
+    y += h + gap;
+  }
+  return { boxes, columns, size };
+}
+
+/** @param {number} count @param {number} w @param {number} h @returns {number} the largest square that fits */
+function fit(count, w, h) {
+  for (let size = 12; size >= 4; size--) {
+    const pitch = size + (size > 7 ? 3 : 2);
+    if (Math.floor(w / pitch) * Math.floor(h / pitch) >= count) return size;
+  }
+  return 0;
+}
+
+/**
+ * @param {(string|null)[]} row @param {Box} box @param {string} mode @param {number} size @param {number} perRow
+ * @param {number} head @param {Map<string, Box>} boxes
+ */
+function placeTiles(row, box, mode, size, perRow, head, boxes) {
+  const tile = mode === "tile", pitch = size + (size > 7 ? 3 : 2);
+  const across = tile ? perRow : Math.max(1, Math.floor((box.w - 16) / pitch));
+  row.forEach((uid, i) => {
+    if (uid === null) return;
+    const c = i % across, r = Math.floor(i / across);
+    boxes.set(`pod:${uid}`, tile
+      ? { x: box.x + 16 + c * PITCH_X, y: box.y + HEAD + 2 + r * PITCH_Y, w: TILE, h: TILE }
+      : { x: box.x + 8 + c * pitch, y: box.y + head + r * pitch, w: size, h: size });
+  });
+}
+
+/** @param {string[]} waiting @param {Box} tray @param {Map<string, Box>} boxes */
+function placeTray(waiting, tray, boxes) {
+  const across = Math.floor(tray.w / 15), room = across * Math.max(1, Math.floor((tray.h - 20) / 15));
+  waiting.slice(0, room).forEach((key, i) => boxes.set(key, {
+    x: tray.x + (i % across) * 15, y: tray.y + 20 + Math.floor(i / across) * 15, w: 12, h: 12 }));
+}
+
+/** @param {Items} items @param {Map<string, Box>} boxes @param {number} x @param {number} w @param {number} body */
+function placeServices(items, boxes, x, w, body) {
+  const rank = (/** @type {Item} */ s) => (SYSTEM.has(s.ns) || s.name === "kubernetes" ? 1 : 0);
+  const all = sorted(items, "svc", (s) => `${rank(s)} ${s.ns} ${s.name}`);
+  const compact = all.length * 64 > body - 28, h = compact ? 30 : 54, pitch = h + (compact ? 6 : 10);
+  const room = Math.max(1, Math.floor((body - 28) / pitch) - (compact ? 1 : 0));
+  all.slice(0, room).forEach((s, i) => boxes.set(`svc:${s.uid}`, { x, y: 28 + i * pitch, w, h }));
+  return { shown: all.slice(0, room).map((s) => `svc:${s.uid}`), hidden: Math.max(0, all.length - room) };
+}
+
+/** @param {Map<string, Box>} boxes @param {{x: number, y: number, r: number}} hub @param {Items} items */
+function partSpokes(boxes, hub, items) {
+  /** @type {Map<string, Curve>} */
+  const spokes = new Map();
+  for (const item of items.values()) {
+    const box = item.t === "part" && item.name !== "apiserver" ? boxes.get(`part:${item.name}`) : undefined;
+    if (!box) continue;
+    const low = box.h < 30; // a pill hangs straight below the hub, between the cards
+    const x = low ? clamp(box.x + box.w / 2, hub.x - 16, hub.x + 16) : box.x + box.w / 2, y = box.y > hub.y ? box.y : box.y + box.h;
+    if (low) {
+      const top = hub.y + Math.sqrt(hub.r ** 2 - (x - hub.x) ** 2);
+      spokes.set(item.name, [x, top, x, top, x, y, x, y]);
+      continue;
+    }
+    const d = Math.hypot(x - hub.x, y - hub.y), fx = hub.x + ((x - hub.x) * hub.r) / d, fy = hub.y + ((y - hub.y) * hub.r) / d;
+    spokes.set(item.name, [fx, fy, fx, fy, x, y, x, y]);
+  }
+  return spokes;
+}
+
+/**
+ * One spoke a node; in several columns the nodes of a row share one.
+ * @param {Item[]} nodes @param {Map<string, Box>} boxes @param {number} columns @param {{x: number, y: number, r: number}} hub
+ * @param {number} edge @param {number} nodesX @param {Map<string, Curve>} spokes
+ */
+function nodeSpokes(nodes, boxes, columns, hub, edge, nodesX, spokes) {
+  /** @type {Map<string, string>} */
+  const trunk = new Map();
+  const bend = edge + (nodesX - edge) * 0.3;
+  nodes.forEach((node, i) => {
+    const box = boxes.get(`node:${node.name}`), name = columns === 1 ? node.name : `row-${Math.floor(i / columns)}`;
+    trunk.set(node.name, name);
+    if (!box || spokes.has(name)) return;
+    const y = box.y + Math.min(box.h / 2, 66);
+    spokes.set(name, [hub.x + hub.r, hub.y, bend, hub.y, bend, y, nodesX, y]);
+  });
+  return trunk;
+}
+
+/** @param {number} v @param {number} lo @param {number} hi */
+const clamp = (v, lo, hi) => Math.min(Math.max(v, lo), hi);
+
+/** @param {Items} items @param {string} t @param {(item: Item) => string} by */
+function sorted(items, t, by) {
+  const found = [];
+  for (const item of items.values()) if (item.t === t) found.push(item);
+  const order = new Intl.Collator("en", { numeric: true });
+  return found.sort((a, b) => order.compare(by(a), by(b)));
+}
+
+// ── words: one plain sentence for everything ─────────────────────────────────────────────────────────────────────────
+
+/** @type {Record<string, [string, string, string]>} part -> title, what it does, what stops when it stops */
+const PARTS = {
+  kubectl: ["kubectl", "You: kubectl, this notebook and every other client talk to the API server, and to nothing else.", ""],
+  apiserver: ["API server", "The only door: it checks, stores and announces every change.", "nobody can read or change anything; what runs goes on"],
+  etcd: ["etcd", "Remembers everything: each write is one more revision.", "the API server has no memory and answers no one"],
+  controllers: ["controllers", "Loops that compare what is with what was asked for, and ask for what closes the gap.",
+    "nobody creates, replaces or removes pods"],
+  scheduler: ["scheduler", "Picks a node for every pod that has none.", "new pods wait without a node"],
+  proxy: ["proxy", "Forwards a Service's address to the ready pods behind it.", "Services do not answer"],
+  dns: ["dns", "Turns a Service's name into its address.", "names are not found; addresses still work"],
+};
+
+/** @param {Item} item @param {number} now Unix seconds @returns {{who: string, says: string}} */
+export function explain(item, now) {
+  const where = item.ns && item.ns !== "default" ? ` (${item.ns})` : "";
+  if (item.t === "pod") return { who: `Pod ${item.name}${where}`, says: explainPod(item) };
+  if (item.t === "node") return { who: `Node ${item.name}`, says: explainNode(item, now) };
+  if (item.t === "svc") return { who: `Service ${item.name}${where}`, says: explainService(item) };
+  if (item.t === "part") {
+    const [title, does, loss] = PARTS[item.name] ?? [item.title ?? item.name, "A part of this cluster.", "what it does is not done"];
+    const state = item.state === "stopped" ? ` It is stopped: ${loss}.` : item.state === "restarting" ? " It died and is being restarted." : "";
+    return { who: title, says: does + state + (item.error ? ` Last error: ${item.error}` : "") };
+  }
+  return { who: "", says: "" };
+}
+
+/** @param {Item} pod */
+function explainPod(pod) {
+  const ready = pod.containers.filter((/** @type {string} */ c) => c === "ready").length;
+  const times = pod.restarts ? `, restarted ${plural(pod.restarts, "time")}` : "";
+  const why = [pod.reason, pod.message].filter(Boolean).join(": ");
+  const gone = pod.gone ? "is being stopped; until now it " : "";
+  if (pod.phase === "ready") return `${gone}${gone ? "ran" : "runs"} on ${pod.node}, ready: ${ready} of ${plural(pod.containers.length, "container")}${times}.`;
+  if (pod.phase === "unready") return `${gone}runs on ${pod.node} but is not ready (${ready} of ${pod.containers.length}${times}): Services send it no traffic.`;
+  if (pod.phase === "failed") return `${gone}fails on ${pod.node || "no node"}${times}. ${why}`;
+  if (pod.phase === "succeeded") return `${gone}has done its work on ${pod.node} and ended.`;
+  return pod.node ? `${gone}is being created on ${pod.node}. ${why}` : `${gone}waits for a node. ${why}`;
+}
+
+/** @param {Item} node @param {number} now */
+function explainNode(node, now) {
+  if (!node.ready) {
+    const since = node.lease || node.since;
+    return `${since ? `has not been heard of for ${ago(now - since)}` : "has not reported yet"}. ${node.message} When it stays away, its pods are replaced elsewhere.`;
+  }
+  const cordon = node.cordoned ? " It is cordoned: no new pods are placed on it." : "";
+  const kubelet = node.kubelet === "stopped" ? " Its kubelet is stopped: it will be missed soon." : "";
+  return `is ready. Its pods ask for ${node.cpu_text} CPUs and ${node.mem_text} of memory.${cordon}${kubelet}`;
+}
+
+/** @param {Item} svc */
+function explainService(svc) {
+  const picks = Object.entries(svc.selector).map(([k, v]) => `${k}=${v}`).join(", ");
+  const at = svc.ip && svc.ip !== "None" ? ` (${svc.ip}:${svc.ports.join(", ")})` : "";
+  if (svc.pods.length) return `${at} sends traffic to ${plural(svc.pods.length, "ready pod")}${picks ? ` labelled ${picks}` : ""}.`.trim();
+  if (svc.waiting.length) return `${at} has nobody to send traffic to yet: ${plural(svc.waiting.length, "pod")} labelled ${picks}, none ready.`.trim();
+  return `${at} has nobody to send traffic to: ${picks ? `no pod is labelled ${picks}.` : "it selects no pods."}`.trim();
+}
+
+/** @param {number} n @param {string} word */
+const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
+
+/** @param {number} s */
+const ago = (s) => (s < 90 ? `${Math.max(0, Math.round(s))} s` : s < 5400 ? `${Math.round(s / 60)} min` : `${Math.round(s / 3600)} h`);
+
+/** @param {number} n */
+const grouped = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+
+/** @param {Item} item @param {string} query @returns {boolean} whether a pod or Service fits the filter */
+export function matches(item, query) {
+  return query.split(/[\s,]+/).filter(Boolean).every((word) => {
+    const [key, value] = word.split("=");
+    const labels = item.labels ?? item.selector ?? {};
+    if (value !== undefined) return key in labels && String(labels[key]).startsWith(value);
+    return item.name.includes(word) || (item.ns ?? "").includes(word);
+  });
+}
+
+// ── drawing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const NS = "http://www.w3.org/2000/svg";
+
+/**
+ * @param {string} tag @param {Record<string, any>} [attrs] @param {...(Element|string)} children
+ * @returns {SVGElement}
+ */
+function s(tag, attrs = {}, ...children) {
+  const el = /** @type {SVGElement} */ (document.createElementNS(NS, tag));
+  for (const name in attrs) el.setAttribute(name, String(attrs[name]));
+  el.append(...children);
+  return el;
+}
+
+/**
+ * @param {string} tag @param {Record<string, any>} [attrs] @param {...(Element|string)} children
+ * @returns {HTMLElement}
+ */
+function h(tag, attrs = {}, ...children) {
+  const el = document.createElement(tag);
+  for (const name in attrs) el.setAttribute(name, String(attrs[name]));
+  el.append(...children);
+  return el;
+}
+
+/** @param {Curve} c */
+const pathOf = (c) => `M${c[0]},${c[1]} C${c[2]},${c[3]} ${c[4]},${c[5]} ${c[6]},${c[7]}`;
+
+/** @param {number} x @param {number} y @param {string} cls @param {string} words @param {Record<string, any>} [more] */
+const text = (x, y, cls, words, more = {}) => s("text", { x, y, class: cls, ...more }, words);
+
+/** @param {string} words @param {number} px @param {number} size */
+const cut = (words, px, size = 10.5) => {
+  const room = Math.floor(px / (size * 0.55));
+  return words.length <= room ? words : `${words.slice(0, Math.max(1, room - 1))}…`;
+};
+
+/** @param {string} name @param {number} room characters @returns {string} the middle goes first: cart-9f stays cart-9f */
+const tileName = (name, room = 10) => (name.length <= room ? name : `${name.slice(0, room - 4)}…${name.slice(-3)}`);
+
+/** Keeps one element per key and rebuilds its inside only when its item, its size or its look changed. */
+class Stage {
+  /** @param {SVGElement} svg */
+  constructor(svg) {
+    this.svg = svg;
+    this.layers = Object.fromEntries(["rooms", "spokes", "nodes", "parts", "services", "traffic", "pods", "dots"].map((name) => {
+      const g = s("g", { class: `layer-${name}` });
+      svg.append(g);
+      return [name, g];
+    }));
+    /** @type {Map<string, {el: SVGElement, item: Item, stamp: string, box: Box}>} */
+    this.drawn = new Map();
+    this.roving = "part:apiserver";
+  }
+
+  /**
+   * @param {Items} items @param {Layout} at @param {{hover: string, pick: string, filter: string, now: number}} look
+   */
+  draw(items, at, look) {
+    this.svg.setAttribute("viewBox", `0 0 ${at.width} ${at.height}`);
+    this.svg.setAttribute("width", String(at.width));
+    this.#frames(at, items);
+    const seen = new Set();
+    for (const [key, box] of at.boxes) {
+      const item = items.get(key);
+      if (!item) continue;
+      seen.add(key);
+      this.#place(key, item, box, at, look);
+    }
+    for (const [key, known] of this.drawn) if (!seen.has(key)) this.#leave(key, known);
+    this.#traffic(items, at, look);
+    if (!this.drawn.has(this.roving)) this.rove("part:apiserver");
+  }
+
+  /** @param {Layout} at @param {Items} items */
+  #frames(at, items) {
+    const spokes = [...at.spokes].map(([name, curve]) => {
+      const node = items.get(`node:${name}`), part = items.get(`part:${name}`);
+      const broken = (node && (!node.ready || node.kubelet === "stopped")) || part?.state === "stopped";
+      return { name, d: pathOf(curve), cls: broken ? "spoke broken" : "spoke" };
+    });
+    const more = at.waiting.filter((key) => !at.boxes.has(key)).length;
+    const stamp = JSON.stringify([at.panel, at.tray, at.waiting.length, more, at.hiddenServices, spokes]);
+    if (stamp === this.framesStamp) return;
+    this.framesStamp = stamp;
+    const { panel, tray } = at;
+    const services = at.width - 4;
+    this.layers.rooms.replaceChildren(
+      s("rect", { class: "room", x: panel.x + 0.5, y: 0.5, width: panel.w - 1, height: panel.h - 1, rx: 14 }),
+      text(14, 22, "bold", "Control plane"),
+      text(tray.x, tray.y + 11, "quiet", at.waiting.length ? `${plural(at.waiting.length, "pod")} waiting for a node` : ""),
+      text(tray.x + tray.w, tray.y + 11, "quiet end", more ? `+${more}` : ""),
+      text([...at.boxes].find(([key]) => key.startsWith("svc:"))?.[1].x ?? services - 140, 14, "bold", "Services"),
+      text(services, at.height - 4, "quiet end", at.hiddenServices ? `and ${at.hiddenServices} more` : ""));
+    this.layers.spokes.replaceChildren(...spokes.map((k) => s("path", { d: k.d, class: k.cls, "data-spoke": k.name })));
+  }
+
+  /** @param {string} key @param {Item} item @param {Box} box @param {Layout} at @param {any} look */
+  #place(key, item, box, at, look) {
+    const dim = look.filter && (item.t === "pod" || item.t === "svc") && !matches(item, look.filter);
+    const strip = item.t === "node" && at.mode === "strip" ? JSON.stringify(at.counts.get(item.name) ?? {}) : "";
+    const tick = item.t === "node" && !item.ready ? Math.round(look.now) : 0;
+    const stamp = `${Math.round(box.w)}x${Math.round(box.h)} ${dim ? 1 : 0}${look.pick === key ? 1 : 0} ${strip} ${tick}`;
+    const known = this.drawn.get(key);
+    if (known && known.item === item && known.stamp === stamp) {
+      if (known.box.x !== box.x || known.box.y !== box.y) move(known.el, box);
+      known.box = box;
+      return;
+    }
+    const el = known?.el ?? s("g", { "data-key": key, role: "button", tabindex: key === this.roving ? 0 : -1 });
+    const { cls, inside } = PAINT[item.t](item, box, at, look.now);
+    el.replaceChildren(...inside);
+    el.setAttribute("class", `${cls}${dim ? " dim" : ""}${look.pick === key ? " picked" : ""}`);
+    const words = explain(item, look.now);
+    el.setAttribute("aria-label", `${words.who} ${words.says}`);
+    move(el, box);
+    if (!known) this.#enter(el, item);
+    this.drawn.set(key, { el, item, stamp, box });
+  }
+
+  /** @param {SVGElement} el @param {Item} item */
+  #enter(el, item) {
+    const layer = { pod: "pods", node: "nodes", svc: "services" }[/** @type {string} */ (item.t)] ?? "parts";
+    this.layers[layer].append(el);
+    if (item.t !== "pod") return;
+    el.classList.add("enter");
+    requestAnimationFrame(() => requestAnimationFrame(() => el.classList.remove("enter")));
+  }
+
+  /** @param {string} key @param {{el: SVGElement, item: Item}} known */
+  #leave(key, known) {
+    this.drawn.delete(key);
+    if (known.item.t !== "pod") return known.el.remove();
+    known.el.classList.add("leave");
+    known.el.removeAttribute("data-key");
+    setTimeout(() => known.el.remove(), 260);
+  }
+
+  /** Lines from the Service under the pointer, or the picked one, to the pods behind it. @param {Items} items @param {Layout} at @param {any} look */
+  #traffic(items, at, look) {
+    const key = look.hover.startsWith("svc:") ? look.hover : look.pick.startsWith("svc:") ? look.pick : "";
+    const svc = items.get(key), from = at.boxes.get(key);
+    /** @type {string[]} */
+    const lines = [];
+    if (svc && from) {
+      for (const uid of svc.pods) {
+        const pod = items.get(`pod:${uid}`), to = at.boxes.get(`pod:${uid}`) ?? at.boxes.get(`node:${pod?.node}`);
+        if (!to) continue;
+        const x = to.x + to.w, y = to.y + to.h / 2, sy = from.y + from.h / 2, bend = Math.max(40, (from.x - x) * 0.45);
+        lines.push(pathOf([from.x, sy, from.x - bend, sy, x + bend, y, x, y]));
+      }
+    }
+    const d = [...new Set(lines)];
+    const stamp = d.join(" ");
+    if (stamp === this.trafficStamp) return;
+    this.trafficStamp = stamp;
+    const cls = d.length > 40 ? "traffic many" : "traffic";
+    this.layers.traffic.replaceChildren(...d.map((path) => s("path", { d: path, class: cls })));
+  }
+
+  /** Make `key` the one element that the Tab key reaches. @param {string} key @param {boolean} [focus] */
+  rove(key, focus = false) {
+    this.drawn.get(this.roving)?.el.setAttribute("tabindex", "-1");
+    this.roving = key;
+    const el = this.drawn.get(key)?.el;
+    el?.setAttribute("tabindex", "0");
+    if (focus) el?.focus();
+  }
+
+  /** The nearest element in the direction of an arrow key. @param {string} from @param {string} arrow @returns {string|null} */
+  neighbour(from, arrow) {
+    const here = this.drawn.get(from)?.box;
+    if (!here) return null;
+    const cx = here.x + here.w / 2, cy = here.y + here.h / 2;
+    const [dx, dy] = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[arrow] ?? [0, 0];
+    let best = null, least = Infinity;
+    for (const [key, { box, item }] of this.drawn) {
+      if (key === from || (item.t === "node" && from.startsWith("pod:") && dx)) continue;
+      const x = item.t === "node" ? box.x + 20 : box.x + box.w / 2, y = item.t === "node" ? box.y + 10 : box.y + box.h / 2;
+      const ahead = (x - cx) * dx + (y - cy) * dy, aside = Math.abs((x - cx) * dy) + Math.abs((y - cy) * dx);
+      if (ahead > 2 && ahead + 2.5 * aside < least) [best, least] = [key, ahead + 2.5 * aside];
+    }
+    return best;
+  }
+}
+
+/** @param {SVGElement} el @param {Box} box */
+function move(el, box) {
+  el.style.transform = `translate(${box.x}px, ${box.y}px)`;
+}
+
+/** @type {Record<string, (item: Item, box: Box, at: Layout, now: number) => {cls: string, inside: SVGElement[]}>} */
+const PAINT = {
+  part(item, box) {
+    const [title] = PARTS[item.name] ?? [item.title ?? item.name];
+    const stopped = item.state === "stopped" || item.state === "restarting";
+    const detail = stopped ? item.state : item.detail ?? "";
+    const cls = stopped ? "stopped broken" : "";
+    if (item.name === "apiserver") {
+      const r = box.w / 2;
+      return { cls: `hub ${cls}`, inside: [s("circle", { class: "face", cx: r, cy: r, r }),
+        text(r, r - 2, "bold mid", title), text(r, r + 14, `quiet mid${stopped ? " bad" : ""}`, detail)] };
+    }
+    const low = box.h < 30, lamp = item.state ? [s("circle", { class: "lamp", cx: box.w - 9, cy: 9, r: 3 })] : [];
+    return { cls: `card ${cls}`, inside: [s("rect", { class: "face", width: box.w, height: box.h, rx: low ? 13 : 10 }),
+      text(box.w / 2, low ? 17 : 20, low ? "mid" : "bold mid", title),
+      ...(low ? [] : [text(box.w / 2, 36, `quiet mid${stopped ? " bad" : ""}`, cut(detail, box.w - 8, 10))]), ...(low && !stopped ? [] : lamp)] };
+  },
+  node(item, box, at, now) {
+    const lost = !item.ready, inside = [s("rect", { class: "face", width: box.w, height: box.h, rx: box.w < 90 ? 6 : 14 })];
+    const since = item.lease || item.since;
+    const state = lost ? `NotReady${since ? ` · ${ago(now - since)}` : ""}` : item.kubelet === "stopped" ? "kubelet stopped"
+      : item.cordoned ? "cordoned" : box.w > 250 ? `Ready${item.runtime ? ` · ${item.runtime}` : ""}` : "";
+    if (box.w >= 90) {
+      const name = cut(item.name, box.w * (box.w > 250 ? 0.3 : 0.55), 12);
+      inside.push(text(14, 21, "bold", name));
+      inside.push(text(22 + name.length * 7, 21, `quiet${lost || item.kubelet === "stopped" ? " bad" : ""}`, state));
+    }
+    if (box.w > 290 && !lost) inside.push(...bar("cpu", item.cpu, box.w - 164), ...bar("mem", item.mem, box.w - 82));
+    else if (box.w >= 90 && !lost) inside.push(...thinBars(item, box));
+    if (at.mode === "strip") inside.push(...strip(at.counts.get(item.name) ?? {}, box));
+    return { cls: lost || item.kubelet === "stopped" ? "node broken" : "node", inside };
+  },
+  pod(item, box) {
+    const cls = `pod ${item.phase}${item.gone ? " gone" : ""}`, size = box.w;
+    if (size < TILE) return { cls: `${cls} square`, inside: square(item, size) };
+    const inside = [s("rect", { class: "face", width: size, height: size, rx: 9 })];
+    if (item.gone) inside.push(s("path", { class: "hatch", d: "M4,16 L16,4 M4,27 L27,4 M8,34 L34,8 M20,34 L34,20" }));
+    const sign = { failed: "✕", succeeded: "✓", pending: "…" }[/** @type {string} */ (item.phase)];
+    if (sign) inside.push(text(size / 2, item.phase === "pending" ? 21 : 24, "sign", sign));
+    else inside.push(...dots(item.containers, size));
+    if (item.restarts) inside.push(s("circle", { class: "badge", cx: size - 2, cy: 2, r: 8 }),
+      text(size - 2, 5.5, "small mid", item.restarts > 99 ? "99" : String(item.restarts)));
+    inside.push(text(size / 2, size + 12, "small mid", tileName(item.short)));
+    return { cls, inside };
+  },
+  svc(item, box) {
+    const none = !item.pods.length, low = box.h < 40, ready = none ? "no endpoints" : `${item.pods.length} ready`;
+    const face = s("rect", { class: "face", width: box.w, height: box.h, rx: low ? 8 : 10 });
+    const state = `quiet end${none ? " bad" : ""}`;
+    const name = cut(low || !SYSTEM.has(item.ns) ? item.name : `${item.name} · ${item.ns}`, box.w - (low ? 86 : 20), 12);
+    if (low) return { cls: `card${none ? " broken" : ""}`, inside: [face, text(12, 19, "bold", name), text(box.w - 10, 19, state, ready)] };
+    const head = item.ip === "None" ? "headless" : item.ip || item.type;
+    return { cls: `card${none ? " broken" : ""}`, inside: [face, text(12, 22, "bold", name),
+      text(12, 40, "quiet", cut(head, box.w - 92)), text(box.w - 10, 40, state, ready)] };
+  },
+};
+
+/** @param {string} name @param {number} share @param {number} x */
+const bar = (name, share, x) => [text(x, 20, "quiet", name), s("rect", { class: "bar", x: x + 27, y: 13, width: 42, height: 7, rx: 3.5 }),
+  s("rect", { class: "fill", x: x + 27, y: 13, width: 42 * clamp(share, 0, 1), height: 7, rx: 3.5 })];
+
+/** @param {Item} item @param {Box} box */
+function thinBars(item, box) {
+  const w = box.w - 28, y = 26;
+  return [["cpu", 0], ["mem", w / 2 + 3]].flatMap(([name, x]) => [
+    s("rect", { class: "bar", x: 14 + Number(x), y, width: w / 2 - 3, height: 2 }),
+    s("rect", { class: "fill", x: 14 + Number(x), y, width: (w / 2 - 3) * clamp(item[name], 0, 1), height: 2 })]);
+}
+
+/** One dot per container; more than four are told by a number. @param {string[]} states @param {number} size */
+function dots(states, size) {
+  if (states.length > 4) return [text(size / 2, size / 2 + 4, "quiet mid", `${states.filter((c) => c === "ready").length}/${states.length}`)];
+  const gap = states.length > 3 ? 8.5 : 11, r = states.length > 3 ? 3 : 4;
+  return states.map((state, i) => s("circle", { class: `c-${state}`, cx: size / 2 + (i - (states.length - 1) / 2) * gap, cy: size / 2, r }));
+}
+
+/** @param {Item} item @param {number} size */
+function square(item, size) {
+  const inside = [s("rect", { class: "face", x: 0.8, y: 0.8, width: size - 1.6, height: size - 1.6, rx: size > 7 ? 3 : 1 })];
+  const a = size * 0.3, b = size * 0.7;
+  if (item.phase === "failed") inside.push(s("path", { class: "mark", d: `M${a},${a} L${b},${b} M${a},${b} L${b},${a}` }));
+  else if (item.phase === "succeeded" && size > 7) inside.push(s("path", { class: "mark", d: `M${a},${size / 2} L${size * 0.45},${b} L${b},${a}` }));
+  else if (item.gone) inside.push(s("path", { class: "mark", d: `M${a},${b} L${b},${a}` }));
+  return inside;
+}
+
+/** Many pods as shares of one bar, with their numbers. @param {Record<string, number>} count @param {Box} box */
+function strip(count, box) {
+  const total = Object.values(count).reduce((a, b) => a + b, 0) || 1, wide = box.w >= 90, y = wide ? 36 : box.h / 2 - 5;
+  const w = box.w - (wide ? 28 : 10), out = [];
+  let x = wide ? 14 : 5;
+  for (const phase of ["ready", "unready", "pending", "failed", "succeeded"]) {
+    if (!count[phase]) continue;
+    out.push(s("rect", { class: `s-${phase}`, x, y, width: Math.max(2, (w * count[phase]) / total), height: wide ? 18 : 10 }));
+    x += (w * count[phase]) / total;
+  }
+  const words = ["ready", "unready", "pending", "failed", "succeeded"].filter((p) => count[p]).map((p) => `${count[p]} ${p}`).join(" · ");
+  if (wide && box.h > 70) out.push(text(14, 70, "quiet", cut(words, box.w - 28)));
+  return out;
+}
+
+// ── message dots ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Dots that travel the spokes; nothing runs while there are none. */
+class Dots {
+  /** @param {Element} layer @param {Element} spokes */
+  constructor(layer, spokes) {
+    this.layer = layer;
+    this.spokes = spokes;
+    /** @type {{el: SVGElement, curve: Curve, back: boolean, from: number}[]} */
+    this.flying = [];
+    this.still = matchMedia("(prefers-reduced-motion: reduce)");
+    this.frame = 0;
+  }
+
+  /** @param {[string, string, number][]} messages spoke, "in" | "out", count @param {Layout} at */
+  send(messages, at) {
+    const now = performance.now();
+    for (const [name, way, count] of messages) {
+      const spoke = at.spokes.has(name) ? name : at.trunk.get(name), curve = spoke && at.spokes.get(spoke);
+      if (!curve) continue;
+      if (this.still.matches) this.#flash(spoke);
+      else for (let i = 0; i < Math.min(count, 4) && this.flying.length < 60; i++) {
+        const el = s("circle", { class: "dot", r: 4 + Math.min(2, Math.log10(count)), cx: -20, cy: -20 });
+        this.layer.append(el);
+        this.flying.push({ el, curve, back: way === "in", from: now + i * 60 });
+      }
+    }
+    if (this.flying.length && !this.frame) this.frame = requestAnimationFrame((t) => this.#fly(t));
+  }
+
+  /** @param {number} now */
+  #fly(now) {
+    this.flying = this.flying.filter((dot) => {
+      const t = (now - dot.from) / 520;
+      if (t >= 1) dot.el.remove();
+      else if (t > 0) {
+        const [x, y] = pointOn(dot.curve, dot.back ? 1 - t : t);
+        dot.el.setAttribute("cx", x.toFixed(1));
+        dot.el.setAttribute("cy", y.toFixed(1));
+      }
+      return t < 1;
+    });
+    this.frame = this.flying.length ? requestAnimationFrame((t) => this.#fly(t)) : 0;
+  }
+
+  /** @param {string} name */
+  #flash(name) {
+    const path = [...this.spokes.children].find((p) => p.getAttribute("data-spoke") === name);
+    path?.classList.add("flash");
+    setTimeout(() => path?.classList.remove("flash"), 250);
+  }
+
+  stop() {
+    cancelAnimationFrame(this.frame);
+  }
+}
+
+/** @param {Curve} c @param {number} t @returns {[number, number]} */
+function pointOn(c, t) {
+  const u = 1 - t, a = u * u * u, b = 3 * u * u * t, d = 3 * u * t * t, e = t * t * t;
+  return [a * c[0] + b * c[2] + d * c[4] + e * c[6], a * c[1] + b * c[3] + d * c[5] + e * c[7]];
+}
+
+// ── side panel ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What is known of the picked thing, a page at a time, fetched from the kernel when it is opened. */
+class Panel {
+  /** @param {HTMLElement} root @param {(ask: Record<string, any>) => Promise<any>} ask @param {() => void} onClose */
+  constructor(root, ask, onClose) {
+    this.ask = ask;
+    this.key = "";
+    this.title = h("b");
+    this.tabs = h("div", { class: "tabs", role: "tablist" });
+    this.page = h("div", { class: "page", role: "tabpanel", tabindex: "0" });
+    const close = button("close", onClose);
+    this.el = h("aside", { class: "kl-side", hidden: "", "aria-label": "Details" }, h("header", {}, this.title, close), this.tabs, this.page);
+    this.el.style.display = "none";
+    root.append(this.el);
+  }
+
+  /** @param {string} key @param {Item} item @param {number} height @param {number} now */
+  open(key, item, height, now) {
+    if (this.key !== key) this.tab = "";
+    this.key = key;
+    this.item = item;
+    this.el.style.display = "";
+    this.el.removeAttribute("hidden");
+    this.el.style.height = `${Math.max(300, height)}px`;
+    this.title.textContent = explain(item, now).who;
+    const pages = { pod: ["about", "events", "logs", "yaml"], node: ["about", "events", "kubelet", "yaml"], svc: ["about", "events", "yaml"] };
+    const names = item.t === "part" ? ["about", "source"] : pages[/** @type {"pod"|"node"|"svc"} */ (item.t)];
+    this.tabs.replaceChildren(...names.map((name) => {
+      const tab = button(name, () => this.show(name));
+      tab.setAttribute("role", "tab");
+      tab.dataset.name = name;
+      return tab;
+    }));
+    this.show(this.tab || names[0]);
+  }
+
+  close() {
+    this.key = "";
+    this.el.style.display = "none";
+    this.el.setAttribute("hidden", "");
+  }
+
+  /** @param {string} name */
+  async show(name) {
+    this.tab = name;
+    for (const tab of this.tabs.children) tab.setAttribute("aria-selected", String(/** @type {HTMLElement} */ (tab).dataset.name === name));
+    const key = this.key, turn = (this.turn = (this.turn ?? 0) + 1);
+    if (!this.page.childElementCount || this.shownTab !== key + name) this.page.replaceChildren(h("p", { class: "note" }, "asking the cluster …"));
+    this.shownTab = key + name;
+    /** @type {(Element|string)[]} */
+    let content;
+    try {
+      content = await this.#content(name, key);
+    } catch (error) {
+      content = [h("p", { class: "note" }, String(/** @type {any} */ (error).message ?? error))];
+    }
+    if (this.key === key && this.turn === turn) this.page.replaceChildren(...content);
+  }
+
+  /** @param {string} name @param {string} key @returns {Promise<(Element|string)[]>} */
+  async #content(name, key) {
+    const item = /** @type {Item} */ (this.item);
+    if (name === "yaml") return [pre((await this.ask({ what: "object", key })).yaml)];
+    if (name === "source") return this.#source(await this.ask({ what: "source", key }));
+    if (name === "kubelet") return this.#part(`part:kubelet/${item.name}`, { state: item.kubelet ?? "" });
+    if (name === "events") return [table(["", "reason", "message", "seen"], (await this.ask({ what: "events", key })).map((/** @type {any} */ e) =>
+      [e.type === "Warning" ? "!" : "", e.reason, e.message, e.count > 1 ? `${e.count}× · ${e.age}` : e.age]), "No events.")];
+    if (name === "logs") return this.#logs(key, item);
+    if (item.t === "part") return this.#part(key, item);
+    const facts = await this.ask({ what: "object", key });
+    const words = explain(item, facts.now ?? 0);
+    return [h("p", {}, words.says), table(["fact", ""], facts.facts ?? []),
+      table(["condition", "", "why"], (facts.conditions ?? []).map((/** @type {any} */ c) => [c.type, c.status, [c.reason, c.message].filter(Boolean).join(": ")]), "")];
+  }
+
+  /** @param {string} key @param {Item} item */
+  async #logs(key, item) {
+    const names = item.names ?? [], chosen = names.includes(this.container) ? this.container : names[0];
+    const picks = names.length > 1 ? [h("p", {}, ...names.map((/** @type {string} */ name) => {
+      const b = button(name, () => { this.container = name; this.show("logs"); });
+      b.setAttribute("aria-selected", String(name === chosen));
+      return b;
+    }))] : [];
+    const lines = await this.ask({ what: "logs", key, container: chosen });
+    const out = pre(lines || "It has printed nothing.");
+    out.classList.add("wrap");
+    return [...picks, out, h("p", {}, button("again", () => this.show("logs")))];
+  }
+
+  /** @param {string} key @param {Item} item @returns {Promise<(Element|string)[]>} */
+  async #part(key, item) {
+    const card = await this.ask({ what: "part", key });
+    const words = explain(item.t === "part" ? item : { t: "part", name: "kubelet", title: "kubelet" }, 0);
+    const doing = (/** @type {string} */ act) => button(act, async () => { await this.ask({ what: "do", act, key }); this.show(/** @type {string} */ (this.tab)); });
+    const acts = card.can?.length ? [h("p", {}, ...card.can.map(doing))] : [h("p", { class: "note" }, "It runs outside of this notebook: it is shown, not held.")];
+    const rows = (card.loops ?? []).map((/** @type {any} */ l) => [l.name, l.state, l.detail]);
+    return [h("p", {}, words.says), ...acts, table(["fact", ""], card.facts ?? []), ...(rows.length ? [table(["loop", "state", "queue"], rows)] : [])];
+  }
+
+  /** @param {{file: string, text: string, replace?: string}} source */
+  #source(source) {
+    return [h("p", { class: "note" }, source.file), ...(source.replace ? [h("p", {}, h("code", {}, source.replace))] : []), pre(source.text)];
+  }
+}
+
+/** @param {string} words @param {() => void} act */
+function button(words, act) {
+  const el = h("button", { type: "button" }, words);
+  el.addEventListener("click", act);
+  return el;
+}
+
+/** @param {string} words */
+const pre = (words) => h("pre", {}, words);
+
+/** @param {string[]} head @param {string[][]} rows @param {string} [none] @returns {HTMLElement} */
+function table(head, rows, none = "") {
+  if (!rows.length) return h("p", { class: "note" }, none);
+  return h("table", {}, h("thead", {}, h("tr", {}, ...head.map((c) => h("th", { scope: "col" }, c)))),
+    h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map((c) => h("td", c === "!" || c === "False" ? { class: "bad" } : {}, String(c ?? "")))))));
+}
+
+// ── time bar ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A slider from the earliest moment that is kept to now, with marks; its right end is live. */
+class TimeBar {
+  /** @param {(at: number|null) => void} seek Unix seconds, null for live */
+  constructor(seek) {
+    this.seek = seek;
+    this.track = h("div", { class: "track" });
+    this.marks = h("div");
+    this.slider = /** @type {HTMLInputElement} */ (h("input", { type: "range", min: 0, max: 1000, value: 1000, "aria-label": "Time: the right end is live" }));
+    this.live = button("live", () => this.#go(1000));
+    this.live.className = "live";
+    this.slider.addEventListener("input", () => this.#go(Number(this.slider.value)));
+    this.track.append(this.marks, this.slider);
+    this.el = h("div", { class: "kl-time" }, h("span", { class: "title" }, "Time"), this.track, this.live);
+    this.from = this.to = 0;
+    /** @type {number|null} */
+    this.at = null;
+  }
+
+  /** @param {number} value */
+  #go(value) {
+    this.at = value >= 1000 ? null : this.from + ((this.to - this.from) * value) / 1000;
+    if (this.at === null) this.slider.value = "1000";
+    this.seek(this.at);
+  }
+
+  /** @param {number} from @param {number} to @param {Item[]} marks oldest first */
+  draw(from, to, marks) {
+    this.from = from;
+    this.to = Math.max(to, from + 10);
+    const span = this.to - this.from, share = this.at === null ? 1 : clamp((this.at - from) / span, 0, 1);
+    if (this.at !== null && document.activeElement !== this.slider) this.slider.value = String(Math.round(share * 1000));
+    this.slider.style.setProperty("--at", `${share * 100}%`);
+    this.slider.setAttribute("aria-valuetext", this.at === null ? "live" : `${ago(to - this.at)} ago`);
+    this.live.textContent = this.at === null ? "live" : "back to live";
+    const width = this.track.clientWidth || 600, shown = marks.filter((m) => m.at >= from);
+    let edge = width + 90; // labels are laid out from the newest: what was just done is always named
+    this.marks.replaceChildren(...shown.reverse().map((mark) => {
+      const x = ((mark.at - this.from) / span) * width, label = mark.text.length * 5.8 + 10;
+      const el = h("div", { class: `mark ${mark.mood}`, title: mark.text });
+      el.style.left = `${x.toFixed(1)}px`;
+      if (x + label <= edge) {
+        el.append(h("span", {}, mark.text));
+        edge = x;
+      }
+      return el;
+    }));
+  }
+}
+
+// ── wiring ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** @param {HTMLElement} el @returns {"light"|"dark"} by what is behind the view, whatever drew it */
+function themeOf(el) {
+  for (let at = /** @type {HTMLElement|null} */ (el.parentElement); at; at = at.parentElement) {
+    const style = getComputedStyle(at), paper = style.getPropertyValue("--jp-layout-color1").trim() || style.backgroundColor;
+    const probe = style.getPropertyValue("--jp-layout-color1").trim() ? tint(paper) : paper;
+    const [r, g, b, a = 1] = (probe.match(/[\d.]+/g) ?? []).map(Number);
+    if (b !== undefined && a > 0.5) return 0.3 * r + 0.6 * g + 0.1 * b < 128 ? "dark" : "light";
+  }
+  return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+}
+
+/** @param {string} colour any CSS colour @returns {string} rgb(...) */
+function tint(colour) {
+  const probe = h("span");
+  probe.style.color = colour;
+  document.body.append(probe);
+  const rgb = getComputedStyle(probe).color;
+  probe.remove();
+  return rgb;
+}
+
+/** One view on a page. @param {{model: any, el: HTMLElement}} context @returns {() => void} its clean-up */
+function render({ model, el }) {
+  const id = Math.random().toString(36).slice(2);
+  const live = /** @type {Items} */ (new Map()), history = new History(), memory = freshMemory();
+  const look = { hover: "", pick: "", filter: "", now: 0 };
+  const view = { seq: -1, ahead: 0, at: /** @type {number|null} */ (null), frame: 0, layout: /** @type {Layout|null} */ (null) };
+  /** @type {Map<number, {ok: (v: any) => void, bad: (e: Error) => void}>} */
+  const asked = new Map();
+  let serial = 0;
+
+  // the parts of the page
+  const root = h("div", { class: "kl", role: "group", "aria-label": "Live view of the cluster" });
+  const title = h("h3"), stats = h("span", { class: "stats" }), loud = h("span", { class: "loud" }), past = h("span", { class: "past" });
+  const filter = /** @type {HTMLInputElement} */ (h("input", { type: "search", placeholder: "filter: web, app=web, kube-system", "aria-label": "Filter pods and Services" }));
+  const svg = s("svg", { role: "group", "aria-label": "Control plane, nodes with their pods, Services. Arrow keys move, Enter opens." });
+  const words = h("div", { class: "kl-words" }), said = h("div", { class: "kl-hidden", "aria-live": "polite" });
+  root.append(h("div", { class: "kl-head" }, title, stats, loud, past, filter), svg, words);
+  const stage = new Stage(svg), dots = new Dots(stage.layers.dots, stage.layers.spokes);
+  const time = new TimeBar((at) => { view.at = at; if (at === null) history.leave(); soon(); });
+  const panel = new Panel(root, ask, () => pick(""));
+  root.append(time.el, said);
+  el.append(root);
+
+  const now = () => Date.now() / 1000 + view.ahead;
+  const shown = () => (view.at === null ? live : history.itemsAt(view.at, live));
+
+  /** @param {Record<string, any>} request @returns {Promise<any>} */
+  function ask(request) {
+    const ticket = ++serial;
+    model.send({ type: "ask", id: ticket, view: id, ...request });
+    return new Promise((ok, bad) => asked.set(ticket, { ok, bad }));
+  }
+
+  function soon() {
+    if (!view.frame) view.frame = requestAnimationFrame(drawNow);
+  }
+
+  function drawNow() {
+    view.frame = 0;
+    const items = shown();
+    look.now = view.at ?? now();
+    const at = (view.layout = layout(items, root.clientWidth - 32, memory));
+    stage.draw(items, at, look);
+    header(items);
+    time.draw(Number.isNaN(history.from) ? now() : history.from, now(), sortedMarks());
+    say(items);
+    if (!panel.key) return;
+    const item = items.get(panel.key);
+    if (!item) pick("");
+    else if (item !== panel.item) panel.open(panel.key, item, at.height, look.now);
+  }
+
+  /** @type {Item[]} */
+  let marks = [];
+  const sortedMarks = () => marks.slice();
+
+  /** @param {Items} items */
+  function header(items) {
+    const count = { node: 0, pod: 0, failed: 0, lost: 0 };
+    for (const item of items.values()) {
+      if (item.t === "node") [count.node, count.lost] = [count.node + 1, count.lost + (item.ready ? 0 : 1)];
+      if (item.t === "pod") [count.pod, count.failed] = [count.pod + 1, count.failed + (item.phase === "failed" ? 1 : 0)];
+    }
+    const head = items.get("cluster") ?? {};
+    put(title, head.name ?? "");
+    put(stats, `${plural(count.node, "node")} · ${plural(count.pod, "pod")} · revision ${grouped(head.revision ?? 0)}`);
+    put(loud, [count.lost && `${plural(count.lost, "node")} lost`, count.failed && `${plural(count.failed, "pod")} failing`].filter(Boolean).join(" · "));
+    put(past, view.at === null ? "" : `as it was ${ago(now() - view.at)} ago`);
+  }
+
+  /** @param {Items} items */
+  function say(items) {
+    const item = items.get(look.hover) ?? items.get(look.pick);
+    const told = item ? explain(item, look.now) : { who: "", says: "Point at anything to read what it is; click it, or press Enter, to open it." };
+    if (words.dataset.said === told.who + told.says) return;
+    words.dataset.said = told.who + told.says;
+    words.replaceChildren(...(told.who ? [h("b", {}, told.who), " "] : []), told.says);
+  }
+
+  /** @param {string} key */
+  function pick(key) {
+    const before = look.pick;
+    look.pick = key;
+    const item = shown().get(key);
+    if (item) {
+      stage.rove(key);
+      panel.open(key, item, view.layout?.height ?? 420, now());
+    } else {
+      const inside = panel.el.contains(document.activeElement);
+      panel.close();
+      if (before && inside) stage.rove(before, true);
+    }
+    soon();
+  }
+
+  /** @param {Event} event @returns {string} */
+  const keyOf = (event) => /** @type {Element} */ (event.target).closest?.("[data-key]")?.getAttribute("data-key") ?? "";
+  svg.addEventListener("pointerover", (event) => { look.hover = keyOf(event); soon(); });
+  svg.addEventListener("pointerleave", () => { look.hover = ""; soon(); });
+  svg.addEventListener("focusin", (event) => { look.hover = keyOf(event); soon(); });
+  svg.addEventListener("click", (event) => { const key = keyOf(event); pick(key === look.pick ? "" : key); });
+  svg.addEventListener("keydown", (event) => {
+    const key = keyOf(event);
+    if (event.key === "Enter" || event.key === " ") pick(key);
+    else if (event.key.startsWith("Arrow")) {
+      const next = stage.neighbour(key, event.key);
+      if (next) stage.rove(next, true);
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  root.addEventListener("keydown", (event) => {
+    event.stopPropagation(); // a notebook's own single-key commands stay out of the picture
+    if (event.key === "Escape" && look.pick) pick("");
+  });
+  filter.addEventListener("input", () => { look.filter = filter.value.trim(); soon(); });
+
+  /** @param {any} message */
+  function receive(message) {
+    if (message.type === "answer") {
+      const waiting = asked.get(message.id);
+      if (message.view !== id || !waiting) return;
+      asked.delete(message.id);
+      if (message.error) waiting.bad(new Error(message.error));
+      else waiting.ok(message.data);
+      return;
+    }
+    if (message.now) view.ahead = message.now - Date.now() / 1000;
+    if (message.type === "model") {
+      const items = message.items;
+      if (view.seq === message.seq) return;
+      change({ set: items, del: [...live.keys()].filter((key) => !(key in items)) }, message.now);
+      view.seq = message.seq;
+    } else if (message.type === "diff") {
+      if (view.seq < 0 || message.seq <= view.seq) return;
+      if (message.seq > view.seq + 1) return model.send({ type: "hello", view: id });
+      view.seq = message.seq;
+      change(message, message.now);
+      if (view.at === null && view.layout && message.dots?.length) dots.send(message.dots, view.layout);
+    }
+  }
+
+  /** @param {Diff} diff @param {number} at */
+  function change(diff, at) {
+    const told = Object.values(diff.set).filter((item) => item.t === "mark");
+    const undo = applyDiff(live, diff);
+    history.record(at, { set: diff.set, del: diff.del }, undo);
+    if (told.length || diff.del.some((key) => key.startsWith("mark:"))) marks = sorted(live, "mark", (m) => String(m.order));
+    const broke = told.filter((m) => m.mood === "broke").map((m) => m.text).join(", ");
+    if (broke) said.textContent = broke;
+    soon();
+  }
+
+  const theme = () => { root.dataset.theme = themeOf(root); };
+  const watchTheme = new MutationObserver(theme);
+  for (const at of [document.documentElement, document.body])
+    watchTheme.observe(at, { attributes: true, attributeFilter: ["class", "data-jp-theme-light", "data-jp-theme-name", "style"] });
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  scheme.addEventListener("change", theme);
+  const sized = new ResizeObserver(soon);
+  sized.observe(root);
+  const tick = setInterval(() => { if (!document.hidden && root.isConnected) soon(); }, 1000);
+  theme();
+  model.on("msg:custom", receive);
+  model.send({ type: "hello", view: id });
+
+  return () => {
+    model.send({ type: "bye", view: id });
+    model.off("msg:custom", receive);
+    for (const { bad } of asked.values()) bad(new Error("the view was closed"));
+    watchTheme.disconnect();
+    scheme.removeEventListener("change", theme);
+    sized.disconnect();
+    clearInterval(tick);
+    cancelAnimationFrame(view.frame);
+    dots.stop();
+    root.remove();
+  };
+}
+
+/** @param {HTMLElement} el @param {string} words */
+function put(el, words) {
+  if (el.textContent !== words) el.textContent = words;
+}
+
+export default { render };
