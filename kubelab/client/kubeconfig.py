@@ -66,8 +66,8 @@ def load(path: Path | None = None, context: str | None = None) -> ConnectInfo:
     cluster = _named(config, "clusters", chosen.get("cluster", ""), path).get("cluster") or {}
     user = _named(config, "users", chosen["user"], path).get("user") or {} if chosen.get("user") else {}
     if "exec" in user or "auth-provider" in user:
-        raise KubeconfigError(f"user {chosen['user']!r} of {path} gets its token from a program, which kubelab does not "
-                              "run; make a context with a token, e.g. from `kubectl create token default`")
+        raise KubeconfigError(f"user {chosen['user']!r} of {path} gets its token from a program, which kubelab does "
+                              "not run; make a context with a token, e.g. from `kubectl create token default`")
     folder = path.parent
     return ConnectInfo(
         server=cluster.get("server", ""), context=name, namespace=chosen.get("namespace") or "default",
