@@ -27,6 +27,7 @@ class Column:
     format: str = ""
     priority: int = 0
     description: str = ""
+    path: str = ""  # where `description` is empty: the field whose schema description stands for it
 
 
 def _nothing(obj: Obj) -> None:

@@ -1,0 +1,68 @@
+"""Namespace: the drawer that names of most objects live in.
+
+Models: pkg/registry/core/namespace of kube-apiserver
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kubelab.machinery.errors import FieldError
+from kubelab.machinery.request import Obj
+from kubelab.units import rules
+from kubelab.units.catalogue import Column, Kind
+from kubelab.units.columns import AGE, NAME
+
+NAME_LABEL = "kubernetes.io/metadata.name"
+
+
+def _default(namespace: Obj) -> None:
+    name = namespace["metadata"].get("name")
+    if name:
+        namespace["metadata"].setdefault("labels", {})[NAME_LABEL] = name
+
+
+def _prepare_create(namespace: Obj) -> None:
+    """Start as Active, held by the finalizer that lets the namespace controller empty it first."""
+    finalizers = namespace.setdefault("spec", {}).setdefault("finalizers", [])
+    if "kubernetes" not in finalizers:
+        finalizers.append("kubernetes")
+    namespace["status"] = {"phase": "Active"}
+
+
+def _prepare_update(new: Obj, old: Obj) -> None:
+    """Only the finalize subresource may change `spec.finalizers`."""
+    new["spec"] = old["spec"]
+
+
+def _validate(namespace: Obj) -> Sequence[FieldError]:
+    return [e for i, name in enumerate((namespace.get("spec") or {}).get("finalizers") or ())
+            if "/" not in name and name != "kubernetes" for e in rules.qualified_name(f"spec.finalizers[{i}]", name)]
+
+
+def _fields(namespace: Obj) -> Mapping[str, str]:
+    return {"status.phase": (namespace.get("status") or {}).get("phase", "")}
+
+
+NAMESPACE = Kind(
+    "Namespace", "namespaces", namespaced=False, short_names=("ns",),
+    subresources=frozenset({"status", "finalize"}),
+    verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+    default=_default, prepare_create=_prepare_create, prepare_update=_prepare_update,
+    validate=_validate, validate_name="label",
+    columns=(
+        NAME,
+        Column("Status", lambda o, now: (o.get("status") or {}).get("phase", ""),
+               description="The status of the namespace"),
+        AGE,
+    ),
+    selectable=_fields, selectable_keys=("status.phase",),
+)
+
+
+def Namespace(name: str, *, labels: Mapping[str, str] | None = None) -> Obj:
+    """Write the manifest of a namespace."""
+    meta: Obj = {"name": name}
+    if labels:
+        meta["labels"] = dict(labels)
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": meta}

@@ -1,0 +1,140 @@
+"""Node: a machine that runs pods, as its kubelet reports it.
+
+Models: pkg/registry/core/node of kube-apiserver
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kubelab.machinery import names
+from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
+from kubelab.machinery.request import Obj
+from kubelab.units import rules
+from kubelab.units.catalogue import Column, Kind
+from kubelab.units.columns import AGE, NAME, NONE
+
+INFO = ("machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion", "kubeletVersion",
+        "kubeProxyVersion", "operatingSystem", "architecture")
+ROLE_PREFIX = "node-role.kubernetes.io/"
+EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+
+
+def _default(node: Obj) -> None:
+    spec, status = node.setdefault("spec", {}), node.setdefault("status", {})
+    status.setdefault("daemonEndpoints", {}).setdefault("kubeletEndpoint", {}).setdefault("Port", 0)
+    info = status.setdefault("nodeInfo", {})
+    for key in INFO:
+        info.setdefault(key, "")
+    if status.get("capacity") and not status.get("allocatable"):
+        status["allocatable"] = dict(status["capacity"])
+    if spec.get("podCIDR") and not spec.get("podCIDRs"):
+        spec["podCIDRs"] = [spec["podCIDR"]]
+
+
+def _prepare_update(new: Obj, old: Obj) -> None:
+    """Let `podCIDRs` follow a writer who changed `podCIDR` only."""
+    cidr = new["spec"].get("podCIDR")
+    if cidr != old["spec"].get("podCIDR") and new["spec"].get("podCIDRs") == old["spec"].get("podCIDRs") and cidr:
+        new["spec"]["podCIDRs"] = [cidr]
+
+
+def _validate(node: Obj) -> Sequence[FieldError]:
+    spec = node.get("spec") or {}
+    return [*_taint_errors(spec.get("taints") or ()), *_cidr_errors(spec.get("podCIDRs") or ())]
+
+
+def _taint_errors(taints: Sequence[Mapping[str, Any]]) -> rules.Errors:
+    seen = set()
+    for i, taint in enumerate(taints):
+        path = f"metadata.taints[{i}]"  # as upstream has it, though taints stand in the spec
+        yield from rules.qualified_name(f"{path}.key", taint.get("key", ""))
+        yield from rules.messages(f"{path}.value", taint.get("value", ""), names.label_value_errors)
+        effect = taint.get("effect", "")
+        if not effect:
+            yield required(f"{path}.effect")
+        elif effect not in EFFECTS:
+            yield rules.unsupported(f"{path}.effect", effect, EFFECTS)
+        if (taint.get("key"), effect) in seen:
+            twice = duplicate(path, dict(taint))
+            yield FieldError(path, twice.reason, f"{twice.message}: taints must be unique by key and effect pair")
+        seen.add((taint.get("key"), effect))
+
+
+def _cidr_errors(cidrs: Sequence[str]) -> rules.Errors:
+    for i, value in enumerate(cidrs):
+        yield from rules.cidr(f"spec.podCIDRs[{i}]", value)
+    if len(cidrs) > 2:
+        yield invalid_value("spec.podCIDRs", list(cidrs), "may specify no more than one CIDR for each IP family")
+
+
+def _validate_update(new: Obj, old: Obj) -> Sequence[FieldError]:
+    return list(_update_errors(new["spec"], old["spec"]))
+
+
+def _update_errors(new: Obj, old: Obj) -> rules.Errors:
+    if old.get("podCIDRs") and new.get("podCIDRs") != old.get("podCIDRs"):
+        yield rules.forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid')
+    if old.get("providerID") and new.get("providerID") != old.get("providerID"):
+        yield rules.forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid')
+
+
+def status_text(node: Obj) -> str:
+    ready = next((c for c in node.get("status", {}).get("conditions") or () if c["type"] == "Ready"), None)
+    words = ["Unknown" if ready is None else "Ready" if ready["status"] == "True" else "NotReady"]
+    if node.get("spec", {}).get("unschedulable"):
+        words.append("SchedulingDisabled")
+    return ",".join(words)
+
+
+def roles_text(node: Obj) -> str:
+    found = set()
+    for key, value in (node["metadata"].get("labels") or {}).items():
+        if key.startswith(ROLE_PREFIX) and len(key) > len(ROLE_PREFIX):
+            found.add(key.removeprefix(ROLE_PREFIX))
+        elif key == "kubernetes.io/role" and value:
+            found.add(value)
+    return ",".join(sorted(found)) or NONE
+
+
+def address(node: Obj, kind: str) -> str:
+    found = node.get("status", {}).get("addresses") or ()
+    return next((str(a["address"]) for a in found if a["type"] == kind), NONE)
+
+
+def _info(key: str, missing: str = "<unknown>") -> Any:
+    return lambda node, now: node.get("status", {}).get("nodeInfo", {}).get(key) or missing
+
+
+def _fields(node: Obj) -> Mapping[str, str]:
+    return {"spec.unschedulable": "true" if (node.get("spec") or {}).get("unschedulable") else "false"}
+
+
+NODE = Kind(
+    "Node", "nodes", namespaced=False, short_names=("no",), subresources=frozenset({"status", "proxy"}),
+    default=_default, prepare_update=_prepare_update, validate=_validate, validate_update=_validate_update,
+    columns=(
+        NAME,
+        Column("Status", lambda o, now: status_text(o), description="The status of the node"),
+        Column("Roles", lambda o, now: roles_text(o), description="The roles of the node"),
+        AGE,
+        Column("Version", _info("kubeletVersion", ""), path="status.nodeInfo.kubeletVersion"),
+        Column("Internal-IP", lambda o, now: address(o, "InternalIP"), priority=1, path="status.addresses"),
+        Column("External-IP", lambda o, now: address(o, "ExternalIP"), priority=1, path="status.addresses"),
+        Column("OS-Image", _info("osImage"), priority=1, path="status.nodeInfo.osImage"),
+        Column("Kernel-Version", _info("kernelVersion"), priority=1, path="status.nodeInfo.kernelVersion"),
+        Column("Container-Runtime", _info("containerRuntimeVersion"), priority=1,
+               path="status.nodeInfo.containerRuntimeVersion"),
+    ),
+    selectable=_fields, selectable_keys=("spec.unschedulable",),
+)
+
+
+def Node(name: str, *, labels: Mapping[str, str] | None = None, taints: Sequence[Mapping[str, str]] = ()) -> Obj:
+    """Write the manifest of a node; in a running cluster its kubelet does this."""
+    meta: Obj = {"name": name}
+    if labels:
+        meta["labels"] = dict(labels)
+    spec: Obj = {"taints": [dict(t) for t in taints]} if taints else {}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": meta, "spec": spec}

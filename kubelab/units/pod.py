@@ -1,0 +1,96 @@
+"""Pod: some containers that live and die together on one node, sharing a network and volumes.
+
+    manifest ─ pod_defaults ─► pod ─ pod_validation ─► stored ─ pod_columns ─► `kubectl get pods`
+
+Models: pkg/registry/core/pod of kube-apiserver
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kubelab.machinery.request import Obj
+from kubelab.units import pod_validation
+from kubelab.units.catalogue import Kind
+from kubelab.units.pod_columns import COLUMNS
+from kubelab.units.pod_defaults import pod_defaults, qos_class
+
+WELL_KNOWN_PORTS = {"nginx": 80, "httpd": 80, "whoami": 80, "redis": 6379}
+
+
+def _prepare_create(pod: Obj) -> None:
+    pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod["spec"])}
+    if pod["spec"].get("schedulingGates"):
+        pod["status"]["conditions"] = [{
+            "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+            "message": "Scheduling is blocked due to non-empty scheduling gates"}]
+
+
+def _fields(pod: Obj) -> Mapping[str, str]:
+    spec, status = pod.get("spec") or {}, pod.get("status") or {}
+    return {
+        "spec.nodeName": spec.get("nodeName", ""),
+        "spec.restartPolicy": spec.get("restartPolicy", ""),
+        "spec.schedulerName": spec.get("schedulerName", ""),
+        "spec.serviceAccountName": spec.get("serviceAccountName", ""),
+        "spec.hostNetwork": "true" if spec.get("hostNetwork") else "false",
+        "status.phase": status.get("phase", ""),
+        "status.podIP": status.get("podIP", ""),
+        "status.nominatedNodeName": status.get("nominatedNodeName", ""),
+    }
+
+
+POD = Kind(
+    "Pod", "pods", short_names=("po",), categories=("all",), generation=True,
+    subresources=frozenset({"status", "log", "exec", "attach", "portforward", "proxy", "binding", "eviction",
+                            "ephemeralcontainers", "resize"}),
+    default=pod_defaults, prepare_create=_prepare_create,
+    validate=pod_validation.validate, validate_update=pod_validation.validate_update,
+    columns=COLUMNS, selectable=_fields,
+    selectable_keys=("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
+                     "spec.hostNetwork", "status.phase", "status.podIP", "status.nominatedNodeName"),
+)
+
+
+def container(
+    name: str, image: str, *, port: int | None = None, command: Sequence[str] | None = None,
+    args: Sequence[str] | None = None, env: Mapping[str, str] | None = None,
+    resources: Mapping[str, Any] | None = None, readiness: Mapping[str, Any] | str | None = None,
+) -> Obj:
+    """Write one container; a well-known image brings its port, and `readiness="/path"` asks for HTTP there."""
+    if port is None and not command:
+        port = WELL_KNOWN_PORTS.get(image.rpartition("/")[2].partition(":")[0])
+    out: Obj = {"name": name, "image": image}
+    if command:
+        out["command"] = list(command)
+    if args:
+        out["args"] = list(args)
+    if env:
+        out["env"] = [{"name": k, "value": str(v)} for k, v in env.items()]
+    if port is not None:
+        out["ports"] = [{"containerPort": port}]
+    if resources:
+        out["resources"] = dict(resources)
+    if isinstance(readiness, str):
+        out["readinessProbe"] = {"httpGet": {"path": readiness, "port": port or 80}}
+    elif readiness:
+        out["readinessProbe"] = dict(readiness)
+    return out
+
+
+def Pod(name: str, *, image: str, labels: Mapping[str, str] | None = None, namespace: str | None = None,
+        restart: str | None = None, node: str | None = None, **of_container: Any) -> Obj:
+    """Write the manifest of a pod with one container.
+
+    `of_container` is what `container` takes: port, command, args, env, resources, readiness.
+    """
+    meta: Obj = {"name": name, "labels": dict(labels) if labels is not None else {"app": name}}
+    if namespace:
+        meta["namespace"] = namespace
+    spec: Obj = {"containers": [container(name, image, **of_container)]}
+    if restart:
+        spec["restartPolicy"] = restart
+    if node:
+        spec["nodeName"] = node
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}

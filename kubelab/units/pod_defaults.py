@@ -1,0 +1,153 @@
+"""What Kubernetes fills in where a pod's author said nothing; pods and pod templates share most of it.
+
+    manifest ─► spec_defaults (pods and templates) ─► pod_defaults (pods only: requests, host ports, service links)
+
+Invariant: an author's own words are never changed, except that quantities are brought into canonical form.
+Models:    pkg/apis/core/v1/defaults.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kubelab.machinery import quantity
+from kubelab.machinery.request import Obj
+
+FILE_MODE = 0o644
+
+
+def containers(spec: Obj) -> Iterator[Obj]:
+    """Walk through init containers, containers and ephemeral containers."""
+    for key in ("initContainers", "containers", "ephemeralContainers"):
+        yield from spec.get(key) or ()
+
+
+def template_defaults(template: Obj) -> None:
+    template.setdefault("metadata", {})
+    spec_defaults(template.setdefault("spec", {}))
+
+
+def spec_defaults(spec: Obj) -> None:
+    """Fill in what pods and pod templates have in common."""
+    spec["restartPolicy"] = spec.get("restartPolicy") or "Always"
+    spec["dnsPolicy"] = spec.get("dnsPolicy") or "ClusterFirst"
+    spec["schedulerName"] = spec.get("schedulerName") or "default-scheduler"
+    spec.setdefault("terminationGracePeriodSeconds", 30)
+    spec.setdefault("securityContext", {})
+    account = spec.get("serviceAccountName") or spec.get("serviceAccount")
+    if account:
+        spec["serviceAccountName"] = spec["serviceAccount"] = account
+    for container in containers(spec):
+        _container(container)
+    for volume in spec.get("volumes") or ():
+        _volume(volume)
+    if spec.get("overhead"):
+        spec["overhead"] = _canonical(spec["overhead"])
+
+
+def pod_defaults(pod: Obj) -> None:
+    """Fill in a pod: the common part and what only pods have."""
+    spec = pod.setdefault("spec", {})
+    spec_defaults(spec)
+    spec.setdefault("enableServiceLinks", True)
+    if spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1
+    for container in containers(spec):
+        _requests_from_limits(container)
+        if spec.get("hostNetwork"):
+            for port in container.get("ports") or ():
+                port.setdefault("hostPort", port.get("containerPort", 0))
+
+
+def _requests_from_limits(container: Obj) -> None:
+    resources = container["resources"]
+    if resources.get("limits"):
+        resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
+
+
+def _container(container: Obj) -> None:
+    container["imagePullPolicy"] = container.get("imagePullPolicy") or pull_policy(container.get("image", ""))
+    container["terminationMessagePath"] = container.get("terminationMessagePath") or "/dev/termination-log"
+    container["terminationMessagePolicy"] = container.get("terminationMessagePolicy") or "File"
+    resources = container.setdefault("resources", {})
+    for key in ("limits", "requests"):
+        if resources.get(key):
+            resources[key] = _canonical(resources[key])
+    for port in container.get("ports") or ():
+        port["protocol"] = port.get("protocol") or "TCP"
+    for variable in container.get("env") or ():
+        _source(variable.get("valueFrom") or {})
+    for key in ("livenessProbe", "readinessProbe", "startupProbe"):
+        if container.get(key) is not None:
+            _probe(container[key])
+    for hook in (container.get("lifecycle") or {}).values():
+        if isinstance(hook, dict):
+            _http_get(hook)
+
+
+def pull_policy(image: str) -> str:
+    """A tag that moves is pulled each time: `latest`, or none."""
+    name, at, _ = image.partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    return "Always" if not at and tag in ("", "latest") else "IfNotPresent"
+
+
+def _canonical(resources: dict[str, Any]) -> dict[str, str]:
+    return {name: quantity.canonical(value) if quantity.is_quantity(value) else value
+            for name, value in resources.items()}
+
+
+def _source(source: Obj) -> None:
+    if source.get("fieldRef"):
+        source["fieldRef"]["apiVersion"] = source["fieldRef"].get("apiVersion") or "v1"
+    if source.get("resourceFieldRef"):
+        source["resourceFieldRef"].setdefault("divisor", "0")
+
+
+def _probe(probe: Obj) -> None:
+    for key, value in (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)):
+        probe[key] = probe.get(key) or value
+    _http_get(probe)
+    if probe.get("grpc") is not None:
+        probe["grpc"].setdefault("service", "")
+
+
+def _http_get(handler: Obj) -> None:
+    http = handler.get("httpGet")
+    if http is not None:
+        http["path"] = http.get("path") or "/"
+        http["scheme"] = http.get("scheme") or "HTTP"
+
+
+def _volume(volume: Obj) -> None:
+    if len(volume) == 1 and "name" in volume:
+        volume["emptyDir"] = {}
+    for key in ("secret", "configMap", "downwardAPI", "projected"):
+        if volume.get(key) is not None:
+            volume[key].setdefault("defaultMode", FILE_MODE)
+    if volume.get("hostPath") is not None:
+        volume["hostPath"].setdefault("type", "")
+    if (volume.get("emptyDir") or {}).get("sizeLimit") is not None:
+        volume["emptyDir"] |= _canonical({"sizeLimit": volume["emptyDir"]["sizeLimit"]})
+    sources = [volume.get("downwardAPI") or {}]
+    for source in (volume.get("projected") or {}).get("sources") or ():
+        sources.append(source.get("downwardAPI") or {})
+        if source.get("serviceAccountToken") is not None:
+            source["serviceAccountToken"].setdefault("expirationSeconds", 3600)
+    for source in sources:
+        for item in source.get("items") or ():
+            _source(item)
+
+
+def qos_class(spec: Obj) -> str:
+    """Return Guaranteed, Burstable or BestEffort (https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/)."""
+    asked, guaranteed = False, True
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        resources = container.get("resources") or {}
+        limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+        for name in ("cpu", "memory"):
+            limit, request = (quantity.parse(r[name]) if name in r else 0 for r in (limits, requests))
+            asked = asked or limit > 0 or request > 0
+            guaranteed = guaranteed and limit > 0 and limit == request
+    return "BestEffort" if not asked else "Guaranteed" if guaranteed else "Burstable"

@@ -1,0 +1,140 @@
+"""ReplicationController and ReplicaSet: keep so many copies of one pod running.
+
+Models: pkg/registry/core/replicationcontroller and pkg/registry/apps/replicaset of kube-apiserver
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kubelab.machinery.errors import FieldError, invalid_value, required
+from kubelab.machinery.request import Obj
+from kubelab.units import rules
+from kubelab.units.catalogue import Column, Kind
+from kubelab.units.columns import AGE, NAME, labels_text, selector_text, template_columns
+from kubelab.units.pod_defaults import template_defaults
+from kubelab.units.template import workload, workload_template_errors
+
+COUNTS = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+
+
+def _default_set(workload: Obj) -> None:
+    spec = workload.setdefault("spec", {})
+    spec.setdefault("replicas", 1)
+    template_defaults(spec.setdefault("template", {}))
+    workload.setdefault("status", {}).setdefault("replicas", 0)
+
+
+def _default_controller(controller: Obj) -> None:
+    """The oldest workload takes its selector and its own labels from the template."""
+    spec = controller.setdefault("spec", {})
+    spec.setdefault("replicas", 1)
+    template = spec.get("template")
+    if template is not None:
+        template_defaults(template)
+        labels = template["metadata"].get("labels")
+        if labels:
+            spec["selector"] = spec.get("selector") or dict(labels)
+            controller["metadata"]["labels"] = controller["metadata"].get("labels") or dict(labels)
+    controller.setdefault("status", {}).setdefault("replicas", 0)
+
+
+def _prepare_create(workload: Obj) -> None:
+    workload["status"] = {"replicas": 0}
+
+
+def count_errors(spec: Obj) -> rules.Errors:
+    yield from rules.not_negative("spec.replicas", spec.get("replicas"))
+    yield from rules.not_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
+
+
+def selector_errors(spec: Obj, kind: str) -> rules.Errors:
+    selector = spec.get("selector")
+    if selector is None:
+        yield required("spec.selector")
+        return
+    yield from rules.label_selector("spec.selector", selector)
+    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        yield invalid_value("spec.selector", {}, f"empty selector is invalid for {kind}")
+
+
+def _validate_set(workload: Obj) -> Sequence[FieldError]:
+    spec = workload["spec"]
+    return [*count_errors(spec), *selector_errors(spec, "deployment"),
+            *workload_template_errors(spec.get("template"), spec.get("selector")), *status_errors(workload)]
+
+
+def _validate_controller(controller: Obj) -> Sequence[FieldError]:
+    spec = controller["spec"]
+    chosen = spec.get("selector") or {}
+    errors = [*rules.not_negative("spec.minReadySeconds", spec.get("minReadySeconds")),
+              *rules.not_negative("spec.replicas", spec.get("replicas"))]
+    if not chosen:
+        errors.append(required("spec.selector"))
+    return [*errors, *rules.label_map("spec.selector", chosen),
+            *workload_template_errors(spec.get("template"), {"matchLabels": chosen}), *status_errors(controller)]
+
+
+def status_errors(workload: Obj) -> rules.Errors:
+    status = workload.get("status") or {}
+    for key in (*COUNTS, "observedGeneration"):
+        yield from rules.not_negative(f"status.{key}", status.get(key))
+    for key in COUNTS[1:]:
+        if status.get(key, 0) > status.get("replicas", 0):
+            yield invalid_value(f"status.{key}", status[key], "cannot be greater than status.replicas")
+    if status.get("availableReplicas", 0) > status.get("readyReplicas", 0):
+        yield invalid_value("status.availableReplicas", status["availableReplicas"],
+                            "cannot be greater than readyReplicas")
+
+
+def _same_selector(new: Obj, old: Obj) -> Sequence[FieldError]:
+    return list(rules.immutable("spec.selector", new["spec"].get("selector"), old["spec"].get("selector")))
+
+
+def _fields(workload: Obj) -> Mapping[str, str]:
+    return {"status.replicas": str((workload.get("status") or {}).get("replicas", 0))}
+
+
+def _count_columns(selector: Column) -> tuple[Column, ...]:
+    def status(key: str) -> Any:
+        return lambda o, now: (o.get("status") or {}).get(key, 0)
+
+    return (
+        NAME,
+        Column("Desired", lambda o, now: o["spec"].get("replicas", 0), type="integer", path="spec.replicas"),
+        Column("Current", status("replicas"), type="integer", path="status.replicas"),
+        Column("Ready", status("readyReplicas"), type="integer", path="status.readyReplicas"),
+        AGE, *template_columns(selector),
+    )
+
+
+REPLICA_SET = Kind(
+    "ReplicaSet", "replicasets", group="apps", short_names=("rs",), categories=("all",),
+    subresources=frozenset({"status", "scale"}), generation=True,
+    default=_default_set, prepare_create=_prepare_create, validate=_validate_set, validate_update=_same_selector,
+    columns=_count_columns(Column("Selector", lambda o, now: selector_text(o["spec"].get("selector")), priority=1,
+                                  path="spec.selector")),
+    selectable=_fields, selectable_keys=("status.replicas",),
+)
+
+REPLICATION_CONTROLLER = Kind(
+    "ReplicationController", "replicationcontrollers", short_names=("rc",), categories=("all",),
+    subresources=frozenset({"status", "scale"}), generation=True,
+    default=_default_controller, prepare_create=_prepare_create, validate=_validate_controller,
+    columns=_count_columns(Column("Selector", lambda o, now: labels_text(o["spec"].get("selector")), priority=1,
+                                  path="spec.selector")),
+    selectable=_fields, selectable_keys=("status.replicas",),
+)
+
+
+def ReplicaSet(name: str, *, image: str, replicas: int = 1, labels: Mapping[str, str] | None = None,
+               namespace: str | None = None, **of_container: Any) -> Obj:
+    """Write the manifest of a replica set; see `Pod` for `of_container`."""
+    return workload("apps/v1", "ReplicaSet", name, image, replicas, labels, namespace, of_container)
+
+
+def ReplicationController(name: str, *, image: str, replicas: int = 1, labels: Mapping[str, str] | None = None,
+                          namespace: str | None = None, **of_container: Any) -> Obj:
+    """Write the manifest of a replication controller; see `Pod` for `of_container`."""
+    return workload("v1", "ReplicationController", name, image, replicas, labels, namespace, of_container)

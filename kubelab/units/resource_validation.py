@@ -1,0 +1,69 @@
+"""What containers may ask for: requests and limits of cpu, memory, storage and extended resources.
+
+Models: ValidateContainerResourceRequirements of pkg/apis/core/validation
+"""
+
+from __future__ import annotations
+
+from kubelab.machinery import names, quantity
+from kubelab.machinery.errors import invalid_value
+from kubelab.machinery.request import Obj
+from kubelab.units import rules
+
+CONTAINER_RESOURCES = frozenset({"cpu", "memory", "ephemeral-storage"})
+STANDARD = CONTAINER_RESOURCES | {
+    "storage", "pods", "services", "secrets", "configmaps", "replicationcontrollers", "resourcequotas",
+    "persistentvolumeclaims", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"}
+HUGE = "hugepages-"
+
+
+def resource_errors(resources: Obj, path: str) -> rules.Errors:
+    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    for name in sorted(limits):
+        yield from _one(name, limits[name], f"{path}.limits[{name}]")
+    for name in sorted(requests):
+        yield from _one(name, requests[name], f"{path}.requests[{name}]")
+        if name in limits:
+            asked, allowed = quantity.parse(requests[name]), quantity.parse(limits[name])
+            shown = quantity.canonical(limits[name])
+            if asked != allowed and not _overcommits(name):
+                yield invalid_value(f"{path}.requests", str(requests[name]), f"must be equal to {name} limit of {shown}")
+            elif asked > allowed:
+                yield invalid_value(f"{path}.requests", str(requests[name]),
+                                    f"must be less than or equal to {name} limit of {shown}")
+        elif not _overcommits(name):
+            yield rules.forbidden(f"{path}.limits", "Limit must be set for non overcommitable resources")
+    huge = any(name.startswith(HUGE) for name in (*limits, *requests))
+    if huge and not {"cpu", "memory"} & {*limits, *requests}:
+        yield rules.forbidden(path, "HugePages require cpu or memory")
+
+
+def _overcommits(name: str) -> bool:
+    """Standard resources may be promised more often than they are there; extended ones may not."""
+    return _is_native(name) and not name.startswith(HUGE)
+
+
+def _is_native(name: str) -> bool:
+    return "/" not in name or "kubernetes.io/" in name
+
+
+def _one(name: str, amount: str | int, path: str) -> rules.Errors:
+    yield from _name_errors(name, path)
+    yield from rules.quantity_not_negative(path, amount)
+    if not _is_native(name) and quantity.parse(amount).denominator != 1:
+        yield invalid_value(path, str(amount), "must be an integer")
+
+
+def _name_errors(name: str, path: str) -> rules.Errors:
+    wrong = list(rules.messages(path, name, names.qualified_name_errors))
+    yield from wrong
+    if wrong:
+        return
+    if "/" not in name:
+        known = name in STANDARD or name.startswith(HUGE)
+        if not known:
+            yield invalid_value(path, name, "must be a standard resource type or fully qualified")
+        if name not in CONTAINER_RESOURCES and not name.startswith(HUGE):
+            yield invalid_value(path, name, "must be a standard resource for containers")
+    elif _is_native(name):
+        yield invalid_value(path, name, "doesn't follow extended resource name standard")

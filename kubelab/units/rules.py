@@ -1,0 +1,243 @@
+"""The small rules that validation is put together from: each takes a field path and a value and yields what is wrong.
+
+Invariant: a rule reads; it yields every error, in the order and wording of Kubernetes, and never stops at the first.
+Models:    k8s.io/apimachinery validation, k8s.io/kubernetes/pkg/apis/core/validation (its leaf functions)
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from kubelab.machinery import names, quantity
+from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required, shown
+
+Errors = Iterator[FieldError]
+
+NOT_NEGATIVE = "must be greater than or equal to 0"
+PORT_RANGE = "must be between 1 and 65535, inclusive"
+MAX_INT32 = 2**31 - 1
+PROTOCOLS = ("SCTP", "TCP", "UDP")
+POD_LOOPBACK = tuple(ipaddress.ip_network(f"127.{i}.0.0/{n}") for i, n in ((64, 10), (128, 9)))
+"""Where pods that are plain processes have their addresses: to them these are no more special than 10.0.0.0/8."""
+_CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+")
+_PERCENT = re.compile(r"[0-9]+%")
+
+
+def unsupported(field: str, value: object, choices: Sequence[str]) -> FieldError:
+    """Say which values are supported, in the order upstream lists them (its lists are not always sorted)."""
+    names = ", ".join(f'"{c}"' for c in choices)
+    return FieldError(field, "FieldValueNotSupported", f"Unsupported value: {shown(value)}: supported values: {names}")
+
+
+def invalid_struct(field: str, struct: Mapping[str, Any], detail: str) -> FieldError:
+    """Like `invalid_value`, for a value that upstream prints as its Go struct: all fields, in their order."""
+    return FieldError(field, "FieldValueInvalid", f"Invalid value: {shown_in_order(struct)}: {detail}")
+
+
+def not_found(field: str, value: object) -> FieldError:
+    return FieldError(field, "FieldValueNotFound", f"Not found: {shown(value)}")
+
+
+def forbidden(field: str, detail: str) -> FieldError:
+    return FieldError(field, "FieldValueForbidden", f"Forbidden: {detail}")
+
+
+def too_long(field: str, limit: int) -> FieldError:
+    return FieldError(field, "FieldValueTooLong", f"Too long: may not be more than {limit} bytes")
+
+
+def too_many(field: str, count: int, limit: int) -> FieldError:
+    return FieldError(field, "FieldValueTooMany", f"Too many: {count}: must have at most {limit} items")
+
+
+def immutable(field: str, new: object, old: object) -> Errors:
+    if new != old:
+        yield invalid_value(field, new, "field is immutable")
+
+
+def one_of(field: str, value: object, choices: Sequence[str]) -> Errors:
+    """A value that must be set and be one of `choices`."""
+    if not value:
+        yield required(field)
+    elif value not in choices:
+        yield unsupported(field, value, choices)
+
+
+def not_negative(field: str, value: int | None) -> Errors:
+    if value is not None and value < 0:
+        yield invalid_value(field, value, NOT_NEGATIVE)
+
+
+def in_range(field: str, value: int | None, low: int, high: int) -> Errors:
+    if value is not None and not low <= value <= high:
+        yield invalid_value(field, value, f"must be between {low} and {high}, inclusive")
+
+
+def port_number(field: str, value: int) -> Errors:
+    if not 1 <= value <= 65535:
+        yield invalid_value(field, value, PORT_RANGE)
+
+
+def port_name_messages(name: str) -> list[str]:
+    """Return what is wrong with an IANA service name such as a container port's name."""
+    found = []
+    if len(name) > 15:
+        found.append("must be no more than 15 characters")
+    if not re.fullmatch(r"[a-z0-9-]*", name):
+        found.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
+    if not re.search(r"[a-z]", name):
+        found.append("must contain at least one letter (a-z)")
+    if "--" in name:
+        found.append("must not contain consecutive hyphens")
+    if name.startswith("-") or name.endswith("-"):
+        found.append("must not begin or end with a hyphen")
+    return found
+
+
+def port_name(field: str, name: str) -> Errors:
+    yield from (invalid_value(field, name, message) for message in port_name_messages(name))
+
+
+def port_or_name(field: str, value: int | str) -> Errors:
+    if isinstance(value, int):
+        yield from port_number(field, value)
+    else:
+        yield from port_name(field, value)
+
+
+def messages(field: str, value: str, check: Callable[[str], Iterable[str]]) -> Errors:
+    """Turn the messages of a name check of `machinery.names` into field errors."""
+    yield from (invalid_value(field, value, message) for message in check(value))
+
+
+def label_name(field: str, value: str) -> Errors:
+    yield from messages(field, value, names.dns1123_label_errors)
+
+
+def subdomain_name(field: str, value: str) -> Errors:
+    yield from messages(field, value, names.dns1123_subdomain_errors)
+
+
+def qualified_name(field: str, value: str) -> Errors:
+    yield from messages(field, value, names.qualified_name_errors)
+
+
+def label_map(field: str, labels: Mapping[str, str] | None) -> Errors:
+    """A map whose keys are qualified names and whose values are label values."""
+    for key, value in sorted((labels or {}).items()):
+        yield from qualified_name(field, key)
+        yield from messages(field, value, names.label_value_errors)
+
+
+def config_key_messages(key: str) -> list[str]:
+    found = []
+    if len(key) > 253:
+        found.append("must be no more than 253 bytes")
+    if not _CONFIG_KEY.fullmatch(key):
+        found.append("a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
+                     "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')")
+    if key == ".":
+        found.append("must not be '.'")
+    elif key == "..":
+        found.append("must not be '..'")
+    elif key.startswith(".."):
+        found.append("must not start with '..'")
+    return found
+
+
+def ip_address(field: str, value: str) -> Errors:
+    if not is_ip(value):
+        yield invalid_value(field, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+
+
+def cidr(field: str, value: str) -> Errors:
+    try:
+        ipaddress.ip_network(value if "/" in value else "", strict=False)
+    except ValueError:
+        yield invalid_value(field, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
+
+
+def is_ip(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def special_ip(field: str, value: str) -> Errors:
+    """Refuse the addresses an endpoint cannot have."""
+    address = ipaddress.ip_address(value)
+    if address.is_unspecified:
+        yield invalid_value(field, value, f"may not be unspecified ({value})")
+    if address.is_loopback and not any(address in n for n in POD_LOOPBACK):
+        yield invalid_value(field, value, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
+    if address.is_link_local:
+        yield invalid_value(field, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+    if address.is_multicast and (address.version == 6 and value.lower().startswith("ff02")
+                                 or address in ipaddress.ip_network("224.0.0.0/24")):
+        yield invalid_value(field, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
+
+
+def int_or_percent(field: str, value: int | str) -> Errors:
+    if isinstance(value, int):
+        yield from not_negative(field, value)
+    elif not _PERCENT.fullmatch(value):
+        yield invalid_value(field, value, "a valid percent string must be a numeric string followed by an ending '%' "
+                                          "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')")
+
+
+def at_most_100_percent(field: str, value: int | str) -> Errors:
+    if isinstance(value, str) and _PERCENT.fullmatch(value) and int(value[:-1]) > 100:
+        yield invalid_value(field, value, "must not be greater than 100%")
+
+
+def int_of(value: int | str | None) -> int:
+    """Read a count or a percentage as upstream's `getIntOrPercentValue` does."""
+    if isinstance(value, str):
+        return int(value[:-1]) if _PERCENT.fullmatch(value) else 0
+    return value or 0
+
+
+def quantity_not_negative(field: str, value: Any) -> Errors:
+    if quantity.parse(value) < 0:
+        yield invalid_value(field, str(value), NOT_NEGATIVE)
+
+
+def unique(values: Iterable[tuple[str, Any]]) -> Errors:
+    """Yield a Duplicate for every (field, value) whose value was seen before."""
+    seen: set[Any] = set()
+    for field, value in values:
+        if value in seen:
+            yield duplicate(field, value)
+        seen.add(value)
+
+
+def label_selector(field: str, selector: Mapping[str, Any] | None) -> Errors:
+    """What `metav1.LabelSelector` may look like."""
+    if selector is None:
+        return
+    yield from label_map(f"{field}.matchLabels", selector.get("matchLabels"))
+    for i, rule in enumerate(selector.get("matchExpressions") or ()):
+        path, operator = f"{field}.matchExpressions[{i}]", rule.get("operator", "")
+        if operator in ("In", "NotIn"):
+            if not rule.get("values"):
+                yield required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+        elif operator in ("Exists", "DoesNotExist"):
+            if rule.get("values"):
+                yield forbidden(f"{path}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
+        else:
+            yield invalid_value(f"{path}.operator", operator, "not a valid selector operator")
+        yield from qualified_name(f"{path}.key", rule.get("key", ""))
+        for j, value in enumerate(rule.get("values") or ()):
+            yield from messages(f"{path}.values[{j}]", value, names.label_value_errors)
+
+
+def shown_in_order(value: Mapping[str, Any]) -> str:
+    """Write a Go struct's fields in the order they are given, as compact JSON."""
+    return orjson.dumps(value).decode()

@@ -1,0 +1,179 @@
+"""Service: one stable name and address in front of pods that come and go.
+
+Models:   pkg/registry/core/service and pkg/apis/core/v1 defaults of kube-apiserver
+Left out: choosing a cluster IP or a node port, which needs the API server's allocators
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kubelab.machinery.request import Obj
+from kubelab.units import service_validation as validation
+from kubelab.units.catalogue import Column, Kind
+from kubelab.units.columns import AGE, NAME, NONE, addresses_text, labels_text
+
+
+def _default(service: Obj) -> None:
+    spec = service.setdefault("spec", {})
+    kind = spec["type"] = spec.get("type") or "ClusterIP"
+    affinity = spec["sessionAffinity"] = spec.get("sessionAffinity") or "None"
+    if affinity == "None":
+        spec.pop("sessionAffinityConfig", None)
+    elif affinity == "ClientIP":
+        client = spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {})
+        client.setdefault("timeoutSeconds", 10800)
+    for port in spec.get("ports") or ():
+        port["protocol"] = port.get("protocol") or "TCP"
+        if not port.get("targetPort"):
+            port["targetPort"] = port.get("port", 0)
+    if validation.externally_accessible(spec) and not spec.get("externalTrafficPolicy"):
+        spec["externalTrafficPolicy"] = "Cluster"
+    if kind in ("ClusterIP", "NodePort", "LoadBalancer"):
+        spec.setdefault("internalTrafficPolicy", "Cluster")
+    if kind == "LoadBalancer":
+        spec.setdefault("allocateLoadBalancerNodePorts", True)
+    service.setdefault("status", {}).setdefault("loadBalancer", {})
+
+
+def _prepare_create(service: Obj) -> None:
+    spec = service["spec"]
+    service["status"] = {"loadBalancer": {}}
+    if spec.get("clusterIP") and not spec.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
+    _default_families(spec)
+
+
+def _default_families(spec: Obj) -> None:
+    """This cluster speaks IPv4; a headless service without selector may name addresses of both families."""
+    if spec["type"] == "ExternalName":
+        return
+    if spec.get("clusterIP") == "None" and not spec.get("selector") and spec.get("ipFamilyPolicy") != "SingleStack":
+        spec.setdefault("ipFamilyPolicy", "RequireDualStack")
+        spec.setdefault("ipFamilies", ["IPv4", "IPv6"])
+    else:
+        spec.setdefault("ipFamilyPolicy", "SingleStack")
+        spec["ipFamilies"] = spec.get("ipFamilies") or ["IPv4"]
+
+
+def _prepare_update(new: Obj, old: Obj) -> None:
+    """Carry over what was allocated and the writer left out; drop what only the old type needed."""
+    _normalise_ips(new["spec"], old["spec"])
+    _keep_allocated(new["spec"], old["spec"])
+    _drop_unneeded(new["spec"], old["spec"])
+    _default_families(new["spec"])
+
+
+def _normalise_ips(new: Obj, old: Obj) -> None:
+    """Let `clusterIPs` follow a writer who changed `clusterIP` only."""
+    if new.get("clusterIP", "") != old.get("clusterIP", "") and new.get("clusterIPs") == old.get("clusterIPs"):
+        new.pop("clusterIPs", None)
+    if new.get("clusterIP") and not new.get("clusterIPs"):
+        new["clusterIPs"] = [new["clusterIP"]]
+
+
+def _keep_allocated(new: Obj, old: Obj) -> None:
+    if new["type"] != "ExternalName" and old["type"] != "ExternalName" and not new.get("clusterIP"):
+        if old.get("clusterIP"):
+            new["clusterIP"], new["clusterIPs"] = old["clusterIP"], old.get("clusterIPs", [old["clusterIP"]])
+    if validation.has_node_ports(new) and validation.has_node_ports(old):
+        taken = {p.get("nodePort") for p in new.get("ports") or ()}
+        before = {p.get("name", ""): p.get("nodePort") for p in old.get("ports") or ()}
+        for port in new.get("ports") or ():
+            known = before.get(port.get("name", ""))
+            if not port.get("nodePort") and known and known not in taken:
+                port["nodePort"] = known
+                taken.add(known)
+
+
+def _drop_unneeded(new: Obj, old: Obj) -> None:
+    def drop(field: str, needed: bool) -> None:
+        if not needed and new.get(field) == old.get(field):
+            new.pop(field, None)
+
+    internal = new["type"] != "ExternalName"
+    for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
+        drop(field, internal)
+    drop("externalTrafficPolicy", validation.externally_accessible(new))
+    drop("allocateLoadBalancerNodePorts", new["type"] == "LoadBalancer")
+    drop("loadBalancerClass", new["type"] == "LoadBalancer")
+    drop("healthCheckNodePort", validation.needs_health_check(new))
+    if validation.has_node_ports(old) and not validation.has_node_ports(new):
+        before = [p.get("nodePort") for p in old.get("ports") or ()]
+        if [p.get("nodePort") for p in new.get("ports") or ()] == before:
+            for port in new.get("ports") or ():
+                port.pop("nodePort", None)
+
+
+def _ports_text(service: Obj) -> str:
+    def one(port: Mapping[str, Any]) -> str:
+        outside = f":{port['nodePort']}" if port.get("nodePort") else ""
+        return f"{port['port']}{outside}/{port.get('protocol', 'TCP')}"
+
+    return ",".join(one(p) for p in service["spec"].get("ports") or ()) or NONE
+
+
+def _external_ip(service: Obj) -> str:
+    spec = service["spec"]
+    given = list(spec.get("externalIPs") or ())
+    kind = spec.get("type")
+    if kind in ("ClusterIP", "NodePort"):
+        return ",".join(given) or NONE
+    if kind == "LoadBalancer":
+        balancer = addresses_text(((service.get("status") or {}).get("loadBalancer") or {}).get("ingress"))
+        return ",".join(([balancer] if balancer else []) + given) or "<pending>"
+    return str(spec.get("externalName", "")) if kind == "ExternalName" else "<unknown>"
+
+
+def _cluster_ip(service: Obj) -> str:
+    spec = service["spec"]
+    return str((spec.get("clusterIPs") or [spec.get("clusterIP")])[0] or NONE)
+
+
+def _fields(service: Obj) -> Mapping[str, str]:
+    spec = service.get("spec") or {}
+    return {"spec.clusterIP": spec.get("clusterIP", ""), "spec.type": spec.get("type", "")}
+
+
+SERVICE = Kind(
+    "Service", "services", short_names=("svc",), categories=("all",), subresources=frozenset({"status", "proxy"}),
+    default=_default, prepare_create=_prepare_create, prepare_update=_prepare_update,
+    validate=validation.validate, validate_update=validation.validate_update, validate_name="label1035",
+    columns=(
+        NAME,
+        Column("Type", lambda o, now: o["spec"].get("type", ""), path="spec.type"),
+        Column("Cluster-IP", lambda o, now: _cluster_ip(o), path="spec.clusterIP"),
+        Column("External-IP", lambda o, now: _external_ip(o), path="spec.externalIPs"),
+        Column("Port(s)", lambda o, now: _ports_text(o), path="spec.ports"),
+        AGE,
+        Column("Selector", lambda o, now: labels_text(o["spec"].get("selector")), priority=1, path="spec.selector"),
+    ),
+    selectable=_fields, selectable_keys=("spec.clusterIP", "spec.type"),
+)
+
+
+def Service(
+    name: str, *, port: int | Mapping[str, Any] | Sequence[int | Mapping[str, Any]] = 80,
+    target_port: int | str | None = None, selector: Mapping[str, str] | None = None, type: str = "ClusterIP",
+    node_port: int | None = None, namespace: str | None = None,
+) -> Obj:
+    """Write the manifest of a service for the pods labelled `app: <name>`.
+
+    `port` is a number, a port as it stands in a manifest, or a list of these; `target_port` is the container's port
+    where it differs.
+    """
+    many = [port] if isinstance(port, (int, Mapping)) else list(port)
+    ports: list[Obj] = [dict(p) if isinstance(p, Mapping) else {"port": p} for p in many]
+    for written in ports:
+        if target_port is not None:
+            written["targetPort"] = target_port
+        if node_port is not None:
+            written["nodePort"] = node_port
+        if len(ports) > 1:
+            written.setdefault("name", f"port-{written['port']}")
+    spec: Obj = {"selector": dict(selector) if selector is not None else {"app": name}, "ports": ports}
+    if type != "ClusterIP":
+        spec = {"type": type} | spec
+    meta = {"name": name} | ({"namespace": namespace} if namespace else {})
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}

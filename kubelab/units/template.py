@@ -1,0 +1,67 @@
+"""The pod template inside a workload: its defaults, its validation, and the manifest a notebook writes.
+
+Models: the PodTemplateSpec parts of pkg/apis/core and pkg/apis/apps
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kubelab.machinery import names, selectors
+from kubelab.machinery.errors import invalid_value, required
+from kubelab.machinery.request import Obj
+from kubelab.units import rules
+from kubelab.units.pod import container
+from kubelab.units.pod_validation import spec_errors
+
+
+def template_errors(path: str, template: Obj) -> rules.Errors:
+    """What is wrong with a template, whoever holds it."""
+    meta = template.get("metadata") or {}
+    yield from rules.label_map(f"{path}.metadata.labels", meta.get("labels"))
+    for key in sorted(meta.get("annotations") or ()):
+        yield from rules.messages(f"{path}.metadata.annotations", key.lower(), names.qualified_name_errors)
+    yield from spec_errors(template.get("spec") or {}, f"{path}.spec")
+
+
+def workload_template_errors(template: Obj | None, selector: Mapping[str, Any] | None) -> rules.Errors:
+    """What is wrong with the template of a workload that keeps pods running for ever."""
+    path = "spec.template"
+    if template is None:
+        yield required(path)
+        return
+    labels = (template.get("metadata") or {}).get("labels")
+    if not _matches(selector, labels or {}):
+        yield invalid_value(f"{path}.metadata.labels", labels or None, "`selector` does not match template `labels`")
+    yield from template_errors(path, template)
+    policy = (template.get("spec") or {}).get("restartPolicy")
+    if policy not in (None, "Always"):
+        if policy in ("OnFailure", "Never"):  # any other value was refused above already
+            yield rules.unsupported(f"{path}.spec.restartPolicy", policy, ("Always",))
+    if (template.get("spec") or {}).get("activeDeadlineSeconds") is not None:
+        yield rules.forbidden(f"{path}.spec.activeDeadlineSeconds", "activeDeadlineSeconds in ReplicaSet is not Supported")
+
+
+def _matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """An empty selector is refused elsewhere, and an ill-formed one too; a missing one matches nothing."""
+    if selector is None:
+        return False
+    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        return True
+    if list(rules.label_selector("spec.selector", selector)):
+        return True
+    return selectors.from_label_selector(dict(selector)).matches(dict(labels))
+
+
+def workload(api_version: str, kind: str, name: str, image: str, replicas: int, labels: Mapping[str, str] | None,
+             namespace: str | None, of_container: Mapping[str, Any]) -> Obj:
+    """Write the manifest of a workload with one container, as a person would."""
+    own = dict(labels) if labels is not None else {"app": name}
+    meta: Obj = {"name": name, "labels": own}
+    if namespace:
+        meta["namespace"] = namespace
+    template = {"metadata": {"labels": dict(own)}, "spec": {"containers": [container(name, image, **of_container)]}}
+    selector: Obj = dict(own) if kind == "ReplicationController" else {"matchLabels": dict(own)}
+    return {"apiVersion": api_version, "kind": kind, "metadata": meta,
+            "spec": {"replicas": replicas, "selector": selector, "template": template}}
