@@ -83,10 +83,9 @@ def _secret_errors(secret: Obj) -> rules.Errors:
         annotations = secret["metadata"].get("annotations") or {}
         if not annotations.get("kubernetes.io/service-account.name"):
             yield required("metadata.annotations[kubernetes.io/service-account.name]")
-    elif kind == "kubernetes.io/basic-auth":
-        if "username" not in data and "password" not in data:
-            yield required("data[username]")
-            yield required("data[password]")
+    elif kind == "kubernetes.io/basic-auth" and not {"username", "password"} & data.keys():
+        yield required("data[username]")
+        yield required("data[password]")
     for key in REQUIRED_KEYS.get(kind, ()):
         path = f"data[{key}]"
         if key not in data:

@@ -79,7 +79,7 @@ def field_ref(source: Obj, allowed: tuple[str, ...], path: str) -> rules.Errors:
     subscript = _SUBSCRIPT.fullmatch(field)
     if subscript:
         key = subscript[2]
-        yield from rules.messages(where, key.lower() if "annotations" in field else key, rules.names.qualified_name_errors)
+        yield from rules.qualified_name(where, key.lower() if "annotations" in field else key)
         return
     if field not in CONVERTIBLE:
         yield invalid_value(where, field, f"error converting fieldPath: field label not supported: {field}")

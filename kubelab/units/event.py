@@ -56,9 +56,10 @@ def target(event: Obj) -> str:
 
 
 def source(event: Obj) -> str:
-    told = event.get("source") or {}
-    parts = (told.get("component") or event.get("reportingComponent"), told.get("host") or event.get("reportingInstance"))
-    return ", ".join(p for p in parts if p)
+    told: Obj = event.get("source") or {}
+    component = told.get("component") or event.get("reportingComponent", "")
+    instance = told.get("host") or event.get("reportingInstance", "")
+    return f"{component}, {instance}" if instance else component
 
 
 def _fields(event: Obj) -> Mapping[str, str]:

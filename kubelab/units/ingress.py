@@ -119,7 +119,7 @@ def _service_backend(path: str, service: Obj) -> rules.Errors:
     if not service.get("name"):
         yield required(f"{path}.service.name")
     else:
-        yield from rules.messages(f"{path}.service.name", service["name"], names.dns1035_label_errors)
+        yield from rules.messages(f"{path}.service.name", service["name"], names.dns1123_label_errors)
     port = service.get("port") or {}
     name, number = port.get("name", ""), port.get("number", 0)
     if name and number:

@@ -67,7 +67,7 @@ def _node_rule(rule: Obj, path: str) -> rules.Errors:
             yield required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
     elif operator in ("Exists", "DoesNotExist"):
         if values:
-            yield rules.forbidden(f"{path}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
+            yield rules.forbidden(f"{path}.values", rules.NO_VALUES)
     elif operator in ("Gt", "Lt"):
         if len(values) != 1:
             yield required(f"{path}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'")
@@ -146,8 +146,8 @@ def _spread_details(one: Obj, path: str) -> rules.Errors:
         if minimum <= 0:
             yield invalid_value(f"{path}.minDomains", minimum, "must be greater than zero")
         if one.get("whenUnsatisfiable") != "DoNotSchedule":
-            yield invalid_value(f"{path}.minDomains", minimum, "can only use minDomains if whenUnsatisfiable=DoNotSchedule"
-                                f", not {one.get('whenUnsatisfiable', '')}")
+            yield invalid_value(f"{path}.minDomains", minimum, "can only use minDomains if "
+                                f"whenUnsatisfiable=DoNotSchedule, not {one.get('whenUnsatisfiable', '')}")
     for key in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
         if one.get(key) is not None and one[key] not in ("Ignore", "Honor"):
             yield rules.unsupported(f"{path}.{key}", one[key], ("Honor", "Ignore"))

@@ -37,8 +37,9 @@ def summary(pod: Obj) -> Summary:
     sidecars = {c["name"] for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always"}
     found = Summary(status.get("reason") or status.get("phase", ""))
     found.total = len(spec.get("containers") or ()) + len(sidecars)
-    if any(c["type"] == "PodScheduled" and c.get("reason") == "SchedulingGated" for c in status.get("conditions") or ()):
-        found.reason = "SchedulingGated"
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition.get("reason") == "SchedulingGated":
+            found.reason = "SchedulingGated"
     of_sidecars = Summary("")
     waits = _initialising(found, of_sidecars, spec, status, sidecars)
     if not waits or _true(status, "Initialized"):

@@ -14,8 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kubelab.machinery import names
-from kubelab.machinery.errors import FieldError, invalid_value, required
+from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
 from kubelab.units.container_validation import container_errors, init_container_errors
@@ -96,7 +95,7 @@ def _security_errors(context: Obj, path: str) -> rules.Errors:
         elif len(name) > 253 or not re.match(_SYSCTL, name):
             yield invalid_value(field, name, f"must have at most 253 characters and match regex {_SYSCTL}")
         elif name in seen:
-            yield rules.duplicate(field, name)
+            yield duplicate(field, name)
         seen.add(name)
     policy = context.get("fsGroupChangePolicy")
     if policy is not None and policy not in ("OnRootMismatch", "Always"):
@@ -125,7 +124,8 @@ def _dns_errors(spec: Obj, path: str) -> rules.Errors:
         if not servers:
             yield required(f"{path}.nameservers", "must provide at least one DNS nameserver when `dnsPolicy` is None")
     if len(servers) > MAX_DNS_SERVERS:
-        yield invalid_value(f"{path}.nameservers", list(servers), f"must not have more than {MAX_DNS_SERVERS} nameservers")
+        yield invalid_value(f"{path}.nameservers", list(servers),
+                            f"must not have more than {MAX_DNS_SERVERS} nameservers")
     for i, server in enumerate(servers):
         yield from rules.ip_address(f"{path}.nameservers[{i}]", server)
     for i, search in enumerate((config or {}).get("searches") or ()):
@@ -141,9 +141,9 @@ def _gate_errors(gates: Sequence[Mapping[str, Any]], path: str) -> rules.Errors:
     for i, gate in enumerate(gates):
         name = gate.get("name", "")
         if name in seen:
-            yield rules.duplicate(f"{path}[{i}]", name)
+            yield duplicate(f"{path}[{i}]", name)
         seen.add(name)
-        yield from rules.messages(f"{path}[{i}].name", name, names.qualified_name_errors)
+        yield from rules.qualified_name(f"{path}[{i}].name", name)
 
 
 def validate_update(new: Obj, old: Obj) -> Sequence[FieldError]:
@@ -163,7 +163,8 @@ def _update_errors(new: Obj, old: Obj) -> rules.Errors:
         elif after > before:
             yield invalid_value("spec.activeDeadlineSeconds", after, "must be less than or equal to previous value")
     if not _tolerations_only_added(new.get("tolerations") or [], old.get("tolerations") or []):
-        yield rules.forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")
+        yield rules.forbidden("spec.tolerations",
+                              "existing toleration can not be modified except its tolerationSeconds")
     gates = {g["name"] for g in old.get("schedulingGates") or ()}
     for i, gate in enumerate(new.get("schedulingGates") or ()):
         if gate["name"] not in gates:
@@ -198,7 +199,7 @@ def _frozen(spec: Obj) -> Obj:
 
 def _frozen_changes(new: Obj, old: Obj) -> str:
     """Return the difference between what is and what was frozen, as a unified diff, or ""."""
-    after, before = _frozen(new), _frozen({**old} if old.get("schedulingGates") else old)
+    after, before = _frozen(new), _frozen(old)
     if old.get("schedulingGates"):
         for key in ("nodeSelector", "affinity"):
             after.pop(key, None)
@@ -207,6 +208,6 @@ def _frozen_changes(new: Obj, old: Obj) -> str:
     import difflib
     import json
 
-    texts = [json.dumps(x, indent=1, sort_keys=True).splitlines() for x in (before, after)]
-    lines = list(difflib.unified_diff(*texts, lineterm="", n=3))
+    was, becomes = (json.dumps(x, indent=1, sort_keys=True).splitlines() for x in (before, after))
+    lines = list(difflib.unified_diff(was, becomes, lineterm="", n=3))
     return "\n".join(lines[2:]) + "\n"

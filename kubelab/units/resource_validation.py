@@ -27,7 +27,8 @@ def resource_errors(resources: Obj, path: str) -> rules.Errors:
             asked, allowed = quantity.parse(requests[name]), quantity.parse(limits[name])
             shown = quantity.canonical(limits[name])
             if asked != allowed and not _overcommits(name):
-                yield invalid_value(f"{path}.requests", str(requests[name]), f"must be equal to {name} limit of {shown}")
+                yield invalid_value(f"{path}.requests", str(requests[name]),
+                                    f"must be equal to {name} limit of {shown}")
             elif asked > allowed:
                 yield invalid_value(f"{path}.requests", str(requests[name]),
                                     f"must be less than or equal to {name} limit of {shown}")

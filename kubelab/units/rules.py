@@ -21,9 +21,11 @@ Errors = Iterator[FieldError]
 NOT_NEGATIVE = "must be greater than or equal to 0"
 PORT_RANGE = "must be between 1 and 65535, inclusive"
 MAX_INT32 = 2**31 - 1
+NO_VALUES = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 POD_LOOPBACK = tuple(ipaddress.ip_network(f"127.{i}.0.0/{n}") for i, n in ((64, 10), (128, 9)))
 """Where pods that are plain processes have their addresses: to them these are no more special than 10.0.0.0/8."""
+LOCAL_MULTICAST = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_network("ff02::/16"))
 _CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+")
 _PERCENT = re.compile(r"[0-9]+%")
 
@@ -139,8 +141,8 @@ def config_key_messages(key: str) -> list[str]:
     if len(key) > 253:
         found.append("must be no more than 253 bytes")
     if not _CONFIG_KEY.fullmatch(key):
-        found.append("a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
-                     "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')")
+        found.append(names.regex_message("a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
+                                         _CONFIG_KEY.pattern, "key.name", "KEY_NAME", "key-name"))
     if key == ".":
         found.append("must not be '.'")
     elif key == "..":
@@ -175,12 +177,11 @@ def special_ip(field: str, value: str) -> Errors:
     address = ipaddress.ip_address(value)
     if address.is_unspecified:
         yield invalid_value(field, value, f"may not be unspecified ({value})")
-    if address.is_loopback and not any(address in n for n in POD_LOOPBACK):
+    if address.is_loopback and not any(address.version == n.version and address in n for n in POD_LOOPBACK):
         yield invalid_value(field, value, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
     if address.is_link_local:
         yield invalid_value(field, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
-    if address.is_multicast and (address.version == 6 and value.lower().startswith("ff02")
-                                 or address in ipaddress.ip_network("224.0.0.0/24")):
+    if any(address.version == n.version and address in n for n in LOCAL_MULTICAST):
         yield invalid_value(field, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
 
 
@@ -230,7 +231,7 @@ def label_selector(field: str, selector: Mapping[str, Any] | None) -> Errors:
                 yield required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
         elif operator in ("Exists", "DoesNotExist"):
             if rule.get("values"):
-                yield forbidden(f"{path}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
+                yield forbidden(f"{path}.values", NO_VALUES)
         else:
             yield invalid_value(f"{path}.operator", operator, "not a valid selector operator")
         yield from qualified_name(f"{path}.key", rule.get("key", ""))

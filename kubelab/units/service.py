@@ -74,9 +74,9 @@ def _normalise_ips(new: Obj, old: Obj) -> None:
 
 
 def _keep_allocated(new: Obj, old: Obj) -> None:
-    if new["type"] != "ExternalName" and old["type"] != "ExternalName" and not new.get("clusterIP"):
-        if old.get("clusterIP"):
-            new["clusterIP"], new["clusterIPs"] = old["clusterIP"], old.get("clusterIPs", [old["clusterIP"]])
+    internal = "ExternalName" not in (new["type"], old["type"])
+    if internal and old.get("clusterIP") and not new.get("clusterIP"):
+        new["clusterIP"], new["clusterIPs"] = old["clusterIP"], old.get("clusterIPs", [old["clusterIP"]])
     if validation.has_node_ports(new) and validation.has_node_ports(old):
         taken = {p.get("nodePort") for p in new.get("ports") or ()}
         before = {p.get("name", ""): p.get("nodePort") for p in old.get("ports") or ()}
@@ -139,7 +139,7 @@ def _fields(service: Obj) -> Mapping[str, str]:
 SERVICE = Kind(
     "Service", "services", short_names=("svc",), categories=("all",), subresources=frozenset({"status", "proxy"}),
     default=_default, prepare_create=_prepare_create, prepare_update=_prepare_update,
-    validate=validation.validate, validate_update=validation.validate_update, validate_name="label1035",
+    validate=validation.validate, validate_update=validation.validate_update, validate_name="label",
     columns=(
         NAME,
         Column("Type", lambda o, now: o["spec"].get("type", ""), path="spec.type"),

@@ -5,7 +5,7 @@ Models: ValidateService of pkg/apis/core/validation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
@@ -163,7 +163,7 @@ def _port_conflicts(spec: Obj) -> rules.Errors:
                          f"Duplicate value: {rules.shown_in_order(key)}")
 
 
-def _repeated(ports: rules.Iterable[tuple[str, int, int]]) -> list[tuple[int, int]]:
+def _repeated(ports: Iterable[tuple[str, int, int]]) -> list[tuple[int, int]]:
     """Return (index, number) of every port whose protocol and number came before."""
     seen: set[tuple[str, int]] = set()
     found = []

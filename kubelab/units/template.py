@@ -37,10 +37,10 @@ def workload_template_errors(template: Obj | None, selector: Mapping[str, Any] |
     yield from template_errors(path, template)
     policy = (template.get("spec") or {}).get("restartPolicy")
     if policy not in (None, "Always"):
-        if policy in ("OnFailure", "Never"):  # any other value was refused above already
-            yield rules.unsupported(f"{path}.spec.restartPolicy", policy, ("Always",))
+        yield rules.unsupported(f"{path}.spec.restartPolicy", policy, ("Always",))
     if (template.get("spec") or {}).get("activeDeadlineSeconds") is not None:
-        yield rules.forbidden(f"{path}.spec.activeDeadlineSeconds", "activeDeadlineSeconds in ReplicaSet is not Supported")
+        yield rules.forbidden(f"{path}.spec.activeDeadlineSeconds",
+                              "activeDeadlineSeconds in ReplicaSet is not Supported")
 
 
 def _matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
