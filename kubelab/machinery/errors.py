@@ -72,7 +72,7 @@ class ApiError(Exception):
         out: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": self.metadata, "status": "Failure", "message": self.message}
         if self.reason:
             out["reason"] = self.reason
-        if self.details:
+        if self.details is not None:
             out["details"] = self.details
         return out | {"code": self.code}
 

@@ -1,0 +1,112 @@
+"""YAML as kubectl reads it: YAML 1.1 with "yes" a boolean, but no dates and no base-60 numbers; keys must not repeat.
+
+Models: sigs.k8s.io/yaml
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from kubelab.machinery.errors import bad_request
+from kubelab.machinery.request import Obj
+
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_INT = re.compile(r"[-+]?(?:0b[0-1_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)"
+                    r"|\.(?:nan|NaN|NAN)")
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    """The safe loader, with other ideas of what a plain scalar is."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way to say it
+        first: [(tag, pattern) for tag, pattern in resolvers
+                if not tag.endswith((":timestamp", ":int", ":float", ":value"))]
+        for first, resolvers in _Base.yaml_implicit_resolvers.items()}
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "invalid map key", key.start_mark)
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f'key "{key.value}" already set in map',
+                                                        key.start_mark)
+            seen.add(key.value)
+        self.flatten_mapping(node)
+        return {_key(self.construct_object(key, deep=deep)): self.construct_object(value, deep=deep)
+                for key, value in node.value}
+
+
+def _key(key: Any) -> str:
+    """Write a key as JSON must have it: a string."""
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return "null" if key is None else str(key)
+
+
+def _construct_map(loader: Any, node: Any) -> Any:
+    out: dict[Any, Any] = {}
+    yield out
+    out.update(loader.construct_mapping(node))
+
+
+def _construct_int(loader: Any, node: Any) -> int:
+    text = loader.construct_scalar(node).replace("_", "")
+    sign = -1 if text.startswith("-") else 1
+    digits = text.lstrip("+-").lower()
+    if digits.startswith(("0b", "0x", "0o")):
+        return sign * int(digits, 0)
+    return sign * int(digits, 8 if digits.startswith("0") and digits != "0" else 10)
+
+
+def _construct_float(loader: Any, node: Any) -> float:
+    text = loader.construct_scalar(node).replace("_", "").lower()
+    if text.lstrip("+-") in (".inf", ".nan"):
+        raise yaml.constructor.ConstructorError(None, None, f"{text} is no JSON number", node.start_mark)
+    return float(text)
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(f"(?:{_INT.pattern})$"), list("-+0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"(?:{_FLOAT.pattern})$"), list("-+0123456789."))
+_Loader.add_constructor("tag:yaml.org,2002:map", _construct_map)
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
+
+
+def load_values(text: str | bytes) -> list[Any]:
+    """Return every document of a YAML or JSON stream that is not empty. Raises: BadRequest, naming the line."""
+    try:
+        return [value for value in yaml.load_all(text, Loader=_Loader) if value is not None]  # noqa: S506 - a safe loader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise bad_request(f"error converting YAML to JSON: yaml: {line}{error.problem or error.context}") from error
+    except (yaml.YAMLError, ValueError, RecursionError, UnicodeDecodeError) as error:
+        said = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise bad_request(f"error converting YAML to JSON: yaml: {said}") from error
+
+
+def load_all(text: str | bytes) -> list[Obj]:
+    """Return every object of a YAML or JSON stream; a List is opened into its items. Raises: BadRequest."""
+    found: list[Obj] = []
+    for value in load_values(text):
+        if not isinstance(value, dict):
+            said = "a list" if isinstance(value, list) else type(value).__name__
+            raise bad_request(f"a document of the YAML is {said}, not an object with apiVersion and kind")
+        if str(value.get("kind", "")).endswith("List") and isinstance(value.get("items"), list):
+            found += value["items"]
+        else:
+            found.append(value)
+    return found
+
+
+def dump(obj: Any) -> str:
+    """Write an object as block YAML, keys in their order."""
+    return yaml.dump(obj, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False,
+                     default_flow_style=False, allow_unicode=True, width=1 << 20)
