@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from kubelab.control_plane.apiserver.server import ApiServer
     from kubelab.facade.results import Answer
     from kubelab.host import AddressPlan
-    from kubelab.node.runtime.protocol import Runtime
 
 RuntimeName = Literal["process", "docker", "hollow"]
 NAMES = ("etcd", "apiserver", "controller-manager", "scheduler", "kubelet", "proxy", "dns")

@@ -41,7 +41,8 @@ def test_lab_script_says_what_to_type_without_venv(tmp_path: Path) -> None:
 
 def test_import_is_light() -> None:
     """`import kubelab` pulls in none of the heavy rooms."""
-    program = "import sys, kubelab; print([m for m in ('aiohttp', 'cryptography', 'docker', 'anywidget') if m in sys.modules])"
+    heavy = ("aiohttp", "cryptography", "docker", "anywidget")
+    program = f"import sys, kubelab; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -1,0 +1,178 @@
+"""Every component alone, against the API server that a kubeconfig names: what keeps the seams honest.
+
+    kubelab up --disable scheduler --kubeconfig K      kubelab scheduler --kubeconfig K
+
+Invariant: a component started here is the very class that a Cluster runs; only its transport differs.
+Models:    kube-apiserver, kube-scheduler, kube-controller-manager, kubelet, kube-proxy, with their flag names
+Left out:  leader election, configuration files
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kubelab.machinery.clock import RealClock
+from kubelab.machinery.journal import Journal
+
+if TYPE_CHECKING:
+    from kubelab.client.client import Client
+    from kubelab.client.component import Component
+
+Add = Callable[..., argparse.ArgumentParser]
+Make = Callable[[argparse.Namespace, AsyncExitStack], Awaitable["Component"]]
+
+
+def add_commands(commands: Any, command: Add) -> None:
+    """Add apiserver, scheduler, controller-manager, kubelet and proxy to the command line."""
+    apiserver = command(commands, "apiserver", _runs(_apiserver), "run the API server alone, with its store",
+                        "kubelab apiserver --data-dir ./state --secure-port 6443 --kubeconfig ./admin.conf")
+    apiserver.add_argument("--data-dir", type=Path, help="keep the store and the certificates here; else in memory")
+    apiserver.add_argument("--bind-address", default="127.0.0.1", help="listen here (default 127.0.0.1)")
+    apiserver.add_argument("--secure-port", type=int, default=6443, help="0: any free one (default 6443)")
+    apiserver.add_argument("--service-cluster-ip-range", default="127.250.128.0/17", help="addresses of Services")
+    apiserver.add_argument("--kubeconfig", type=Path, default=Path("admin.conf"),
+                           help="write the admin's kubeconfig here (default ./admin.conf)")
+
+    scheduler = command(commands, "scheduler", _runs(_scheduler), "run the scheduler alone",
+                        "kubelab scheduler --kubeconfig ~/.kube/config")
+    _kubeconfig(scheduler)
+
+    manager = command(commands, "controller-manager", _runs(_controller_manager), "run the controllers alone",
+                      "kubelab controller-manager --kubeconfig ~/.kube/config "
+                      "--controllers '*,-node-lifecycle-controller'")
+    _kubeconfig(manager)
+    manager.add_argument("--controllers", default="*", metavar="NAME,...", help="'*', names, '-name' to leave one out")
+    manager.add_argument("--node-monitor-grace-period", type=float, default=40.0, metavar="SECONDS",
+                         help="a node silent for so long is NotReady (default 40)")
+    manager.add_argument("--root-ca-file", type=Path, help="CA that pods are given (default: the kubeconfig's)")
+
+    kubelet = command(commands, "kubelet", _runs(_kubelet), "run one node alone",
+                      "kubelab kubelet --kubeconfig ~/.kube/config --hostname-override node-9 --runtime hollow")
+    _kubeconfig(kubelet)
+    kubelet.add_argument("--hostname-override", metavar="NAME", help="the node's name (default: the host's)")
+    kubelet.add_argument("--runtime", choices=("process", "hollow"), default="process")
+    kubelet.add_argument("--node-ip", help="the node's address (default: one of 127.0.0.0/8)")
+    kubelet.add_argument("--port", type=int, default=10250, help="logs, exec and port-forward (default 10250)")
+    kubelet.add_argument("--cluster-dns", default="", metavar="IP", help="the cluster's DNS server")
+    kubelet.add_argument("--cluster-domain", default="cluster.local")
+
+    proxy = command(commands, "proxy", _runs(_proxy), "run the Service proxy alone",
+                    "kubelab proxy --kubeconfig ~/.kube/config")
+    _kubeconfig(proxy)
+    proxy.add_argument("--nodeport-addresses", default="127.0.0.1", metavar="IP,...", help="where NodePorts listen")
+
+
+def _kubeconfig(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kubeconfig", type=Path, required=True, help="which API server, and as whom")
+    parser.add_argument("--context", help="context in the kubeconfig (default: its current one)")
+
+
+def _runs(make: Make) -> Callable[[argparse.Namespace], int]:
+    def run(options: argparse.Namespace) -> int:
+        asyncio.run(_life(make, options))
+        return 0
+
+    return run
+
+
+async def _life(make: Make, options: argparse.Namespace) -> None:
+    """Start the component, say so, and stop it at Ctrl-C or SIGTERM."""
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    async with AsyncExitStack() as stack:
+        component = await make(options, stack)
+        await component.start()
+        stack.push_async_callback(component.stop)
+        print(f"{component.name} is running; Ctrl-C ends it", flush=True)
+        await ended.wait()
+
+
+async def _client(options: argparse.Namespace, stack: AsyncExitStack, user_agent: str) -> Client:
+    from kubelab.client import kubeconfig
+
+    client = kubeconfig.connect(options.kubeconfig, options.context)
+    client.user_agent = user_agent
+    stack.push_async_callback(client.close)
+    await client.raw("GET", "/version")  # say at once when nobody is there, or when we may not come in
+    return client
+
+
+async def _apiserver(options: argparse.Namespace, stack: AsyncExitStack) -> Component:
+    from kubelab import host
+    from kubelab.client import kubeconfig
+    from kubelab.control_plane.apiserver.pki import Pki
+    from kubelab.control_plane.apiserver.server import ApiServer
+    from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
+
+    clock = RealClock()
+    etcd = EmbeddedEtcd(options.data_dir / "etcd" if options.data_dir else None, clock)
+    await etcd.start()
+    stack.push_async_callback(etcd.stop)
+    pki = Pki.open(options.data_dir / "pki" if options.data_dir else None)
+    server = ApiServer(etcd, clock=clock, journal=Journal(), pki=pki, host=options.bind_address,
+                       port=options.secure_port, service_cidr=options.service_cluster_ip_range,
+                       lowest_port=host.lowest_port())
+    await server.start()
+    certificate, key = pki.issue_client("kubernetes-admin", ["system:masters"])
+    kubeconfig.write(options.kubeconfig, server.url, pki.ca_pem, certificate, key, context="kubelab")
+    print(f"{server.url}   export KUBECONFIG={options.kubeconfig}", flush=True)
+    return server
+
+
+async def _scheduler(options: argparse.Namespace, stack: AsyncExitStack) -> Component:
+    from kubelab.control_plane.scheduler import Scheduler
+
+    return Scheduler(await _client(options, stack, "kube-scheduler"), clock=RealClock(), journal=Journal())
+
+
+async def _controller_manager(options: argparse.Namespace, stack: AsyncExitStack) -> Component:
+    from kubelab.client import kubeconfig
+    from kubelab.control_plane.controllers import ControllerManager
+
+    info = kubeconfig.load(options.kubeconfig, options.context)
+    root_ca = options.root_ca_file.read_text() if options.root_ca_file else (info.ca_pem or b"").decode()
+    return ControllerManager(await _client(options, stack, "kube-controller-manager"), clock=RealClock(),
+                             journal=Journal(), enabled=options.controllers.split(","), root_ca_pem=root_ca,
+                             node_grace_s=options.node_monitor_grace_period)
+
+
+async def _kubelet(options: argparse.Namespace, stack: AsyncExitStack) -> Component:
+    import socket
+
+    from kubelab import host
+    from kubelab.client import kubeconfig
+    from kubelab.control_plane.apiserver.pki import Pki
+    from kubelab.node.kubelet import Kubelet
+    from kubelab.node.kubelet.server import KubeletServer
+    from kubelab.node.runtime import process
+    from kubelab.node.runtime.hollow import HollowRuntime
+    from kubelab.node.runtime.protocol import Runtime
+
+    host.sweep(process.sweep)
+    held = host.claim()
+    stack.callback(held.release)
+    name, clock = options.hostname_override or socket.gethostname().lower(), RealClock()
+    ip, pods, low = options.node_ip or held.plan.node_ip(0), held.plan.pod_cidr(0), host.lowest_port()
+    runtime: Runtime = HollowRuntime(name, clock, held.plan.hollow_pod_cidr(0)) if options.runtime == "hollow" else \
+        process.ProcessRuntime(name, root_dir=held.path / name, pod_cidr=pods, lowest_port=low)
+    info = kubeconfig.load(options.kubeconfig, options.context)
+    own = Pki.open(None)  # like the real one, it signs its own serving certificate when it is given none
+    server = KubeletServer(ip, options.port, own.server_context([name], [ip], client_ca_pem=info.ca_pem))
+    return Kubelet(await _client(options, stack, "kubelet"), name, runtime, clock=clock, journal=Journal(), node_ip=ip,
+                   root_dir=held.path / name, pod_cidr=pods, dns_server=options.cluster_dns,
+                   cluster_domain=options.cluster_domain, lowest_port=low, server=server)
+
+
+async def _proxy(options: argparse.Namespace, stack: AsyncExitStack) -> Component:
+    from kubelab.host import lowest_port
+    from kubelab.node.proxy import ServiceProxy
+
+    return ServiceProxy(await _client(options, stack, "kube-proxy"), clock=RealClock(), journal=Journal(),
+                        node_ips=options.nodeport_addresses.split(","), lowest_port=lowest_port())

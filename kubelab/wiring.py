@@ -1,0 +1,243 @@
+"""Make the parts of one cluster and hand each what it may know: a client of its own name, the clock, the journal.
+
+Invariant: components are made here and in `standalone`, nowhere else.
+Models:    kubeadm's phases: certs, kubeconfig, control plane, kubelet-start, addons
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kubelab import host
+from kubelab.client.client import Client
+from kubelab.client.component import Component
+from kubelab.client.transport import InProcess
+from kubelab.machinery.clock import Clock
+from kubelab.machinery.journal import Journal
+from kubelab.machinery.request import User
+
+if TYPE_CHECKING:
+    import ssl
+
+    from kubelab.control_plane.apiserver.pki import Pki
+    from kubelab.control_plane.apiserver.server import ApiServer
+    from kubelab.node.kubelet import Kubelet
+    from kubelab.node.kubelet.server import KubeletServer
+    from kubelab.node.runtime.protocol import Runtime
+
+KUBELET_PORT = 10250
+CLUSTER_DOMAIN = "cluster.local"
+
+
+class Wiring:
+    """The plan of one cluster: its addresses, its folders, its certificates, and the makers of its parts."""
+
+    def __init__(self, name: str, runtime: str, clock: Clock, journal: Journal, data_dir: Path | None) -> None:
+        self.name, self.runtime, self.clock, self.journal, self.data_dir = name, runtime, clock, journal, data_dir
+        self._claim: host.Claim | None = None
+        self._network: Any = None  # DockerNetwork
+        self._docker: Any = None  # docker.DockerClient
+        self._wire: Any = None
+        self._hollow_server: KubeletServer | None = None
+        self._kubeconfig: Path | None = None
+
+    # ── what the machine gives ──────────────────────────────────────────────────────────────────────────
+
+    def claim(self) -> None:
+        """Sweep what dead clusters left, then take addresses and folders for this one."""
+        host.sweep(_sweep_processes, _sweep_docker)
+        stored = self._stored()
+        self._claim = host.claim(stored.get("block"))
+        self.lowest_port = self.lowest_service_port = host.lowest_port()
+        if self.data_dir is not None:
+            self._remember(stored | {"block": self.addresses.block})
+
+    def _stored(self) -> dict[str, Any]:
+        if self.data_dir is None:
+            return {}
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = self.data_dir / "cluster.json"
+        stored: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        if stored.get("runtime", self.runtime) != self.runtime:
+            raise host.HostError(f'{self.data_dir} holds a cluster with runtime "{stored["runtime"]}"; start it with that '
+                                 f"one, or take another folder")
+        return stored | {"runtime": self.runtime}
+
+    def _remember(self, stored: dict[str, Any]) -> None:
+        assert self.data_dir is not None
+        new = self.data_dir / "cluster.json.new"
+        new.write_text(json.dumps(stored))
+        new.rename(self.data_dir / "cluster.json")
+
+    @property
+    def held(self) -> host.Claim:
+        assert self._claim is not None, "claim() comes first"
+        return self._claim
+
+    @property
+    def addresses(self) -> host.AddressPlan:
+        return self.held.plan
+
+    async def prepare_runtime(self) -> None:
+        """Make the pod network where the runtime needs one."""
+        if self.runtime != "docker":
+            return
+        from kubelab.node.runtime.docker_network import DockerNetwork, connect
+
+        (self.held.path / "docker").touch()
+        self._docker = await asyncio.to_thread(connect)
+        block = self._stored().get("docker_block", 64 + self.addresses.block % 64)
+        self._network = DockerNetwork(self._docker, self.held.cluster_id, block)
+        await asyncio.to_thread(self._network.create)
+        if self.data_dir is not None:
+            self._remember(self._stored() | {"docker_block": self._network.block})
+
+    @property
+    def _net(self) -> Any:
+        """Return where Services live: the Docker network's plan, else the loopback block's."""
+        return self._network or self.addresses
+
+    # ── control plane ───────────────────────────────────────────────────────────────────────────────────
+
+    def control_plane(self, port: int) -> Iterator[Component]:
+        """Yield the store, then the API server in front of it; each is started before the next is made."""
+        from kubelab.control_plane.apiserver.pki import Pki
+        from kubelab.control_plane.apiserver.server import ApiServer
+        from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
+
+        etcd = EmbeddedEtcd(self.data_dir / "etcd" if self.data_dir else None, self.clock)
+        yield etcd
+        self.pki: Pki = Pki.open(self.data_dir / "pki" if self.data_dir else None)
+        self.server: ApiServer = ApiServer(
+            etcd, clock=self.clock, journal=self.journal, pki=self.pki, port=port, service_cidr=self._net.service_cidr,
+            lowest_port=self.lowest_port)
+        yield self.server
+
+    def client(self, user: str, *groups: str) -> Client:
+        """Return an in-process client that acts as `user`."""
+        agent = user.rpartition(":")[2] or user
+        who = User(user, (*groups, "system:authenticated"))
+        return Client(InProcess(self.server.handle, who, agent, wire=self._over_the_wire()), user_agent=agent)
+
+    def _over_the_wire(self) -> Any:
+        """Return the admin's HTTPS transport, which opens nothing before its first request."""
+        from kubelab.client.transport import Https
+
+        if self._wire is None:
+            self._wire = Https(self.server.url, ssl_context=None, lazy_ssl=self._admin_ssl)
+        return self._wire
+
+    def _admin_ssl(self) -> ssl.SSLContext:
+        from kubelab.client import kubeconfig as files
+
+        assert self._kubeconfig is not None
+        return files.load(self._kubeconfig).ssl_context()
+
+    def client_of(self, component: str) -> Client:
+        """Return the client that the component of this name is given."""
+        if component.startswith("kubelet/"):
+            return self.client(f"system:node:{component.partition('/')[2]}", "system:nodes")
+        names = {"controller-manager": "kube-controller-manager", "scheduler": "kube-scheduler", "proxy": "kube-proxy"}
+        return self.client(f"system:{names.get(component.removeprefix('kube-'), component)}")
+
+    def write_kubeconfig(self, path: Path | None) -> Path:
+        """Write the admin's kubeconfig, mode 0600."""
+        from kubelab.client import kubeconfig as files
+
+        chosen = path or (self.data_dir or self.held.path) / "kubeconfig"
+        certificate, key = self.pki.issue_client("kubernetes-admin", ["system:masters"])
+        files.write(chosen, self.server.url, self.pki.ca_pem, certificate, key, context=self.name)
+        self._kubeconfig = chosen
+        return chosen
+
+    def loops(self) -> Iterator[Component]:
+        """Yield the controller manager and the scheduler."""
+        from kubelab.control_plane.controllers import ControllerManager
+        from kubelab.control_plane.scheduler import Scheduler
+
+        yield ControllerManager(self.client_of("controller-manager"), clock=self.clock, journal=self.journal,
+                                root_ca_pem=self.pki.ca_pem.decode())
+        yield Scheduler(self.client_of("scheduler"), clock=self.clock, journal=self.journal)
+
+    # ── nodes ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def kubelet(self, index: int) -> Kubelet:
+        """Make node number `index` with its runtime."""
+        from kubelab.node.kubelet import Kubelet
+
+        name = f"node-{index + 1}"
+        root = self.held.path / name
+        return Kubelet(
+            self.client_of(f"kubelet/{name}"), name, self._runtime(name, index, root), clock=self.clock,
+            journal=self.journal, node_ip=self.addresses.node_ip(0 if self.runtime == "hollow" else index),
+            root_dir=root, pod_cidr=self._pod_cidr(index), dns_server=self._net.dns_ip, cluster_domain=CLUSTER_DOMAIN,
+            lowest_port=self.lowest_port, server=self._kubelet_server(index))
+
+    def _pod_cidr(self, index: int) -> str:
+        return self.addresses.hollow_pod_cidr(index) if self.runtime != "process" else self.addresses.pod_cidr(index)
+
+    def _runtime(self, name: str, index: int, root: Path) -> Runtime:
+        if self.runtime == "docker":
+            from kubelab.node.runtime.docker import DockerRuntime
+
+            return DockerRuntime(name, self._docker, self._network, cluster_id=self.held.cluster_id,
+                                 cluster_name=self.name)
+        if self.runtime == "hollow":
+            from kubelab.node.runtime.hollow import HollowRuntime
+
+            return HollowRuntime(name, self.clock, self._pod_cidr(index))
+        from kubelab.node.runtime.process import ProcessRuntime
+
+        return ProcessRuntime(name, root_dir=root, pod_cidr=self._pod_cidr(index), lowest_port=self.lowest_port)
+
+    def _kubelet_server(self, index: int) -> KubeletServer:
+        """Return the node's own server; hollow nodes share one."""
+        from kubelab.node.kubelet.server import KubeletServer
+
+        if self.runtime == "hollow" and self._hollow_server is not None:
+            return self._hollow_server
+        ip = self.addresses.node_ip(index)
+        made = KubeletServer(ip, KUBELET_PORT, self.pki.server_context([f"node-{index + 1}"], [ip]))
+        if self.runtime == "hollow":
+            self._hollow_server = made
+        return made
+
+    def network(self, nodes: int) -> Iterator[Component]:
+        """Yield the proxy and DNS."""
+        from kubelab.addons.dns import Dns
+        from kubelab.node.proxy import ServiceProxy
+
+        ips = [self.addresses.node_ip(i) for i in range(min(nodes, 100) if self.runtime != "hollow" else min(nodes, 1))]
+        yield ServiceProxy(self.client_of("proxy"), clock=self.clock, journal=self.journal, node_ips=ips,
+                           lowest_port=self.lowest_port)
+        yield Dns(self.client_of("dns"), clock=self.clock, address=self._net.dns_ip, cluster_domain=CLUSTER_DOMAIN,
+                  lowest_port=self.lowest_port)
+
+    # ── end ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def release(self) -> None:
+        """Give back what the machine gave."""
+        if self._wire is not None:
+            await self._wire.close()
+        if self._network is not None:
+            await asyncio.to_thread(self._network.remove)
+            self._docker.close()
+        if self._claim is not None:
+            self._claim.release()
+
+
+def _sweep_processes(path: Path) -> None:
+    from kubelab.node.runtime import process
+
+    process.sweep(path)
+
+
+def _sweep_docker(path: Path) -> None:
+    if (path / "docker").exists():
+        from kubelab.node.runtime import docker_network
+
+        docker_network.sweep(path.name)
