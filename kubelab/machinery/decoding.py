@@ -58,6 +58,7 @@ _NAMED_STRINGS = {
     ("OwnerReference", "uid"): "types.UID", ("HTTPGetAction", "scheme"): "v1.URIScheme",
     ("HTTPIngressPath", "pathType"): "v1.PathType", ("EndpointSlice", "addressType"): "v1.AddressType",
 }
+MAX_DEPTH = 200
 _PLAIN = {"string": str, "boolean": bool}
 _STAMP = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ")
 _MICRO = re.compile(_STAMP.pattern[:-1] + r"\.\d{6}Z")
@@ -306,6 +307,11 @@ def parse_json(data: bytes | str) -> tuple[Any, list[str]]:
     """
     value = orjson.loads(data)
     text = data if isinstance(data, str) else data.decode()
+    if text.count("{") + text.count("[") > MAX_DEPTH:
+        try:
+            orjson.dumps(value)  # what is nested too deep to be written is not let in
+        except orjson.JSONEncodeError:
+            raise ValueError("exceeded max depth") from None
     twins: dict[int, list[str]] = {}
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:

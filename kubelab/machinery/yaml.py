@@ -13,6 +13,9 @@ import yaml
 from kubelab.machinery.errors import bad_request
 from kubelab.machinery.request import Obj
 
+MAX_NODES = 1_000_000
+MAX_DEPTH = 200
+
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?(?:0b[0-1_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)"
@@ -72,8 +75,10 @@ def _construct_float(loader: Any, node: Any) -> float:
     return float(text)
 
 
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("[yYnN]$"), list("yYnN"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(f"(?:{_INT.pattern})$"), list("-+0123456789"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"(?:{_FLOAT.pattern})$"), list("-+0123456789."))
+_Loader.bool_values = {**_Base.bool_values, "y": True, "n": False}
 _Loader.add_constructor("tag:yaml.org,2002:map", _construct_map)
 _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
@@ -82,7 +87,9 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
 def load_values(text: str | bytes) -> list[Any]:
     """Return every document of a YAML or JSON stream that is not empty. Raises: BadRequest, naming the line."""
     try:
-        return [value for value in yaml.load_all(text, Loader=_Loader) if value is not None]  # noqa: S506 - a safe loader
+        values = [value for value in yaml.load_all(text, Loader=_Loader) if value is not None]  # noqa: S506 - it is safe
+        _check_size(values, [MAX_NODES], 0)
+        return values
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}: " if mark else ""
@@ -90,6 +97,18 @@ def load_values(text: str | bytes) -> list[Any]:
     except (yaml.YAMLError, ValueError, RecursionError, UnicodeDecodeError) as error:
         said = "nested too deep" if isinstance(error, RecursionError) else str(error)
         raise bad_request(f"error converting YAML to JSON: yaml: {said}") from error
+
+
+def _check_size(value: Any, left: list[int], depth: int) -> None:
+    """Refuse an anchor that holds itself, aliases that unfold without end, and nesting that no object needs."""
+    left[0] -= 1
+    if depth > MAX_DEPTH:
+        raise ValueError(f"exceeded max depth of {MAX_DEPTH}")
+    if left[0] < 0:
+        raise ValueError("document contains excessive aliasing")
+    if isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_size(part, left, depth + 1)
 
 
 def load_all(text: str | bytes) -> list[Obj]:
