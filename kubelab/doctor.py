@@ -64,8 +64,8 @@ def _ports() -> Finding:
     if low <= 53:
         return Finding("low ports", True, "every port may be bound", "Services and pods listen on their own numbers")
     return Finding("low ports", False, f"ports below {low} may not be bound",
-                   f"port 80 is opened as {mapped(80, low)}, 53 as {mapped(53, low)}; cluster.http() knows. To change it: "
-                   "sudo sysctl net.ipv4.ip_unprivileged_port_start=0")
+                   f"port 80 is opened as {mapped(80, low)}, 53 as {mapped(53, low)}; cluster.http() knows. "
+                   "To change it: sudo sysctl net.ipv4.ip_unprivileged_port_start=0")
 
 
 def _process() -> Finding:
@@ -74,10 +74,10 @@ def _process() -> Finding:
     found = process.capabilities()
     private = all(found.values())
     listing = ", ".join(f"{name} {'yes' if there else 'no'}" for name, there in found.items())
-    return Finding("namespaces", private, listing,
-                   "process containers see their volumes at the real paths, and names resolve in every program" if private
-                   else "process containers run without private mounts: kubelab's own programs see volumes and names, "
-                        "other programs see the host's files")
+    full = "process containers see their volumes at the real paths, and names resolve in every program"
+    thin = ("process containers run without private mounts: kubelab's own programs see volumes and names, other programs "
+            "see the host's files")
+    return Finding("namespaces", private, listing, full if private else thin)
 
 
 def _docker() -> Finding:

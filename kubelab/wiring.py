@@ -63,8 +63,8 @@ class Wiring:
         file = self.data_dir / "cluster.json"
         stored: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
         if stored.get("runtime", self.runtime) != self.runtime:
-            raise host.HostError(f'{self.data_dir} holds a cluster with runtime "{stored["runtime"]}"; start it with that '
-                                 f"one, or take another folder")
+            raise host.HostError(f'{self.data_dir} holds a cluster with runtime "{stored["runtime"]}"; start it with '
+                                 "that one, or take another folder")
         return stored | {"runtime": self.runtime}
 
     def _remember(self, stored: dict[str, Any]) -> None:

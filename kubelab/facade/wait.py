@@ -35,7 +35,7 @@ def predicate(condition: str | Predicate) -> Predicate:
 
     def holds(obj: Obj) -> bool:
         status = obj.get("status") or {}
-        if status.get("observedGeneration", 0) < obj["metadata"].get("generation", 0) and "observedGeneration" in status:
+        if "observedGeneration" in status and status["observedGeneration"] < obj["metadata"].get("generation", 0):
             return False
         found = get_condition(obj, wanted)
         if wanted == "Available" and "replicas" in (obj.get("spec") or {}):
@@ -178,5 +178,5 @@ def _containers(obj: Obj) -> list[str]:
 async def _warnings(client: Client, family: list[Obj], namespace: str | None) -> list[str]:
     uids = {member["metadata"]["uid"] for member in family}
     events = (await client.list("events", namespace, field_selector="type=Warning"))["items"]
-    return [f"{e['involvedObject']['kind'].lower()}/{e['involvedObject']['name']}: {e.get('reason')}: {e.get('message')}"
-            for e in events if e["involvedObject"].get("uid") in uids]
+    return [f"{about['kind'].lower()}/{about['name']}: {event.get('reason')}: {event.get('message')}"
+            for event in events if (about := event["involvedObject"]).get("uid") in uids]

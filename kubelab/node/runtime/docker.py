@@ -135,7 +135,8 @@ class DockerRuntime:
                 labels=self._labels(config.pod, "sandbox") | {f"label.{k}": v for k, v in config.labels.items()},
                 **network)
         except APIError as error:
-            raise RuntimeFailure("CreatePodSandboxError", f"failed to create pod sandbox: {error.explanation}") from error
+            raise RuntimeFailure("CreatePodSandboxError",
+                                 f"failed to create pod sandbox: {error.explanation}") from error
         return self._sandbox(self._client.api.inspect_container(pause.id))
 
     def _sandbox(self, found: dict[str, Any]) -> Sandbox:
@@ -181,8 +182,8 @@ class DockerRuntime:
             self._client.api.pull(repository, tag or "latest")
         except APIError as error:
             if "invalid reference format" in str(error):
-                raise ImageError("InvalidImageName", f'Failed to apply default image tag "{image}": couldn\'t parse image '
-                                 f'name "{image}": invalid reference format') from error
+                raise ImageError("InvalidImageName", f'Failed to apply default image tag "{image}": couldn\'t parse '
+                                 f'image name "{image}": invalid reference format') from error
             raise ImageError("ErrImagePull", _pull_message(image, str(error.explanation))) from error
         except DockerException as error:
             raise ImageError("ErrImagePull", _pull_message(image, str(error))) from error
@@ -327,8 +328,8 @@ def _pod(labels: dict[str, str]) -> PodRef:
 
 
 def _pull_message(image: str, why: str) -> str:
-    return f'failed to pull and unpack image "{image}": {why}. Is the name right, and can this machine reach its registry? ' \
-           f"An image that `docker images` lists needs no pull with imagePullPolicy: IfNotPresent."
+    return (f'failed to pull and unpack image "{image}": {why}. Is the name right, and can this machine reach its '
+            "registry? An image that `docker images` lists needs no pull with imagePullPolicy: IfNotPresent.")
 
 
 def _status(found: dict[str, Any]) -> ContainerStatus:
