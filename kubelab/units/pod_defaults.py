@@ -2,15 +2,13 @@
 
     manifest ─► spec_defaults (pods and templates) ─► pod_defaults (pods only: requests, host ports, service links)
 
-Invariant: an author's own words are never changed, except that quantities are brought into canonical form.
+Invariant: an author's own words are never changed.
 Models:    pkg/apis/core/v1/defaults.go
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
-
 from kubelab.machinery import quantity
 from kubelab.machinery.request import Obj
 
@@ -42,8 +40,6 @@ def spec_defaults(spec: Obj) -> None:
         _container(container)
     for volume in spec.get("volumes") or ():
         _volume(volume)
-    if spec.get("overhead"):
-        spec["overhead"] = _canonical(spec["overhead"])
 
 
 def pod_defaults(pod: Obj) -> None:
@@ -70,10 +66,7 @@ def _container(container: Obj) -> None:
     container["imagePullPolicy"] = container.get("imagePullPolicy") or pull_policy(container.get("image", ""))
     container["terminationMessagePath"] = container.get("terminationMessagePath") or "/dev/termination-log"
     container["terminationMessagePolicy"] = container.get("terminationMessagePolicy") or "File"
-    resources = container.setdefault("resources", {})
-    for key in ("limits", "requests"):
-        if resources.get(key):
-            resources[key] = _canonical(resources[key])
+    container.setdefault("resources", {})
     for port in container.get("ports") or ():
         port["protocol"] = port.get("protocol") or "TCP"
     for variable in container.get("env") or ():
@@ -91,11 +84,6 @@ def pull_policy(image: str) -> str:
     name, at, _ = image.partition("@")
     tag = name.rpartition("/")[2].partition(":")[2]
     return "Always" if not at and tag in ("", "latest") else "IfNotPresent"
-
-
-def _canonical(resources: dict[str, Any]) -> dict[str, str]:
-    return {name: quantity.canonical(value) if quantity.is_quantity(value) else value
-            for name, value in resources.items()}
 
 
 def _source(source: Obj) -> None:
@@ -128,8 +116,6 @@ def _volume(volume: Obj) -> None:
             volume[key].setdefault("defaultMode", FILE_MODE)
     if volume.get("hostPath") is not None:
         volume["hostPath"].setdefault("type", "")
-    if (volume.get("emptyDir") or {}).get("sizeLimit") is not None:
-        volume["emptyDir"] |= _canonical({"sizeLimit": volume["emptyDir"]["sizeLimit"]})
     sources = [volume.get("downwardAPI") or {}]
     for source in (volume.get("projected") or {}).get("sources") or ():
         sources.append(source.get("downwardAPI") or {})
