@@ -95,12 +95,15 @@ class Collection:
         """Return an object as it stands inside a list: without its own kind and apiVersion."""
         return b"{" + raw[self._item_offset:]
 
-    def watch(self, watcher: Watcher, since: int | None, *, initial: bool, revision: int) -> None:
-        """Open a watch: first what exists (`initial`) or what changed after `since`, then everything that comes."""
+    def watch(self, watcher: Watcher, since: int | None, *, initial: bool, marked: bool, revision: int) -> None:
+        """Open a watch: first what exists (`initial`) or what changed after `since`, then everything that comes.
+
+        `marked`: the client asked for the initial events and wants to be told where they end.
+        """
         if initial:
             for _, body in list(self.select(watcher.namespace, watcher.matches)):
                 watcher.push(WatchEvent("ADDED", body.obj, frame("ADDED", body.raw)))
-            if watcher.bookmarks:
+            if marked and watcher.bookmarks:
                 watcher.push(self.bookmark(revision, {INITIAL_EVENTS_END: "true"}))
         elif since is not None:
             if since < self.floor:

@@ -7,7 +7,7 @@ Models:    metav1.CreateOptions, UpdateOptions, PatchOptions and DeleteOptions w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kubelab.control_plane.apiserver.cache import Collection
 from kubelab.control_plane.apiserver.routes import RequestInfo
@@ -50,6 +50,10 @@ class Call:
     @property
     def subresource(self) -> str:
         return self.info.subresource
+
+    def for_object(self, namespace: str, name: str) -> Call:
+        """Return the same call for one object of the collection."""
+        return replace(self, info=replace(self.info, namespace=namespace, name=name))
 
     def read_options(self) -> None:
         """Take dryRun, fieldValidation and fieldManager from the query. Raises `Invalid`."""

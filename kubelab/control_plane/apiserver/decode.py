@@ -8,13 +8,13 @@ Models:    k8s.io/apimachinery/pkg/runtime/serializer, handlers/rest.go transfor
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from typing import Any
 
 import orjson
 
+from kubelab.machinery.decoding import parse_json
 from kubelab.machinery.errors import ApiError, bad_request
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj, Request
@@ -67,27 +67,7 @@ def duplicate_fields(body: bytes, value: Any) -> list[str]:
     unusual = b"\\u" in body or _LOOSE_KEY.search(body) is not None
     if not unusual and body.count(b'":') == orjson.dumps(value).count(b'":'):
         return []
-    found: list[str] = []
-    _walk_pairs(json.loads(body, object_pairs_hook=_Pairs), "", found)
-    return list(dict.fromkeys(found))
-
-
-class _Pairs(list[tuple[str, Any]]):
-    """A JSON object with its keys as they were written."""
-
-
-def _walk_pairs(value: Any, path: str, found: list[str]) -> None:
-    if isinstance(value, _Pairs):
-        seen = set()
-        for key, item in value:
-            here = f"{path}.{key}" if path else key
-            if key in seen:
-                found.append(here)
-            seen.add(key)
-            _walk_pairs(item, here, found)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _walk_pairs(item, f"{path}[{index}]", found)
+    return parse_json(body)[1]
 
 
 def _go_syntax_error(body: bytes, error: orjson.JSONDecodeError) -> str:
@@ -110,34 +90,14 @@ def _quoted(char: str) -> str:
     return {"'": "'\\''", "\n": "'\\n'", "\t": "'\\t'", "\r": "'\\r'"}.get(char, f"'{char}'")
 
 
-@functools.cache
-def _yaml_loader() -> Any:
-    """Return a YAML 1.1 loader that reads what kubectl reads: no timestamps, no base 60, `y` and `n` are booleans."""
-    import yaml
-
-    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    loader = type("KubernetesLoader", (base,), {})
-    dropped = ("tag:yaml.org,2002:timestamp",)
-    resolvers = {first: [(tag, pattern) for tag, pattern in rules if tag not in dropped]
-                 for first, rules in base.yaml_implicit_resolvers.items()}
-    loader.yaml_implicit_resolvers = resolvers  # type: ignore[attr-defined]
-    whole = re.compile(r"^(?:[-+]?0b[0-1_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+)$")
-    for first, rules in resolvers.items():
-        resolvers[first] = [(tag, whole if tag == "tag:yaml.org,2002:int" else pattern) for tag, pattern in rules]
-    for letter in "yYnN":
-        resolvers.setdefault(letter, []).append(("tag:yaml.org,2002:bool", re.compile(r"^[yYnN]$")))
-    loader.bool_values = dict(base.bool_values, y=True, n=False)  # type: ignore[attr-defined]
-    return loader
-
-
 def read_yaml(body: bytes) -> Any:
-    import yaml
+    """Return the one document of a YAML body. Raises `BadRequest`."""
+    from kubelab.machinery.yaml import load_values
 
-    try:
-        return yaml.load(body, Loader=_yaml_loader())
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        text = " ".join(str(error).split())
-        raise Malformed(f"error converting YAML to JSON: yaml: {text}") from None
+    values = load_values(body)
+    if len(values) > 1:
+        raise bad_request("error converting YAML to JSON: the body holds more than one document")
+    return values[0] if values else None
 
 
 def read_object(request: Request, kind: Kind) -> tuple[Obj, list[str]]:

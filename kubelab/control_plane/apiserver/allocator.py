@@ -1,0 +1,140 @@
+"""Cluster IPs and node ports: which are taken, and which a Service gets.
+
+    Service ─► allocate ─► spec.clusterIP from the service CIDR, spec.ports[].nodePort from 30000-32767
+                 ▲
+    the cache ───┘ (what stored Services hold)
+
+Invariant: no address and no port is held by two Services; what a Service no longer needs is free at once.
+Models:    pkg/registry/core/service/{ipallocator,portallocator,storage/alloc.go} of kube-apiserver
+Left out:  IPAddress and ServiceCIDR objects, IPv6, health check node ports
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+
+from kubelab.control_plane.apiserver.cache import Collection
+from kubelab.control_plane.apiserver.watch import Watcher
+from kubelab.machinery.errors import FieldError, invalid, invalid_value
+from kubelab.machinery.request import Obj, WatchEvent
+
+NODE_PORTS = range(30000, 32768)
+PortKey = tuple[int, str]
+
+
+class ServiceAllocator:
+    """Hands out the addresses of one service CIDR and the node ports of the cluster."""
+
+    def __init__(self, services: Collection, cidr: str) -> None:
+        self._net = ipaddress.IPv4Network(cidr)
+        self._services = services
+        self._ips: dict[str, str] = {}  # address -> namespace/name
+        self._ports: dict[PortKey, str] = {}
+        self._random = random.Random()
+
+    def start(self) -> None:
+        """Learn what stored Services hold and follow their changes from here on."""
+        self._ips.clear()
+        self._ports.clear()
+        watcher = Watcher()
+        watcher.drain_to(self._follow)
+        for body in self._services.objects.values():
+            self._hold(body.obj)
+        self._services.fanout.add(watcher)
+
+    def _follow(self, event: WatchEvent) -> None:
+        self.forget(event.obj)
+
+    def forget(self, service: Obj) -> None:
+        """Hold for a Service what is stored of it and nothing else."""
+        key = _key(service)
+        self._ips = {ip: owner for ip, owner in self._ips.items() if owner != key}
+        self._ports = {port: owner for port, owner in self._ports.items() if owner != key}
+        stored = self._services.objects.get(key)
+        if stored is not None:
+            self._hold(stored.obj)
+
+    def _hold(self, service: Obj) -> None:
+        key = _key(service)
+        for ip in _ips(service):
+            self._ips[ip] = key
+        for port in service["spec"].get("ports") or ():
+            if port.get("nodePort"):
+                self._ports[port["nodePort"], port.get("protocol", "TCP")] = key
+
+    def allocate(self, service: Obj, old: Obj | None) -> None:
+        """Complete a Service. Raises `Invalid` when what it asks for is taken or out of range."""
+        spec, key = service["spec"], _key(service)
+        errors: list[FieldError] = []
+        if spec["type"] != "ExternalName":
+            self._allocate_ip(spec, key, errors)
+        if spec["type"] in ("NodePort", "LoadBalancer") and spec.get("allocateLoadBalancerNodePorts", True):
+            self._allocate_ports(spec, key, errors)
+        if errors:
+            self.forget(service)
+            raise invalid("", "Service", service["metadata"]["name"], errors)
+
+    def _allocate_ip(self, spec: Obj, key: str, errors: list[FieldError]) -> None:
+        asked = spec.get("clusterIP") or ""
+        if asked == "None":
+            spec["clusterIPs"] = ["None"]
+            return
+        if not asked:
+            asked = self._free_ip()
+            if not asked:
+                errors.append(FieldError("spec.clusterIPs", "InternalError", "failed to allocate a serviceIP: range is full"))
+                return
+        elif ipaddress.IPv4Address(asked) not in self._net:
+            errors.append(invalid_value("spec.clusterIPs", [asked], f"failed to allocate IP {asked}: the provided IP "
+                                        f"({asked}) is not in the valid range. The range of valid IPs is {self._net}"))
+            return
+        elif self._ips.get(asked, key) != key:
+            errors.append(invalid_value("spec.clusterIPs", [asked], f"failed to allocate IP {asked}: provided IP is "
+                                        "already allocated"))
+            return
+        self._ips[asked] = key
+        spec["clusterIP"], spec["clusterIPs"] = asked, [asked]
+
+    def _free_ip(self) -> str:
+        """Return a free address; the first 256 or so are left to those who ask for one by name, as upstream does."""
+        size, base = self._net.num_addresses, int(self._net.network_address)
+        reserved = min(max(16, size // 16), 256) if size > 32 else 1
+        for _ in range(64):
+            ip = str(ipaddress.IPv4Address(base + self._random.randrange(reserved, size - 1)))
+            if ip not in self._ips:
+                return ip
+        candidates = [*range(reserved, size - 1), *range(1, reserved)]
+        return next((ip for offset in candidates if (ip := str(ipaddress.IPv4Address(base + offset))) not in self._ips), "")
+
+    def _allocate_ports(self, spec: Obj, key: str, errors: list[FieldError]) -> None:
+        for index, port in enumerate(spec.get("ports") or ()):
+            protocol, path = port.get("protocol", "TCP"), f"spec.ports[{index}].nodePort"
+            number = port.get("nodePort")
+            if not number:
+                number = self._free_port(protocol)
+            elif number not in NODE_PORTS:
+                errors.append(invalid_value(path, number, "provided port is not in the valid range. The range of valid "
+                                            f"ports is {NODE_PORTS.start}-{NODE_PORTS.stop - 1}"))
+                continue
+            elif self._ports.get((number, protocol), key) != key:
+                errors.append(invalid_value(path, number, "provided port is already allocated"))
+                continue
+            self._ports[number, protocol] = key
+            port["nodePort"] = number
+
+    def _free_port(self, protocol: str) -> int:
+        for _ in range(64):
+            number = self._random.choice(NODE_PORTS)
+            if (number, protocol) not in self._ports:
+                return number
+        return next(number for number in NODE_PORTS if (number, protocol) not in self._ports)
+
+
+def _key(service: Obj) -> str:
+    return f"{service['metadata']['namespace']}/{service['metadata']['name']}"
+
+
+def _ips(service: Obj) -> list[str]:
+    ip = service["spec"].get("clusterIP") or ""
+    return [] if ip in ("", "None") else [ip]

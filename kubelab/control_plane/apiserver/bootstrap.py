@@ -1,0 +1,88 @@
+"""What is there before anyone acts: namespaces, the `kubernetes` Service, the policy. Written in one transaction.
+
+Invariant: what exists is never overwritten; a second start writes nothing.
+Models:    kube-apiserver's bootstrap controllers and the RBAC bootstrap hook
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kubelab.control_plane.apiserver import prepare
+from kubelab.control_plane.apiserver.cache import Collection
+from kubelab.control_plane.apiserver.storage import Storage
+from kubelab.machinery import apply
+from kubelab.machinery.clock import timestamp
+from kubelab.machinery.request import Obj
+
+NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+MANAGER = "kube-apiserver"
+
+
+def bootstrap_objects(host: str, port: int, service_ip: str, ca_pem: str) -> list[Obj]:
+    """Return namespaces with their default service account and CA, and the API server's own Service."""
+    objects: list[Obj] = []
+    for name in NAMESPACES:
+        objects.append({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}})
+        objects.append({"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default", "namespace": name}})
+        if ca_pem:
+            objects.append({"kind": "ConfigMap", "apiVersion": "v1", "data": {"ca.crt": ca_pem},
+                            "metadata": {"name": "kube-root-ca.crt", "namespace": name}})
+    objects.append({
+        "kind": "Service", "apiVersion": "v1",
+        "metadata": {"name": "kubernetes", "namespace": "default",
+                     "labels": {"component": "apiserver", "provider": "kubernetes"}},
+        "spec": {"ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}],
+                 "clusterIP": service_ip, "clusterIPs": [service_ip], "type": "ClusterIP", "sessionAffinity": "None",
+                 "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster"}})
+    return objects
+
+
+def endpoint_objects(host: str, port: int) -> list[Obj]:
+    """Return the Endpoints and the EndpointSlice that lead from the `kubernetes` Service to this server."""
+    ports = [{"name": "https", "port": port, "protocol": "TCP"}]
+    return [
+        {"kind": "Endpoints", "apiVersion": "v1",
+         "metadata": {"name": "kubernetes", "namespace": "default",
+                      "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+         "subsets": [{"addresses": [{"ip": host}], "ports": ports}]},
+        {"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
+         "metadata": {"name": "kubernetes", "namespace": "default",
+                      "labels": {"kubernetes.io/service-name": "kubernetes"}},
+         "addressType": "IPv4", "endpoints": [{"addresses": [host], "conditions": {"ready": True}}], "ports": ports},
+    ]
+
+
+async def write(storage: Storage, objects: Iterable[Obj], now: float) -> None:
+    """Store what is missing. These are the server's own objects: they pass no admission."""
+    stamp = timestamp(now)
+    collections = {(c.kind.api_version, c.kind.kind): c for c in storage.collections.values()}
+    missing: list[tuple[Collection, str, Obj]] = []
+    for obj in objects:
+        collection = collections[obj["apiVersion"], obj["kind"]]
+        metadata = obj["metadata"]
+        key = f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else metadata["name"]
+        if key in collection.objects:
+            continue
+        collection.kind.default(obj)
+        apply.track_update(None, obj, MANAGER, "Update", "", stamp)
+        prepare.begin_metadata(collection.kind, obj, stamp)
+        collection.kind.prepare_create(obj)
+        missing.append((collection, key, obj))
+    await storage.create_missing(missing)
+
+
+async def refresh_endpoints(storage: Storage, host: str, port: int, now: float) -> None:
+    """Lead the `kubernetes` Service to where this server listens now; the port may be another than last time."""
+    stale = []
+    for obj in endpoint_objects(host, port):
+        plural, group = ("endpoints", "") if obj["kind"] == "Endpoints" else ("endpointslices", "discovery.k8s.io")
+        collection = storage.of(group, plural)
+        old = collection.objects.get("default/kubernetes")
+        if old is not None and any(old.obj.get(key) != obj.get(key) for key in ("subsets", "endpoints", "ports")):
+            new = {**old.obj, **{k: v for k, v in obj.items() if k != "metadata"},
+                   "metadata": {**old.obj["metadata"]}}
+            await storage.update(collection, "default/kubernetes", new, old)
+        elif old is None:
+            stale.append(obj)
+    await write(storage, stale, now)

@@ -1,0 +1,211 @@
+"""Delete: what goes at once, what goes gracefully, and what waits for finalizers.
+
+    DELETE ─► options ─► preconditions ─┬─ a pod that runs ─────────────► deletionTimestamp; its kubelet finishes it
+                                        ├─ finalizers (own or by policy) ► deletionTimestamp; their owners finish it
+                                        └─ nothing holds it ────────────► gone
+
+Invariant: an object with finalizers is never removed here.
+Models:    k8s.io/apiserver/pkg/registry/rest/delete.go, registry/generic/registry/store.go, pod and namespace strategies
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from kubelab.control_plane.apiserver.call import Call, invalid_options
+from kubelab.control_plane.apiserver.decode import Malformed, read_body
+from kubelab.control_plane.apiserver.prepare import ordered
+from kubelab.control_plane.apiserver.reading import list_options, list_page
+from kubelab.control_plane.apiserver.storage import Changed, Storage
+from kubelab.machinery.clock import Clock, timestamp
+from kubelab.machinery.errors import (
+    STALE,
+    ApiError,
+    FieldError,
+    bad_request,
+    conflict,
+    forbidden,
+    invalid_value,
+    not_found,
+)
+from kubelab.machinery.request import Encoded, Obj
+
+ATTEMPTS = 5
+ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
+POLICIES = ("Foreground", "Background", "Orphan")
+# Kinds whose deletion answers with the object instead of a Status.
+RETURNED = frozenset({"pods", "services", "serviceaccounts", "persistentvolumes", "persistentvolumeclaims",
+                      "podtemplates", "resourcequotas"})
+KEPT_NAMESPACES = frozenset({"default", "kube-system", "kube-public"})
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    grace_s: int | None = None
+    policy: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    dry_run: bool = False
+
+
+def read_delete_options(call: Call) -> DeleteOptions:
+    """Take the options from the body, or from the query where there is no body. Raises `Invalid`, `BadRequest`."""
+    try:
+        body, _ = read_body(call.request) if call.request.body else (None, [])
+    except Malformed as error:
+        raise bad_request(f"couldn't get version/kind; json parse error: {error}") from None
+    given: Obj = body if isinstance(body, dict) else _from_query(call)
+    policy, orphan = given.get("propagationPolicy") or "", given.get("orphanDependents")
+    errors: list[FieldError] = []
+    if policy and policy not in POLICIES:
+        choices = ", ".join(f'"{choice}"' for choice in (*POLICIES, "nil"))
+        errors.append(FieldError("propagationPolicy", "FieldValueNotSupported",
+                                 f'Unsupported value: "{policy}": supported values: {choices}'))
+    if policy and orphan is not None:
+        errors.append(invalid_value("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set"))
+    dry_run = given.get("dryRun") or []
+    if dry_run and dry_run != ["All"]:
+        errors.append(FieldError("dryRun", "FieldValueNotSupported",
+                                 f'Unsupported value: {dry_run}: supported values: "All"'.replace("'", '"')))
+    if errors:
+        raise invalid_options("DeleteOptions", errors)
+    if orphan is not None and not policy:
+        policy = "Orphan" if orphan else "Background"
+    conditions = given.get("preconditions") or {}
+    return DeleteOptions(given.get("gracePeriodSeconds"), policy, conditions.get("uid") or "",
+                         conditions.get("resourceVersion") or "", bool(dry_run) or call.dry_run)
+
+
+def _from_query(call: Call) -> Obj:
+    query = call.query
+    out: Obj = {"propagationPolicy": query.get("propagationPolicy", "")}
+    if query.get("gracePeriodSeconds"):
+        try:
+            out["gracePeriodSeconds"] = int(query["gracePeriodSeconds"])
+        except ValueError:
+            text = query["gracePeriodSeconds"]
+            raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+    if query.get("orphanDependents"):
+        out["orphanDependents"] = query["orphanDependents"].lower() not in ("0", "false")
+    return out
+
+
+class Deleter:
+    """Deletes objects of every kind."""
+
+    def __init__(self, storage: Storage, clock: Clock) -> None:
+        self._storage, self._clock = storage, clock
+
+    async def delete(self, call: Call, options: DeleteOptions) -> Obj | Encoded:
+        """Delete one object; return it, or a Status when it is gone for good."""
+        kind = call.kind
+        for _ in range(ATTEMPTS):
+            old = call.collection.objects.get(call.key)
+            if old is None:
+                raise not_found(kind.group, kind.plural, call.info.name)
+            self._check(call, options, old.obj)
+            try:
+                return await self._once(call, options, old)
+            except Changed:
+                continue
+        raise conflict(kind.group, kind.plural, call.info.name, STALE)
+
+    async def delete_collection(self, call: Call, options: DeleteOptions) -> Obj:
+        """Delete what a list with the same selectors would show; return it as a list."""
+        page = list_page(self._storage, call.collection, call.namespace, list_options(call.collection, call.query))
+        for body in page.items:
+            metadata = body.obj["metadata"]
+            one = call.for_object(metadata.get("namespace", ""), metadata["name"])
+            try:
+                await self.delete(one, options)
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+        kind = call.kind
+        return {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": page.metadata,
+                "items": [body.obj for body in page.items]}
+
+    def _check(self, call: Call, options: DeleteOptions, old: Obj) -> None:
+        kind, metadata = call.kind, old["metadata"]
+        if kind.plural == "namespaces" and call.info.name in KEPT_NAMESPACES:
+            raise forbidden(kind.group, kind.plural, call.info.name, "this namespace may not be deleted")
+        for what, given, stored in (("UID", options.uid, metadata["uid"]),
+                                    ("ResourceVersion", options.resource_version, metadata["resourceVersion"])):
+            if given and given != stored:
+                raise conflict(kind.group, kind.kind, call.info.name,
+                               f"the {what} in the precondition ({given}) does not match the {what} in record ({stored}). "
+                               "The object might have been deleted and then recreated" if what == "UID" else
+                               f"the {what} in the precondition ({given}) does not match the {what} in record ({stored}). "
+                               "The object might have been modified")
+
+    async def _once(self, call: Call, options: DeleteOptions, old: Encoded) -> Obj | Encoded:
+        new = self._marked(call, options, old.obj)
+        if new is None:
+            return old
+        metadata = new["metadata"]
+        held = metadata.get("finalizers") or metadata.get("deletionGracePeriodSeconds") \
+            or (call.kind.plural == "namespaces" and (new.get("spec") or {}).get("finalizers"))
+        if options.dry_run:
+            return new if held or call.kind.plural in RETURNED else gone(call, old.obj)
+        if held:
+            return await self._storage.update(call.collection, call.key, new, old)
+        await self._storage.delete(call.collection, call.key, old)
+        return new if call.kind.plural in RETURNED else gone(call, old.obj)
+
+    def _marked(self, call: Call, options: DeleteOptions, old: Obj) -> Obj | None:
+        """Return the object marked as terminating; None when it is so already and nothing more is to be done."""
+        metadata = {**old["metadata"]}
+        finalizers = self._finalizers(call, options, metadata)
+        grace_s = self._grace(call, options, old)
+        marked = "deletionTimestamp" in metadata
+        if marked and finalizers == (metadata.get("finalizers") or []) and (finalizers or grace_s or _emptying(call, old)):
+            left_s = metadata.get("deletionGracePeriodSeconds")
+            if left_s is None or grace_s >= left_s or not left_s:
+                return None
+        now = self._clock.now()
+        metadata["finalizers"] = finalizers
+        if not marked or grace_s < (metadata.get("deletionGracePeriodSeconds") or 0):
+            if not marked and metadata.get("generation"):
+                metadata["generation"] += 1
+            metadata["deletionTimestamp"] = timestamp(now + grace_s)
+        if call.kind.plural != "namespaces":
+            metadata["deletionGracePeriodSeconds"] = grace_s
+        new = {**old, "metadata": ordered(metadata)}
+        if call.kind.plural == "namespaces":
+            new["status"] = {**(old.get("status") or {}), "phase": "Terminating"}
+        return new
+
+    def _finalizers(self, call: Call, options: DeleteOptions, metadata: Obj) -> list[str]:
+        """Return the finalizers after the propagation policy has put its own in or taken them out."""
+        finalizers: list[str] = list(metadata.get("finalizers") or ())
+        policy = options.policy
+        if not policy and call.kind.plural == "replicationcontrollers" and not finalizers:
+            policy = "Orphan"  # the default of this oldest of controllers, kept for compatibility
+        if not policy:
+            return finalizers
+        kept = [name for name in finalizers if name not in (ORPHAN, FOREGROUND)]
+        own = {"Orphan": [ORPHAN], "Foreground": [FOREGROUND]}.get(policy, [])
+        return kept + own if not set(own) & set(finalizers) else finalizers
+
+    def _grace(self, call: Call, options: DeleteOptions, old: Obj) -> int:
+        """Return how many seconds a pod has to end; everything else, and a pod on no node, has none."""
+        if call.kind.plural != "pods":
+            return 0
+        spec: Any = old.get("spec") or {}
+        if not spec.get("nodeName") or (old.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+            return 0
+        grace_s = options.grace_s if options.grace_s is not None else spec.get("terminationGracePeriodSeconds", 30)
+        return max(int(grace_s), 1) if grace_s and grace_s < 0 else int(grace_s)
+
+
+def _emptying(call: Call, old: Obj) -> bool:
+    return call.kind.plural == "namespaces" and bool((old.get("spec") or {}).get("finalizers"))
+
+
+def gone(call: Call, old: Obj) -> Obj:
+    """Return the Status that says an object is deleted."""
+    kind = call.kind
+    details = {"name": call.info.name, "group": kind.group, "kind": kind.plural, "uid": old["metadata"]["uid"]}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+            "details": {key: value for key, value in details.items() if value}}

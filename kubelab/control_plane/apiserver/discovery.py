@@ -1,0 +1,182 @@
+"""Discovery: which groups, versions and resources there are, in the old form and the aggregated one.
+
+    /api, /apis                         groups and versions
+    /api/v1, /apis/apps/v1              resources of one version
+    the same with Accept: ...;as=APIGroupDiscoveryList     everything at once
+
+Invariant: both forms are written from the same catalogue.
+Models:    k8s.io/apiserver/pkg/endpoints/discovery
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from kubelab.machinery.request import Obj
+from kubelab.units.catalogue import Kind
+
+# The order in which kube-apiserver lists its groups.
+GROUPS = ("apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io",
+          "autoscaling", "batch", "certificates.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io",
+          "storage.k8s.io", "admissionregistration.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io",
+          "coordination.k8s.io", "node.k8s.io", "discovery.k8s.io", "resource.k8s.io", "flowcontrol.apiserver.k8s.io")
+# Subresources that answer with another kind than their parent's, and their verbs.
+_STREAM, _HTTP = ("create", "get"), ("create", "delete", "get", "patch", "update")
+SUBRESOURCES: Mapping[str, tuple[str, str, str, tuple[str, ...]]] = {
+    "scale": ("autoscaling", "v1", "Scale", ("get", "patch", "update")),
+    "binding": ("", "", "Binding", ("create",)),
+    "eviction": ("policy", "v1", "Eviction", ("create",)),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest", ("create",)),
+    "log": ("", "", "Pod", ("get",)),
+    "exec": ("", "", "PodExecOptions", _STREAM),
+    "attach": ("", "", "PodAttachOptions", _STREAM),
+    "portforward": ("", "", "PodPortForwardOptions", _STREAM),
+    "finalize": ("", "", "", ("update",)),
+    "status": ("", "", "", ("get", "patch", "update")),
+    "ephemeralcontainers": ("", "", "Pod", ("get", "patch", "update")),
+    "resize": ("", "", "Pod", ("get", "patch", "update")),
+}
+# Review kinds: computed, never stored.
+VIRTUAL = (
+    Kind("Binding", "bindings", verbs=("create",)),
+    Kind("SelfSubjectReview", "selfsubjectreviews", "authentication.k8s.io", namespaced=False, verbs=("create",)),
+    Kind("TokenReview", "tokenreviews", "authentication.k8s.io", namespaced=False, verbs=("create",)),
+    Kind("LocalSubjectAccessReview", "localsubjectaccessreviews", "authorization.k8s.io", verbs=("create",)),
+    Kind("SelfSubjectAccessReview", "selfsubjectaccessreviews", "authorization.k8s.io", namespaced=False, verbs=("create",)),
+    Kind("SelfSubjectRulesReview", "selfsubjectrulesreviews", "authorization.k8s.io", namespaced=False, verbs=("create",)),
+    Kind("SubjectAccessReview", "subjectaccessreviews", "authorization.k8s.io", namespaced=False, verbs=("create",)),
+)
+
+
+class Discovery:
+    """Writes the discovery documents of a set of kinds."""
+
+    def __init__(self, kinds: Iterable[Kind], server_address: str) -> None:
+        self._address = server_address
+        self._kinds: dict[tuple[str, str], list[Kind]] = {}
+        for kind in sorted((*kinds, *VIRTUAL), key=lambda kind: kind.plural):
+            self._kinds.setdefault((kind.group, kind.version), []).append(kind)
+
+    def document(self, path: str, accept: str) -> Obj | None:
+        """Return the document at a path such as /apis/apps/v1, None where there is none."""
+        parts = [part for part in path.split("/") if part]
+        aggregated = "as=APIGroupDiscoveryList" in accept and "g=apidiscovery.k8s.io" in accept
+        match parts:
+            case ["api"]:
+                return self._aggregated([""]) if aggregated else self._legacy()
+            case ["apis"]:
+                return self._aggregated(self._groups()) if aggregated else self._group_list()
+            case ["api", version]:
+                return self._resources("", version)
+            case ["apis", group]:
+                return self._group(group, alone=True) if group in self._groups() else None
+            case ["apis", group, version]:
+                return self._resources(group, version)
+        return None
+
+    def paths(self) -> list[str]:
+        """Return every discovery path, for the root document."""
+        found = ["/api", "/api/v1", "/apis"]
+        for group in sorted(self._groups()):
+            found += [f"/apis/{group}", *(f"/apis/{group}/{version}" for version in self._versions(group))]
+        return found
+
+    def _groups(self) -> list[str]:
+        known = {group for group, _ in self._kinds if group}
+        return [group for group in GROUPS if group in known] + sorted(known - set(GROUPS))
+
+    def _versions(self, group: str) -> list[str]:
+        return [version for owner, version in self._kinds if owner == group]
+
+    def _legacy(self) -> Obj:
+        return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [
+            {"clientCIDR": "0.0.0.0/0", "serverAddress": self._address}]}
+
+    def _group_list(self) -> Obj:
+        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [self._group(group) for group in self._groups()]}
+
+    def _group(self, group: str, *, alone: bool = False) -> Obj:
+        versions = [{"groupVersion": f"{group}/{version}", "version": version} for version in self._versions(group)]
+        head = {"kind": "APIGroup", "apiVersion": "v1"} if alone else {}
+        return {**head, "name": group, "versions": versions, "preferredVersion": versions[0]}
+
+    def _resources(self, group: str, version: str) -> Obj | None:
+        kinds = self._kinds.get((group, version))
+        if kinds is None:
+            return None
+        found: list[Obj] = []
+        for kind in kinds:
+            found.append(_resource(kind))
+            found += [_subresource(kind, name) for name in sorted(kind.subresources)]
+        out: Obj = {"kind": "APIResourceList"}
+        if group:
+            out["apiVersion"] = "v1"
+        return out | {"groupVersion": kinds[0].api_version, "resources": found}
+
+    def _aggregated(self, groups: Iterable[str]) -> Obj:
+        items = []
+        for group in groups:
+            versions = [{"version": version, "resources": [_aggregated(kind) for kind in self._kinds[group, version]],
+                         "freshness": "Current"} for version in self._versions(group)]
+            items.append({"metadata": {"name": group} if group else {}, "versions": versions})
+        return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
+
+
+def _resource(kind: Kind) -> Obj:
+    out: Obj = {"name": kind.plural, "singularName": singular(kind), "namespaced": kind.namespaced, "kind": kind.kind,
+                "verbs": list(kind.verbs)}
+    if kind.short_names:
+        out["shortNames"] = list(kind.short_names)
+    if kind.categories:
+        out["categories"] = list(kind.categories)
+    if "get" in kind.verbs:
+        out["storageVersionHash"] = storage_version_hash(kind)
+    return out
+
+
+def _subresource(kind: Kind, name: str) -> Obj:
+    group, version, answer, verbs = answer_of(kind, name)
+    out: Obj = {"name": f"{kind.plural}/{name}", "singularName": "", "namespaced": kind.namespaced}
+    if group:
+        out |= {"group": group, "version": version}
+    return out | {"kind": answer, "verbs": list(verbs)}
+
+
+def answer_of(kind: Kind, subresource: str) -> tuple[str, str, str, tuple[str, ...]]:
+    """Return group, version, kind and verbs of what a subresource answers with."""
+    if subresource == "proxy":
+        return "", "", f"{kind.kind}ProxyOptions", _HTTP
+    group, version, answer, verbs = SUBRESOURCES[subresource]
+    return group, version, answer or kind.kind, verbs
+
+
+def _aggregated(kind: Kind) -> Obj:
+    out: Obj = {"resource": kind.plural, "responseKind": {"group": "", "version": "", "kind": kind.kind},
+                "scope": "Namespaced" if kind.namespaced else "Cluster", "singularResource": singular(kind),
+                "verbs": list(kind.verbs)}
+    if kind.short_names:
+        out["shortNames"] = list(kind.short_names)
+    if kind.categories:
+        out["categories"] = list(kind.categories)
+    if kind.subresources:
+        out["subresources"] = [_aggregated_subresource(kind, name) for name in sorted(kind.subresources)]
+    return out
+
+
+def _aggregated_subresource(kind: Kind, name: str) -> Obj:
+    group, version, answer, verbs = answer_of(kind, name)
+    return {"subresource": name, "responseKind": {"group": group, "version": version, "kind": answer},
+            "verbs": list(verbs)}
+
+
+def singular(kind: Kind) -> str:
+    return kind.singular or kind.kind.lower()
+
+
+def storage_version_hash(kind: Kind) -> str:
+    """Return the hash that tells clients whether a kind's stored form has changed."""
+    group = "" if kind.group == "events.k8s.io" else kind.group
+    text = f"{group}/{kind.version}/{kind.kind}" if group else f"/{kind.version}/{kind.kind}"
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()

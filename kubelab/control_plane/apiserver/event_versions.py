@@ -1,0 +1,65 @@
+"""Events have two faces over one store: core/v1 and events.k8s.io/v1.
+
+    core/v1            involvedObject  message  source            firstTimestamp            count            reportingComponent
+    events.k8s.io/v1   regarding       note     deprecatedSource  deprecatedFirstTimestamp  deprecatedCount  reportingController
+
+Invariant: what is stored is core/v1; converting there and back loses nothing.
+Models:    pkg/apis/events/v1/conversion.go of kube-apiserver
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+from kubelab.control_plane.apiserver.call import Call
+from kubelab.control_plane.apiserver.watch import frame
+from kubelab.machinery.request import Obj, WatchEvent
+
+NEW_OF_CORE = {"involvedObject": "regarding", "message": "note", "source": "deprecatedSource",
+               "firstTimestamp": "deprecatedFirstTimestamp", "lastTimestamp": "deprecatedLastTimestamp",
+               "count": "deprecatedCount", "reportingComponent": "reportingController"}
+CORE_OF_NEW = {new: core for core, new in NEW_OF_CORE.items()}
+GROUP = "events.k8s.io"
+
+
+def to_new(event: Obj) -> Obj:
+    """Show a stored Event as events.k8s.io/v1."""
+    if "involvedObject" not in event:  # a bookmark
+        return {**event, "apiVersion": f"{GROUP}/v1"}
+    out = {NEW_OF_CORE.get(key, key): value for key, value in event.items()}
+    return {**out, "apiVersion": f"{GROUP}/v1"}
+
+
+def to_core(event: Obj) -> Obj:
+    """Make what is stored of an events.k8s.io/v1 Event."""
+    out = {CORE_OF_NEW.get(key, key): value for key, value in event.items()}
+    return {**out, "apiVersion": "v1"}
+
+
+def query(call: Call) -> Mapping[str, str]:
+    """Return the query with the selectors' field names as the store knows them."""
+    selector = call.query.get("fieldSelector")
+    if call.info.group != GROUP or not selector:
+        return call.query
+    for new, core in (("regarding.", "involvedObject."), ("reportingController", "reportingComponent")):
+        selector = selector.replace(new, core)
+    return {**call.query, "fieldSelector": selector}
+
+
+class NewEvents:
+    """Presents stored Events as events.k8s.io/v1."""
+
+    def one(self, obj: Obj) -> Obj:
+        return to_new(obj)
+
+    def page(self, items: list[Obj], metadata: Obj) -> Obj:
+        shown = [{key: value for key, value in to_new(item).items() if key not in ("kind", "apiVersion")} for item in items]
+        return {"kind": "EventList", "apiVersion": f"{GROUP}/v1", "metadata": metadata, "items": shown}
+
+    def event(self, event: WatchEvent) -> WatchEvent:
+        if event.type == "ERROR":
+            return event
+        obj = to_new(event.obj)
+        return WatchEvent(event.type, obj, frame(event.type, orjson.dumps(obj)), event.cause)

@@ -1,0 +1,67 @@
+"""What is asked without any object: /version, /healthz, /livez, /readyz, /metrics.
+
+Models:   the non-resource endpoints of kube-apiserver
+Left out: all metrics but the request counter
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from kubelab.machinery.request import Obj, Response
+
+VERSION: Obj = {
+    "major": "1", "minor": "36", "emulationMajor": "1", "emulationMinor": "36", "minCompatibilityMajor": "1",
+    "minCompatibilityMinor": "35", "gitVersion": "v1.36.2", "gitCommit": "0000000000000000000000000000000000000000",
+    "gitTreeState": "clean", "buildDate": "2026-01-01T00:00:00Z", "goVersion": "go1.26.0", "compiler": "gc",
+    "platform": "linux/amd64",
+}
+PROBES = ("healthz", "livez", "readyz")
+Check = Callable[[], bool]
+
+
+def text(body: str, status: int = 200) -> Response:
+    return Response(status, body.encode(), {"content-type": "text/plain; charset=utf-8",
+                                            "x-content-type-options": "nosniff"})
+
+
+class Health:
+    """Named checks, and the three probes that ask them."""
+
+    def __init__(self, checks: Mapping[str, Check]) -> None:
+        self._checks = checks
+
+    def probe(self, path: str, query: Mapping[str, str]) -> Response | None:
+        """Answer /healthz and its like, or one check of it; None when there is no such path."""
+        probe, _, single = path.strip("/").partition("/")
+        if probe not in PROBES:
+            return None
+        if single:
+            check = self._checks.get(single)
+            if check is None:
+                return None
+            return text("ok") if check() else text(f"internal server error: {single} failed: reason withheld\n", 500)
+        excluded = query.get("exclude", "")
+        found = {name: check() for name, check in self._checks.items() if name != excluded}
+        report = "".join(f"[+]{name} ok\n" if ok else f"[-]{name} failed: reason withheld\n" for name, ok in found.items())
+        if not all(found.values()):
+            return text(f"{report}{probe} check failed\n", 500)
+        return text(f"{report}{probe} check passed\n" if "verbose" in query else "ok")
+
+
+class Metrics:
+    """Counts requests by verb, resource and status code."""
+
+    def __init__(self) -> None:
+        self._requests: Counter[tuple[str, str, str, int]] = Counter()
+
+    def count(self, verb: str, group: str, resource: str, code: int) -> None:
+        self._requests[verb, group, resource, code] += 1
+
+    def show(self) -> Response:
+        lines = ["# HELP apiserver_request_total Counter of apiserver requests broken out for each verb, resource and code.",
+                 "# TYPE apiserver_request_total counter"]
+        lines += [f'apiserver_request_total{{code="{code}",group="{group}",resource="{resource}",verb="{verb.upper()}"}} {n}'
+                  for (verb, group, resource, code), n in sorted(self._requests.items())]
+        return Response(200, ("\n".join(lines) + "\n").encode(), {"content-type": "text/plain; version=0.0.4"})

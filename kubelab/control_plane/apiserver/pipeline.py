@@ -1,0 +1,173 @@
+"""The way of every request through the API server. This page is the whole of it; the rest are its parts.
+
+    Request ─► authenticate ─► authorise ─► serve ─► Response
+                 who?            may they?    │
+                                              └─ a write: prepare ─► admit ─► validate ─► store ─► (watch)
+
+Invariant: nothing is stored that was not authenticated, authorised, admitted and validated, in this order.
+Models:    the handler chain and generic registry of kube-apiserver
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import orjson
+
+from kubelab.control_plane.apiserver import prepare
+from kubelab.control_plane.apiserver.call import Call
+from kubelab.control_plane.apiserver.routes import RequestInfo, request_info
+from kubelab.control_plane.apiserver.storage import Changed, Storage
+from kubelab.control_plane.etcd.api import StoreFailed, Unavailable
+from kubelab.machinery import apply
+from kubelab.machinery.clock import Clock, timestamp
+from kubelab.machinery.errors import ApiError, already_exists
+from kubelab.machinery.journal import Journal, current_cause
+from kubelab.machinery.request import Encoded, Obj, Request, Response, User
+
+Authenticate = Callable[[Request], User]
+Authorise = Callable[[User, RequestInfo], None]
+Serve = Callable[[Request, RequestInfo, User], Awaitable[Response]]
+GENERATE_ATTEMPTS = 8
+
+
+class Admission(Protocol):
+    """Looks at every write: may change the object, may refuse it."""
+
+    async def admit(self, call: Call, obj: Obj, old: Obj | None) -> None: ...
+    def allocate(self, call: Call, obj: Obj, old: Obj | None) -> None: ...
+    def release(self, call: Call, obj: Obj) -> None: ...
+
+
+class Pipeline:
+    """Carries requests to their answers."""
+
+    def __init__(self, storage: Storage, clock: Clock, journal: Journal, *, authenticate: Authenticate,
+                 authorise: Authorise, admission: Admission, serve: Serve) -> None:
+        self.storage, self.clock, self.journal = storage, clock, journal
+        self.authenticate, self.authorise, self.admission, self.serve = authenticate, authorise, admission, serve
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request; whatever is refused is answered with a Status."""
+        try:
+            info = request_info(request.method, request.path, request.query)
+            user = self.authenticate(request)
+            token = current_cause.set(self._record(request, info, user))
+            try:
+                self.authorise(user, info)
+                return await self.serve(request, info, user)
+            finally:
+                current_cause.reset(token)
+        except ApiError as error:
+            return Response(error.code, error.status)
+        except (Unavailable, StoreFailed) as error:
+            return Response(500, ApiError(500, "", str(error)).status)
+        except RecursionError:
+            return Response(400, ApiError(400, "BadRequest", "exceeded max depth").status)
+
+    async def write(self, call: Call, obj: Obj, old: Encoded | None) -> Encoded:
+        """Take a new object (to replace `old`, if there is one) all the way into the store."""
+        obj = self.prepare(call, obj, old.obj if old else None)
+        await self.admission.admit(call, obj, old.obj if old else None)
+        self.validate(call, obj, old.obj if old else None)
+        if old is not None and unchanged(obj, old.obj):
+            return old
+        if call.dry_run:
+            return self._only_shown(call, obj, old)
+        return await self.store(call, obj, old)
+
+    def prepare(self, call: Call, obj: Obj, old: Obj | None) -> Obj:
+        """Fill in defaults and the server's own fields, and note who owns which field."""
+        kind, stamp = call.kind, timestamp(self.clock.now())
+        if old is None:
+            kind.default(obj)
+            apply.track_update(None, obj, call.manager, "Update", call.subresource, stamp)
+            prepare.begin_metadata(kind, obj, stamp)
+            kind.prepare_create(obj)
+            return obj
+        prepare.keep_identity(call, obj, old)
+        if call.subresource == "status":
+            obj = prepare.status_part(obj, old)
+        else:
+            obj = prepare.main_part(kind, obj, old)
+            kind.default(obj)
+            kind.prepare_update(obj, old)
+            prepare.count_generation(kind, obj, old)
+        apply.track_update(old, obj, call.manager, "Update", call.subresource, stamp)
+        return obj
+
+    def validate(self, call: Call, obj: Obj, old: Obj | None) -> None:
+        """Refuse what breaks the rules of its kind, with every reason at once."""
+        prepare.validate(call.kind, obj, old, subresource=call.subresource)
+
+    async def store(self, call: Call, obj: Obj, old: Encoded | None) -> Encoded:
+        """Write the object; the watches of everybody else have been told when this returns."""
+        self.admission.allocate(call, obj, old.obj if old else None)
+        try:
+            if old is None:
+                body = await self._create(call, obj)
+            elif is_finished(obj):
+                body = await self._remove(call, obj, old)
+            else:
+                body = await self.storage.update(call.collection, call.key, obj, old)
+        except BaseException:
+            self.admission.release(call, obj)
+            raise
+        self.journal.record("write", call.info.verb, f"{call.kind.plural}/{_key(body.obj)}", actor=call.user.name)
+        return body
+
+    async def _create(self, call: Call, obj: Obj) -> Encoded:
+        metadata = obj["metadata"]
+        for _ in range(GENERATE_ATTEMPTS):
+            try:
+                return await self.storage.create(call.collection, _key(obj), obj)
+            except Changed:
+                if not metadata.get("generateName") or call.info.name:
+                    break
+                metadata["name"] = prepare.generated_name(metadata["generateName"])
+        raise already_exists(call.kind.group, call.kind.plural, metadata["name"])
+
+    async def _remove(self, call: Call, obj: Obj, old: Encoded) -> Encoded:
+        """The last finalizer is gone: the object goes with it, and its writer sees it as it left."""
+        await self.storage.delete(call.collection, call.key, old)
+        return Encoded(obj, orjson.dumps(obj))
+
+    def _only_shown(self, call: Call, obj: Obj, old: Encoded | None) -> Encoded:
+        """Answer a dry run: everything has happened but the write."""
+        if old is None and _key(obj) in call.collection.objects:
+            raise already_exists(call.kind.group, call.kind.plural, obj["metadata"]["name"])
+        self.admission.allocate(call, obj, old.obj if old else None)
+        self.admission.release(call, obj)
+        if not obj["metadata"].get("resourceVersion"):
+            obj["metadata"].pop("resourceVersion", None)
+        return Encoded(obj, orjson.dumps(obj))
+
+    def _record(self, request: Request, info: RequestInfo, user: User) -> int:
+        return self.journal.record("request", info.verb, request.path, actor=user.name, cause=request.cause)
+
+
+def unchanged(obj: Obj, old: Obj) -> bool:
+    """Say whether a write would store what is stored; when a manager last wrote a field does not count."""
+    if obj == old:
+        return True
+    if any(obj.get(key) != old.get(key) for key in obj.keys() | old.keys() if key != "metadata"):
+        return False
+    return _without_times(obj["metadata"]) == _without_times(old["metadata"])
+
+
+def _without_times(metadata: Obj) -> Obj:
+    fields = metadata.get("managedFields") or ()
+    return {**metadata, "managedFields": [{k: v for k, v in entry.items() if k != "time"} for entry in fields]}
+
+
+def is_finished(obj: Obj) -> bool:
+    """Say whether nothing holds a terminating object any more."""
+    metadata = obj["metadata"]
+    return "deletionTimestamp" in metadata and not metadata.get("finalizers") \
+        and not metadata.get("deletionGracePeriodSeconds") and not (obj.get("spec") or {}).get("finalizers")
+
+
+def _key(obj: Obj) -> str:
+    metadata = obj["metadata"]
+    return f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else str(metadata["name"])

@@ -1,0 +1,204 @@
+"""Making an object ready to be stored: what the server writes into it, what it keeps of the old one, what it checks.
+
+    create:  sent ─► schema ─► defaults ─► managed fields ─► uid, creationTimestamp, generation 1
+    update:  sent ─► schema ─► defaults ─► what this endpoint may not write comes from the old one ─► generation
+
+Invariant: system fields of the metadata are never taken from a client.
+Models:    k8s.io/apiserver/pkg/registry/rest BeforeCreate, BeforeUpdate and the registry strategies' common parts
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from kubelab.control_plane.apiserver.call import Call
+from kubelab.machinery import schema
+from kubelab.machinery.decoding import check
+from kubelab.machinery.errors import ApiError, FieldError, bad_request, conflict, forbidden_field, invalid, invalid_value
+from kubelab.machinery.meta import random_suffix, validate_object_meta
+from kubelab.machinery.request import Obj
+from kubelab.units.catalogue import Kind
+
+# The order in which Kubernetes writes metadata. Storage relies on `resourceVersion` standing before anything free.
+METADATA = ("name", "generateName", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp",
+            "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers",
+            "managedFields")
+SYSTEM = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
+          "deletionGracePeriodSeconds", "selfLink")
+KEPT = ("uid", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+MAX_GENERATED_BASE = 58  # 63 characters less the random suffix
+HEAD = ("kind", "apiVersion", "metadata")
+
+
+def check_schema(call: Call, obj: Obj) -> Obj:
+    """Check types, drop unknown fields, and say so as fieldValidation wants it. Raises `BadRequest`."""
+    kind = call.kind
+    node = schema.compiled(kind.api_version, kind.kind)
+    if node is None:
+        return obj
+    checked = check(node, obj, call.field_validation, call.duplicates)
+    if checked.errors:
+        raise bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
+                          + checked.errors[0])
+    call.warnings += checked.warnings
+    checked.obj.setdefault("metadata", {})
+    return checked.obj
+
+
+def place(call: Call, obj: Obj) -> None:
+    """Put an object into the namespace of the request. Raises `BadRequest` when it says another."""
+    metadata = obj["metadata"]
+    if not isinstance(metadata, dict):
+        return
+    if not call.kind.namespaced:
+        metadata.pop("namespace", None)
+        return
+    given = metadata.get("namespace") or call.namespace
+    if given != call.namespace:
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    metadata["namespace"] = call.namespace
+
+
+def begin_metadata(kind: Kind, obj: Obj, stamp: str) -> None:
+    """Give a new object its identity."""
+    metadata = obj["metadata"]
+    for key in SYSTEM:
+        metadata.pop(key, None)
+    if not metadata.get("name") and metadata.get("generateName"):
+        metadata["name"] = generated_name(metadata["generateName"])
+    metadata["uid"], metadata["creationTimestamp"] = new_uid(), stamp
+    if kind.generation:
+        metadata["generation"] = 1
+    obj["metadata"] = ordered(metadata)
+
+
+def new_uid() -> str:
+    return str(uuid.uuid4())
+
+
+def generated_name(base: str) -> str:
+    return base[:MAX_GENERATED_BASE] + random_suffix()
+
+
+def ordered(metadata: Obj) -> Obj:
+    """Return metadata in Kubernetes' order, without what is empty."""
+    out: Obj = {}
+    for key in METADATA:
+        if key == "resourceVersion":
+            out[key] = metadata.get(key, "")
+        elif (value := metadata.get(key)) or value == 0:
+            out[key] = value
+    return out
+
+
+def keep_identity(call: Call, obj: Obj, old: Obj) -> None:
+    """Carry the system fields of the stored object over into the one that replaces it.
+
+    Raises `Conflict` when the client means another object, by its uid or its resourceVersion.
+    """
+    kind, metadata, before = call.kind, obj["metadata"], old["metadata"]
+    given, uid = metadata.get("resourceVersion") or "", metadata.get("uid") or ""
+    if given and not given.isdigit():
+        raise bad_request(f'strconv.ParseUint: parsing "{given}": invalid syntax')
+    if uid and uid != before["uid"]:
+        prefix = call.collection.prefix + call.key
+        raise conflict(kind.group, kind.plural, before["name"],
+                       f"StorageError: invalid object, Code: 4, Key: {prefix}, ResourceVersion: 0, AdditionalErrorMsg: "
+                       f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}")
+    for key in KEPT:
+        if key in before:
+            metadata[key] = before[key]
+        else:
+            metadata.pop(key, None)
+    metadata["name"] = before["name"]
+    metadata["resourceVersion"] = before["resourceVersion"]
+    obj["metadata"] = ordered(metadata)
+
+
+def pinned(obj: Obj) -> str:
+    """Return the resourceVersion that a write depends on, or ""."""
+    metadata = obj.get("metadata")
+    return (metadata.get("resourceVersion") or "") if isinstance(metadata, dict) else ""
+
+
+def main_part(kind: Kind, obj: Obj, old: Obj) -> Obj:
+    """Return the update of a main resource: the status is not its to write."""
+    if "status" not in kind.subresources:
+        return obj
+    out = {key: value for key, value in obj.items() if key != "status"}
+    if "status" in old:
+        out["status"] = old["status"]
+    return out
+
+
+def status_part(obj: Obj, old: Obj) -> Obj:
+    """Return the update of a status subresource: only status and, of the metadata, labels and annotations are new."""
+    metadata = {**obj["metadata"]}
+    for key in ("ownerReferences", "finalizers"):
+        if key in old["metadata"]:
+            metadata[key] = old["metadata"][key]
+        else:
+            metadata.pop(key, None)
+    out = {**old, "metadata": metadata}
+    if "status" in obj:
+        out["status"] = obj["status"]
+    else:
+        out.pop("status", None)
+    return out
+
+
+def count_generation(kind: Kind, obj: Obj, old: Obj) -> None:
+    """Raise metadata.generation when something beside metadata and status changed."""
+    if not kind.generation:
+        return
+    changed = any(obj.get(key) != old.get(key) for key in obj.keys() | old.keys() if key not in (*HEAD, "status"))
+    if kind.plural == "deployments":  # a Deployment's annotations travel to its ReplicaSets
+        changed = changed or obj["metadata"].get("annotations") != old["metadata"].get("annotations")
+    if changed:
+        obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+
+
+def validate(kind: Kind, obj: Obj, old: Obj | None, *, subresource: str = "") -> None:
+    """Raise `Invalid` with everything that is wrong with an object."""
+    errors: list[FieldError] = list(validate_object_meta(obj["metadata"], kind))
+    if old is not None:
+        errors += _finalizer_errors(obj["metadata"], old["metadata"])
+    if subresource != "status":
+        errors += kind.validate(obj)
+        if old is not None:
+            errors += kind.validate_update(obj, old)
+    if errors:
+        raise invalid(kind.group, kind.kind, obj["metadata"].get("name") or "", errors)
+
+
+def _finalizer_errors(new: Obj, old: Obj) -> list[FieldError]:
+    if "deletionTimestamp" not in old:
+        return []
+    added = sorted(set(new.get("finalizers") or ()) - set(old.get("finalizers") or ()))
+    if not added:
+        return []
+    names = ", ".join(f'"{name}"' for name in added)
+    return [forbidden_field("metadata.finalizers", "no new finalizers can be added if the object is being deleted, "
+                            f"found new finalizers []string{{{names}}}")] * 2  # upstream says it twice
+
+
+def must_be_named(call: Call, obj: Obj) -> None:
+    """Raise `BadRequest` when an object does not bear the name that the URL has."""
+    metadata = obj["metadata"]
+    if not isinstance(metadata, dict):
+        return
+    name: Any = metadata.get("name")
+    if not name and call.info.verb == "update":
+        raise bad_request(f"the name of the object ({name or ''}) does not match the name on the URL ({call.info.name})") \
+            if name else ApiError(422, "Invalid", f'{call.kind.kind} "" is invalid: metadata.name: Required value: name '
+                                  "must be provided")
+    if name and name != call.info.name:
+        raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({call.info.name})")
+    metadata["name"] = call.info.name
+
+
+def unversioned(kind: Kind, name: str) -> ApiError:
+    """Return the refusal of an update without resourceVersion, for kinds that insist on one."""
+    return invalid(kind.group, kind.kind, name,
+                   [invalid_value("metadata.resourceVersion", 0, "must be specified for an update")])

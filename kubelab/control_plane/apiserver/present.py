@@ -1,0 +1,88 @@
+"""Other forms of an answer: Table and PartialObjectMetadata, as clients ask for them in Accept.
+
+    Accept: application/json;as=Table;v=v1;g=meta.k8s.io, application/json
+                              └─► Presentation.one / .page / .event
+
+Invariant: a form is made of the stored object for this one answer; nothing of it is kept.
+Models:    k8s.io/apiserver/pkg/endpoints/handlers/response.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import orjson
+
+from kubelab.control_plane.apiserver import event_versions
+from kubelab.control_plane.apiserver.call import Call
+from kubelab.control_plane.apiserver.table import Tables
+from kubelab.control_plane.apiserver.watch import frame
+from kubelab.machinery.errors import ApiError
+from kubelab.machinery.request import Obj, WatchEvent
+
+ACCEPTED = frozenset({"application/json", "application/yaml", "application/*", "*/*",
+                      "application/vnd.kubernetes.protobuf"})
+FORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+
+
+class Presentation(Protocol):
+    """A form of answer: of one object, of a list, and of each event of a watch."""
+
+    def one(self, obj: Obj) -> Obj: ...
+    def page(self, items: list[Obj], metadata: Obj) -> Obj: ...
+    def event(self, event: WatchEvent) -> WatchEvent: ...
+
+
+def presentation(call: Call, now: Callable[[], float]) -> Presentation | None:
+    """Return the form that the client prefers, None for the object as it is stored. Raises NotAcceptable."""
+    accept = call.request.headers.get("accept", "")
+    form = _preferred(accept) if ("as=" in accept or _unusual(accept)) else ""
+    if form == "Table":
+        return Tables(call.kind, now, call.query.get("includeObject", "Metadata"))
+    if form.startswith("PartialObjectMetadata"):
+        return PartialMetadata()
+    if call.info.group == "events.k8s.io":
+        return event_versions.NewEvents()
+    return None
+
+
+def _unusual(accept: str) -> bool:
+    return accept not in ("", "application/json", "*/*", "application/json, */*")
+
+
+def _preferred(accept: str) -> str:
+    """Return the first form on the list that we have, "" for plain JSON. Raises NotAcceptable."""
+    for clause in accept.split(","):
+        media, *rest = (part.strip() for part in clause.split(";"))
+        parameters = dict(part.partition("=")[::2] for part in rest)
+        form = parameters.get("as", "")
+        if media in ("application/json", "*/*", "application/*", "application/yaml"):
+            if not form or (form in FORMS and parameters.get("v") == "v1" and parameters.get("g") == "meta.k8s.io"):
+                return form
+    raise not_acceptable()
+
+
+def not_acceptable() -> ApiError:
+    return ApiError(406, "NotAcceptable", "406: Not Acceptable\n\nAvailable representations: application/json, "
+                    "application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, "
+                    "application/vnd.kubernetes.protobuf;stream=watch", {})
+
+
+class PartialMetadata:
+    """The metadata alone, for those who only count or own."""
+
+    def one(self, obj: Obj) -> Obj:
+        return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+
+    def page(self, items: list[Obj], metadata: Obj) -> Obj:
+        return {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+                "items": [self.one(item) for item in items]}
+
+    def event(self, event: WatchEvent) -> WatchEvent:
+        return event if event.type == "ERROR" else reframed(event, self.one(event.obj))
+
+
+def reframed(event: WatchEvent, obj: Obj) -> WatchEvent:
+    """Return the event with another object in it."""
+    return WatchEvent(event.type, obj, frame(event.type, orjson.dumps(obj)), event.cause)

@@ -1,0 +1,198 @@
+"""The registry: which kinds are served, and which handler answers which verb on them.
+
+    (group, version, plural) ─► Kind, Collection ─► get list watch create update patch delete deletecollection
+                                              └───► subresources (status is a write like any other)
+
+Invariant: every kind of the catalogue is served by this code alone; what is special about it stands in its Kind.
+Models:    k8s.io/apiserver/pkg/registry/generic/registry, endpoints/installer.go
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+
+from kubelab.control_plane.apiserver import event_versions, writing
+from kubelab.control_plane.apiserver.call import Call
+from kubelab.control_plane.apiserver.deleting import Deleter, read_delete_options
+from kubelab.control_plane.apiserver.pipeline import Pipeline
+from kubelab.control_plane.apiserver.present import Presentation, presentation
+from kubelab.control_plane.apiserver.reading import ListOptions, Page, list_options, list_page
+from kubelab.control_plane.apiserver.routes import RequestInfo, is_true
+from kubelab.control_plane.apiserver.storage import Storage
+from kubelab.control_plane.apiserver.watch import Watcher
+from kubelab.machinery.errors import ApiError, method_not_allowed, not_found
+from kubelab.machinery.request import Encoded, Obj, Request, Response, User
+from kubelab.units.catalogue import Kind
+
+Handler = Callable[[Call], Awaitable[Response]]
+MIN_WATCH_S = 1800  # a watch without timeoutSeconds over the wire ends between this and twice this
+WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+
+
+def no_such_resource() -> ApiError:
+    return ApiError(404, "NotFound", "the server could not find the requested resource", {})
+
+
+class Registry:
+    """Answers requests for the kinds of the catalogue."""
+
+    def __init__(self, storage: Storage, kinds: Iterable[Kind]) -> None:
+        self.storage = storage
+        self.served: dict[tuple[str, str, str], Kind] = {}
+        self.subresources: dict[tuple[str, str], Handler] = {}
+        self.virtual: dict[tuple[str, str, str], Handler] = {}
+        self.pipeline: Pipeline
+        self.deleter: Deleter
+        self._verbs: dict[str, Handler] = {
+            "get": self.get, "list": self.list, "watch": self.watch, "create": self.create, "update": self.update,
+            "patch": self.patch, "delete": self.delete, "deletecollection": self.delete_collection}
+        for kind in kinds:
+            self.serve_kind(kind)
+        if ("", "v1", "events") in self.served:
+            events = self.served["", "v1", "events"]
+            self.served["events.k8s.io", "v1", "events"] = replace(events, group="events.k8s.io", version="v1")
+
+    def serve_kind(self, kind: Kind) -> None:
+        self.served[kind.group, kind.version, kind.plural] = kind
+
+    def call(self, request: Request, info: RequestInfo, user: User) -> Call:
+        """Make the call of a resource request. Raises NotFound when nothing of that name is served."""
+        kind = self.served.get((info.group, info.version, info.resource))
+        if kind is None or (kind.namespaced and not info.namespace and (info.name or info.verb == "create")) \
+                or (not kind.namespaced and info.namespace and kind.plural != "namespaces"):
+            raise no_such_resource()
+        group = "" if info.group == "events.k8s.io" else info.group
+        return Call(request, info, user, kind, self.storage.of(group, info.resource))
+
+    async def serve(self, request: Request, info: RequestInfo, user: User) -> Response:
+        """Find the handler of a resource request and let it answer."""
+        virtual = self.virtual.get((info.group, info.version, info.resource))
+        if virtual is not None:
+            return await virtual(_virtual_call(request, info, user))
+        call = self.call(request, info, user)
+        if info.verb in WRITES:
+            call.read_options()
+        if info.subresource:
+            handler = self._subresource(call)
+        elif info.verb not in call.kind.verbs or (info.verb not in self._verbs):
+            raise method_not_allowed("the server does not allow this method on the requested resource")
+        else:
+            handler = self._verbs[info.verb]
+        response = await handler(call)
+        if call.warnings:
+            texts = dict.fromkeys(call.warnings)
+            response.headers["warning"] = ", ".join(f'299 - "{_escaped(text)}"' for text in texts)
+        return response
+
+    def _subresource(self, call: Call) -> Handler:
+        kind, name = call.kind, call.info.subresource
+        handler = self.subresources.get((kind.plural, name)) or self.subresources.get(("*", name))
+        if name not in kind.subresources:
+            raise no_such_resource()
+        if handler is not None:
+            return handler
+        if name == "status" and call.info.verb in ("get", "update", "patch"):
+            return self._verbs[call.info.verb]
+        raise method_not_allowed("the server does not allow this method on the requested resource")
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def stored(self, call: Call) -> Encoded:
+        body = call.collection.objects.get(call.key)
+        if body is None:
+            raise not_found(call.kind.group, call.kind.plural, call.info.name)
+        return body
+
+    async def get(self, call: Call) -> Response:
+        return self.show(call, self.stored(call))
+
+    async def list(self, call: Call) -> Response:
+        options = list_options(call.collection, event_versions.query(call), "")
+        page = list_page(self.storage, call.collection, call.namespace, options)
+        how = self._presentation(call)
+        if how is not None:
+            return Response(200, how.page([body.obj for body in page.items], page.metadata))
+        return _list_response(call, page)
+
+    async def watch(self, call: Call) -> Response:
+        options = list_options(call.collection, event_versions.query(call), call.info.name)
+        how, query = self._presentation(call), call.query
+        watcher = Watcher(namespace=call.namespace, labels=options.labels, fields=options.fields,
+                          selectable=call.collection.selectable, bookmarks=is_true(query.get("allowWatchBookmarks")),
+                          transform=how.event if how is not None else None)
+        self._end_in_time(call, watcher)
+        asked = query.get("sendInitialEvents")
+        initial = is_true(asked) if asked is not None else not options.revision
+        call.collection.watch(watcher, None if initial else options.revision, initial=initial,
+                              revision=self.storage.revision, marked=asked is not None)
+        return Response(200, events=watcher)
+
+    def _end_in_time(self, call: Call, watcher: Watcher) -> None:
+        try:
+            timeout_s = float(call.query.get("timeoutSeconds") or 0)
+        except ValueError:
+            timeout_s = 0.0
+        if not timeout_s and call.request.headers.get("host"):  # over the wire; in process nobody forgets a watch
+            timeout_s = MIN_WATCH_S * (1 + random.random())
+        if timeout_s > 0:
+            timer = self.pipeline.clock.call_later(timeout_s, watcher.close)
+            watcher.on_close.append(timer.cancel)
+
+    def _presentation(self, call: Call) -> Presentation | None:
+        return presentation(call, self.pipeline.clock.now)
+
+    def show(self, call: Call, body: Encoded | Obj, status: int = 200) -> Response:
+        """Answer with one object, in the form that the client accepts."""
+        how = self._presentation(call)
+        if how is None:
+            return Response(status, body)
+        return Response(status, how.one(body.obj if isinstance(body, Encoded) else body))
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def create(self, call: Call) -> Response:
+        return self.show(call, await writing.create(call, self.pipeline.write), 201)
+
+    async def update(self, call: Call) -> Response:
+        body, is_new = await writing.update(call, self.pipeline.write)
+        return self.show(call, body, 201 if is_new else 200)
+
+    async def patch(self, call: Call) -> Response:
+        body, is_new = await writing.patch_object(call, self.pipeline.write)
+        return self.show(call, body, 201 if is_new else 200)
+
+    async def delete(self, call: Call) -> Response:
+        result = await self.deleter.delete(call, read_delete_options(call))
+        if isinstance(result, dict) and result.get("kind") == "Status":
+            return Response(200, result)
+        return self.show(call, result)
+
+    async def delete_collection(self, call: Call) -> Response:
+        return Response(200, await self.deleter.delete_collection(call, read_delete_options(call)))
+
+
+def _virtual_call(request: Request, info: RequestInfo, user: User) -> Call:
+    """A review is computed, not stored: its call has no collection behind it."""
+    return Call(request, info, user, Kind(info.resource, info.resource, info.group, info.version), None)  # type: ignore[arg-type]
+
+
+def _list_response(call: Call, page: Page) -> Response:
+    kind = call.kind
+    head: Obj = {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": page.metadata}
+    item = call.collection.item
+
+    def joined() -> bytes:
+        import orjson
+
+        return orjson.dumps(head)[:-1] + b',"items":[' + b",".join([item(body.raw) for body in page.items]) + b"]}"
+
+    return Response(200, head | {"items": [body.obj for body in page.items]}, encode=joined)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+__all__ = ["ListOptions", "Registry", "no_such_resource"]
