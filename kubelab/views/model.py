@@ -24,6 +24,7 @@ class Projection:
         self._order = 0
         self._nodes: dict[str, Obj] = {}
         self._leases: dict[str, float] = {}
+        self._kubelets: dict[str, str] = {}  # node -> state of its kubelet, where this process holds it
         self._used: dict[str, tuple[int, int]] = {}  # node -> what its pods ask for
         self._asked: dict[str, tuple[str, tuple[int, int]]] = {}  # pod uid -> (node, what it asks for)
         self._services: dict[tuple[str, str], Obj] = {}
@@ -55,6 +56,10 @@ class Projection:
 
     def lease(self, node_name: str, renewed_at: float) -> None:
         self._leases[node_name] = renewed_at
+        self._draw_node(node_name)
+
+    def kubelet(self, node_name: str, state: str) -> None:
+        self._kubelets[node_name] = state
         self._draw_node(node_name)
 
     def service(self, kind: str, service: Obj) -> None:
@@ -114,7 +119,7 @@ class Projection:
     def _draw_node(self, name: str) -> None:
         if name in self._nodes:
             item = node_item(self._nodes[name], self._used.get(name, (0, 0)), self._leases.get(name))
-            self._set(f"node:{name}", item)
+            self._set(f"node:{name}", item | {"kubelet": self._kubelets.get(name, "")})
 
     def _draw_service(self, key: tuple[str, str]) -> None:
         if service := self._services.get(key):

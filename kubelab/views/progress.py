@@ -11,6 +11,7 @@ from __future__ import annotations
 import html
 import sys
 import time
+import uuid
 from types import TracebackType
 from typing import Protocol
 
@@ -63,7 +64,7 @@ class NotebookSurface:
     """One output of a cell, drawn over and over."""
 
     def __init__(self) -> None:
-        self._handle: object | None = None
+        self._id, self._shown = uuid.uuid4().hex, False
 
     def draw(self, share: float, title: str, note: str) -> None:
         bar = ("display:inline-block;width:160px;height:6px;border-radius:3px;vertical-align:middle;margin:0 10px;"
@@ -78,14 +79,14 @@ class NotebookSurface:
                    f'<span style="opacity:.7">{html.escape(note)}</span></span>')
 
     def _show(self, text: str) -> None:
-        from IPython.display import DisplayHandle
+        from IPython.display import display, update_display
 
         bundle = {"text/html": f'<div style="font-size:13px;padding:2px 0">{text}</div>', "text/plain": ""}
-        if not isinstance(self._handle, DisplayHandle):
-            self._handle = DisplayHandle()
-            self._handle.display(bundle, raw=True)
+        if self._shown:
+            update_display(bundle, display_id=self._id, raw=True)  # type: ignore[no-untyped-call]
         else:
-            self._handle.update(bundle, raw=True)
+            display(bundle, display_id=self._id, raw=True)  # type: ignore[no-untyped-call]
+        self._shown = True
 
 
 class TerminalSurface:

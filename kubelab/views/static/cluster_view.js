@@ -16,7 +16,7 @@
  * @typedef {{set: Record<string, Item>, del: string[]}} Diff
  * @typedef {{x: number, y: number, w: number, h: number}} Box
  * @typedef {number[]} Curve                 cubic Bézier: x0, y0, x1, y1, x2, y2, x3, y3
- * @typedef {{mode: string, slots: Map<string, (string|null)[]>, body: number}} Memory
+ * @typedef {{mode: string, slots: Map<string, (string|null)[]>, body: number, across: number}} Memory
  * @typedef {{width: number, height: number, mode: string, size: number, hub: {x: number, y: number, r: number},
  *   panel: Box, tray: Box, boxes: Map<string, Box>, spokes: Map<string, Curve>, trunk: Map<string, string>,
  *   services: string[], hiddenServices: number, counts: Map<string, Record<string, number>>, waiting: string[]}} Layout
@@ -100,7 +100,7 @@ const CORNERS = ["kubectl", "controllers", "etcd", "scheduler"];
 const SYSTEM = new Set(["kube-system", "kube-public", "kube-node-lease"]);
 
 /** @returns {Memory} what a layout remembers of the one before, so that tiles keep their places */
-export const freshMemory = () => ({ mode: "tile", slots: new Map(), body: BODY_MIN });
+export const freshMemory = () => ({ mode: "tile", slots: new Map(), body: BODY_MIN, across: 8 });
 
 /**
  * @param {Items} items @param {number} wanted width in px @param {Memory} memory updated
@@ -111,7 +111,7 @@ export function layout(items, wanted, memory) {
   const cpW = clamp(width * 0.29, 204, 300), svcW = clamp(width * 0.2, 148, 210), gap = clamp(width * 0.036, 26, 40);
   const nodesX = cpW + gap, nodesW = width - cpW - svcW - 2 * gap;
   const nodes = sorted(items, "node", (n) => n.name);
-  const { slots, waiting, counts } = placePods(items, memory, Math.max(1, Math.floor((nodesW - 20) / PITCH_X)));
+  const { slots, waiting, counts } = placePods(items, memory);
   const cells = nodeCells(nodes, slots, counts, nodesX, nodesW, memory);
   const body = memory.body;
   /** @type {Map<string, Box>} */
@@ -137,10 +137,10 @@ export function layout(items, wanted, memory) {
 
 /**
  * Give every pod a slot on its node. A tile keeps its slot while it lives; a new one enters at the end; gaps are closed
- * only when the row they are in would otherwise overflow into a new one.
- * @param {Items} items @param {Memory} memory @param {number} perRow
+ * only when they would cost a row.
+ * @param {Items} items @param {Memory} memory
  */
-function placePods(items, memory, perRow) {
+function placePods(items, memory) {
   /** @type {Map<string, Item[]>} */
   const byNode = new Map();
   /** @type {Map<string, Record<string, number>>} */
@@ -163,7 +163,8 @@ function placePods(items, memory, perRow) {
     const placed = new Set(row);
     const fresh = pods.filter((p) => !placed.has(p.uid)).sort((a, b) => a.order - b.order).map((p) => p.uid);
     while (row.length && row[row.length - 1] === null) row.pop();
-    if (Math.ceil((row.length + fresh.length) / perRow) > Math.ceil(pods.length / perRow)) row = row.filter((u) => u !== null);
+    const rows = (/** @type {number} */ n) => Math.ceil(n / memory.across);
+    if (rows(row.length + fresh.length) > rows(pods.length)) row = row.filter((uid) => uid !== null);
     row.push(...fresh);
     slots.set(node, row);
   }
@@ -181,7 +182,7 @@ function nodeCells(nodes, slots, counts, x, w, memory) {
   const n = nodes.length;
   /** @type {Map<string, Box>} */
   const boxes = new Map();
-  const columns = n <= 4 ? 1 : n <= 8 ? 2 : n <= 15 ? 3 : Math.ceil(Math.sqrt((n * w) / BODY_MAX));
+  const columns = n <= 4 ? 1 : n <= 8 ? 2 : n <= 15 ? 3 : fullest(n, Math.ceil(Math.sqrt((n * w) / BODY_MAX)));
   const rows = Math.max(1, Math.ceil(n / columns)), gap = n > 30 ? 4 : n > 8 ? 8 : GAP;
   const cellW = (w - (columns - 1) * gap) / columns;
   const perRow = Math.max(1, Math.floor((cellW - 20) / PITCH_X));
@@ -194,14 +195,16 @@ function nodeCells(nodes, slots, counts, x, w, memory) {
   const tall = need.reduce((a, b) => a + b, 0) + (rows - 1) * gap;
   const slack = memory.mode === "tile" ? 1 : 0.8; // once it is squares, stay so until there is clearly room again
   const mode = most < 60 * slack && cellW >= 110 && tall <= BODY_MAX * slack ? "tile" : most < 400 ? "square" : "strip";
-  const wantBody = mode === "tile" ? Math.max(BODY_MIN, tall) : n > 4 || most > 100 ? BODY_MAX : BODY_MIN + 60;
+  const head = cellW >= 90 ? HEAD + 3 : 5, tallest = (BODY_MAX - (rows - 1) * gap) / rows;
+  const size = mode === "tile" ? TILE : fit(most, most < 60 ? 26 : 12, cellW - 16, tallest - head - 8);
+  const pitch = size + (size > 7 ? 3 : 2), lines = Math.ceil(Math.max(1, most) / Math.max(1, Math.floor((cellW - 16) / pitch)));
+  memory.across = mode === "tile" ? perRow : Math.max(1, Math.floor((cellW - 16) / pitch));
+  const square = rows * (head + (size ? lines * pitch : 60) + 8 + gap) - gap;
+  const wantBody = Math.max(BODY_MIN, mode === "tile" ? tall : square);
   memory.body = mode === memory.mode ? Math.max(memory.body, wantBody) : wantBody;
-  memory.mode = mode;
+  memory.mode = mode === "square" && !size ? "strip" : mode;
   const spare = mode === "tile" ? (memory.body - tall) / rows : 0;
   const even = (memory.body - (rows - 1) * gap) / rows;
-  const head = cellW >= 90 ? HEAD - 2 : 5;
-  const size = mode === "square" ? fit(most, cellW - 16, even - head - 10) : TILE;
-  if (mode === "square" && size < 4) memory.mode = "strip";
   let y = 0;
   for (let r = 0; r < rows; r++) {
     const h = mode === "tile" ? need[r] + spare : even;
@@ -215,9 +218,18 @@ function nodeCells(nodes, slots, counts, x, w, memory) {
   return { boxes, columns, size };
 }
 
-/** @param {number} count @param {number} w @param {number} h @returns {number} the largest square that fits */
-function fit(count, w, h) {
-  for (let size = 12; size >= 4; size--) {
+/** @param {number} n @param {number} least @returns {number} the number of columns that leaves the fewest cells empty */
+function fullest(n, least) {
+  const empty = (/** @type {number} */ c) => Math.ceil(n / c) * c - n;
+  return [least, least + 1, least + 2].reduce((best, c) => (empty(c) < empty(best) ? c : best));
+}
+
+/**
+ * @param {number} count @param {number} most px @param {number} w @param {number} h
+ * @returns {number} the largest square of which `count` fit, 0 for none
+ */
+function fit(count, most, w, h) {
+  for (let size = most; size >= 4; size--) {
     const pitch = size + (size > 7 ? 3 : 2);
     if (Math.floor(w / pitch) * Math.floor(h / pitch) >= count) return size;
   }
@@ -657,8 +669,8 @@ function dots(states, size) {
 
 /** @param {Item} item @param {number} size */
 function square(item, size) {
-  const inside = [s("rect", { class: "face", x: 0.8, y: 0.8, width: size - 1.6, height: size - 1.6, rx: size > 7 ? 3 : 1 })];
-  const a = size * 0.3, b = size * 0.7;
+  const rx = size > 18 ? 6 : size > 7 ? 3 : 1, a = size * 0.3, b = size * 0.7;
+  const inside = [s("rect", { class: "face", x: 0.8, y: 0.8, width: size - 1.6, height: size - 1.6, rx })];
   if (item.phase === "failed") inside.push(s("path", { class: "mark", d: `M${a},${a} L${b},${b} M${a},${b} L${b},${a}` }));
   else if (item.phase === "succeeded" && size > 7) inside.push(s("path", { class: "mark", d: `M${a},${size / 2} L${size * 0.45},${b} L${b},${a}` }));
   else if (item.gone) inside.push(s("path", { class: "mark", d: `M${a},${b} L${b},${a}` }));
@@ -815,7 +827,7 @@ class Panel {
     if (item.t === "part") return this.#part(key, item);
     const facts = await this.ask({ what: "object", key });
     const words = explain(item, facts.now ?? 0);
-    return [h("p", {}, words.says), table(["fact", ""], facts.facts ?? []),
+    return [h("p", {}, words.says), table([], facts.facts ?? []),
       table(["condition", "", "why"], (facts.conditions ?? []).map((/** @type {any} */ c) => [c.type, c.status, [c.reason, c.message].filter(Boolean).join(": ")]), "")];
   }
 
@@ -840,7 +852,7 @@ class Panel {
     const doing = (/** @type {string} */ act) => button(act, async () => { await this.ask({ what: "do", act, key }); this.show(/** @type {string} */ (this.tab)); });
     const acts = card.can?.length ? [h("p", {}, ...card.can.map(doing))] : [h("p", { class: "note" }, "It runs outside of this notebook: it is shown, not held.")];
     const rows = (card.loops ?? []).map((/** @type {any} */ l) => [l.name, l.state, l.detail]);
-    return [h("p", {}, words.says), ...acts, table(["fact", ""], card.facts ?? []), ...(rows.length ? [table(["loop", "state", "queue"], rows)] : [])];
+    return [h("p", {}, words.says), ...acts, table([], card.facts ?? []), ...(rows.length ? [table(["loop", "state", "queue"], rows)] : [])];
   }
 
   /** @param {{file: string, text: string, replace?: string}} source */
@@ -862,7 +874,8 @@ const pre = (words) => h("pre", {}, words);
 /** @param {string[]} head @param {string[][]} rows @param {string} [none] @returns {HTMLElement} */
 function table(head, rows, none = "") {
   if (!rows.length) return h("p", { class: "note" }, none);
-  return h("table", {}, h("thead", {}, h("tr", {}, ...head.map((c) => h("th", { scope: "col" }, c)))),
+  const top = head.length ? [h("thead", {}, h("tr", {}, ...head.map((c) => h("th", { scope: "col" }, c))))] : [];
+  return h("table", {}, ...top,
     h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map((c) => h("td", c === "!" || c === "False" ? { class: "bad" } : {}, String(c ?? "")))))));
 }
 

@@ -1,0 +1,85 @@
+"""The live cluster view as a Jupyter widget: one Python class, one ES module, a bridge between them.
+
+    Bridge (on the cluster's loop) ─► widget messages ─► static/cluster_view.js
+                                   ◄─ hello, ask, bye ◄─
+
+Invariant: closing the widget stops the bridge; where no kernel runs, the saved output still shows a drawing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+import anywidget
+
+from kubelab.client.client import Client
+from kubelab.client.component import Component
+from kubelab.machinery.clock import Clock
+from kubelab.machinery.journal import Journal
+from kubelab.views.bridge import Bridge
+from kubelab.views.marks import Mark
+from kubelab.views.static_svg import draw
+
+STATIC = Path(__file__).parent / "static"
+
+
+class ClusterView(anywidget.AnyWidget):
+    """A live picture of the cluster that `client` talks to.
+
+    `call` runs a coroutine on the loop that `client` lives on and returns its result (`Cluster.call`). `components`
+    are the parts this process holds, by name ("scheduler", "kubelet/node-1"); without them cards have no buttons.
+    """
+
+    _esm = (STATIC / "cluster_view.js").read_text()
+    _css = (STATIC / "cluster_view.css").read_text()
+
+    def __init__(self, client: Client, journal: Journal | None = None, *,
+                 call: Callable[[Coroutine[Any, Any, Any]], Any],
+                 components: Mapping[str, Component] | None = None, name: str = "cluster",
+                 clock: Clock | None = None) -> None:
+        super().__init__()
+        self._call = call
+        self._bridge = Bridge(client, self._post, journal=journal, components=components, name=name, clock=clock)
+        self._loop: asyncio.AbstractEventLoop | None = call(self._start())
+        self.on_msg(self._heard)
+
+    async def _start(self) -> asyncio.AbstractEventLoop:
+        await self._bridge.start()
+        return asyncio.get_running_loop()
+
+    def mark(self, text: str) -> None:
+        """Put a mark of your own on the time bar."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._bridge.mark, Mark(text))
+
+    def stop(self) -> None:
+        """Stop following the cluster; the last picture stays. Safe to call again, and after the loop has ended."""
+        loop, self._loop = self._loop, None
+        if loop is not None and not loop.is_closed() and loop.is_running():
+            self._call(self._bridge.stop())
+
+    def close(self) -> None:
+        self.stop()
+        super().close()
+
+    def svg(self) -> str:
+        """Return the picture as it is now, as a drawing that needs no kernel."""
+        return draw(dict(self._bridge.projection.items))
+
+    def _post(self, message: dict[str, Any]) -> None:
+        if self._loop is not None:
+            self.send(message)
+
+    def _heard(self, _: Any, message: dict[str, Any], __: Any) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            asyncio.run_coroutine_threadsafe(self._bridge.hear(message), self._loop)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if not isinstance(bundle, tuple):
+            return bundle
+        data, metadata = bundle
+        return {**data, "image/svg+xml": self.svg()}, metadata
