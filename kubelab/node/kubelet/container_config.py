@@ -1,0 +1,82 @@
+"""From a container of the spec to what the runtime is asked to run. Pure functions.
+
+Models:    kuberuntime generateContainerConfig, generateLinuxContainerConfig
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kubelab.machinery.request import Obj
+from kubelab.node.kubelet.expansion import expand
+from kubelab.node.kubelet.resources import amount
+from kubelab.node.runtime.protocol import ContainerConfig, Mount, PodRef, PortMapping, SandboxConfig
+
+_SIMULATION = "hollow.kubelab.io/"
+
+
+def pod_ref(pod: Obj, node: str) -> PodRef:
+    meta = pod["metadata"]
+    return PodRef(meta["namespace"], meta["name"], meta["uid"], node)
+
+
+def container_config(pod: Obj, container: Obj, attempt: int, env: Mapping[str, str],
+                     mounts: Sequence[Mount]) -> ContainerConfig:
+    """Build the runtime's order for one attempt; $(VAR) in command and args is expanded from `env`."""
+    resources = container.get("resources") or {}
+    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    security = {**(pod["spec"].get("securityContext") or {}), **(container.get("securityContext") or {})}
+    annotations = pod["metadata"].get("annotations") or {}
+    return ContainerConfig(
+        name=container["name"],
+        image=container["image"],
+        attempt=attempt,
+        command=tuple(expand(word, env) for word in container.get("command") or ()),
+        args=tuple(expand(word, env) for word in container.get("args") or ()),
+        env=env,
+        working_dir=container.get("workingDir", ""),
+        mounts=tuple(mounts),
+        ports=tuple(p["containerPort"] for p in container.get("ports") or ()),
+        tty=bool(container.get("tty")),
+        stdin=bool(container.get("stdin")),
+        stdin_once=bool(container.get("stdinOnce")),
+        cpu_limit_millicpu=amount("cpu", limits["cpu"]) if "cpu" in limits else 0,
+        cpu_request_millicpu=amount("cpu", requests["cpu"]) if "cpu" in requests else 0,
+        memory_limit_bytes=amount("memory", limits["memory"]) if "memory" in limits else 0,
+        user=security.get("runAsUser"),
+        read_only_root=bool(security.get("readOnlyRootFilesystem")),
+        privileged=bool(security.get("privileged")),
+        simulation={k: v for k, v in annotations.items() if k.startswith(_SIMULATION)} if annotations else {},
+    )
+
+
+def sandbox_config(pod: Obj, node: str, dns_server: str, cluster_domain: str) -> SandboxConfig:
+    """Build the order for the pod's sandbox: name, DNS by dnsPolicy, host ports."""
+    spec, meta = pod["spec"], pod["metadata"]
+    server, searches = dns(pod, dns_server, cluster_domain)
+    ports = tuple(PortMapping(p["containerPort"], p.get("hostPort", 0), p.get("hostIP", ""), p.get("protocol", "TCP"))
+                  for c in spec["containers"] for p in c.get("ports") or ())
+    return SandboxConfig(pod_ref(pod, node), hostname(pod), server, searches, meta.get("labels") or {}, ports,
+                         bool(spec.get("hostNetwork")))
+
+
+def hostname(pod: Obj) -> str:
+    """Return the name a container of this pod sees as its own, at most 63 characters."""
+    name: str = pod["spec"].get("hostname") or pod["metadata"]["name"]
+    return name[:63].rstrip("-.")
+
+
+def dns(pod: Obj, dns_server: str, cluster_domain: str) -> tuple[str, tuple[str, ...]]:
+    """Return (name server, search domains) by dnsPolicy and dnsConfig."""
+    spec = pod["spec"]
+    policy = spec.get("dnsPolicy", "ClusterFirst")
+    if spec.get("hostNetwork") and policy == "ClusterFirst":
+        policy = "Default"
+    server, searches = "", []
+    if policy in ("ClusterFirst", "ClusterFirstWithHostNet"):
+        namespace = pod["metadata"]["namespace"]
+        server = dns_server
+        searches = [f"{namespace}.svc.{cluster_domain}", f"svc.{cluster_domain}", cluster_domain]
+    extra = spec.get("dnsConfig") or {}
+    servers = extra.get("nameservers") or []
+    return server or (servers[0] if servers else ""), tuple(searches + (extra.get("searches") or []))

@@ -1,0 +1,304 @@
+"""One pod's worker: observe the runtime, decide with plan_pod, act, report; again whenever something happened.
+
+    API update ──┐                     ┌─ converge: plan ─► stop, sandbox, start ─► report
+    event ───────┼─► poke ─► sync() ───┼─ terminate: preStop, SIGTERM, grace ─► report ─► final delete
+    probe, timer ┘                     └─ ended (Succeeded, Failed): clean up, keep the status
+
+Invariant: at most one sync of a pod runs; a poke during a sync makes another one follow.
+           A pod that terminates never starts anything again.
+Models:    pkg/kubelet/pod_workers.go, Kubelet.SyncPod, SyncTerminatingPod, SyncTerminatedPod
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from kubelab.machinery.clock import Handle, parse_timestamp, timestamp
+from kubelab.machinery.request import Obj
+from kubelab.node.kubelet.container_config import sandbox_config
+from kubelab.node.kubelet.container_status import Scene
+from kubelab.node.kubelet.containers import Containers
+from kubelab.node.kubelet.context import RESYNC_S, Context, Waiting
+from kubelab.node.kubelet.observed import Observed
+from kubelab.node.kubelet.plan import Stop, plan_pod
+from kubelab.node.kubelet.pod_end import end_pod, grace_s
+from kubelab.node.kubelet.pod_status import Verdict, pod_status
+from kubelab.node.kubelet.prober import Prober
+from kubelab.node.kubelet.status_writer import StatusWriter
+from kubelab.node.kubelet.volumes import VolumeError
+from kubelab.node.runtime.protocol import RuntimeFailure
+
+log = logging.getLogger("kubelab.kubelet")
+TERMINAL = ("Succeeded", "Failed")
+
+
+class PodWorker:
+    """Brings one pod of this node to what its spec says."""
+
+    def __init__(self, context: Context, containers: Containers, prober: Prober, writer: StatusWriter, pod: Obj,
+                 observed: Observed, admit: Callable[[Obj], Verdict | None],
+                 on_gone: Callable[[PodWorker], None]) -> None:
+        self.context, self.containers, self.prober, self.writer = context, containers, prober, writer
+        self.pod, self.observed, self.admit, self.on_gone = pod, observed, admit, on_gone
+        self.waits: dict[str, tuple[str, str]] = {}
+        self.verdict: Verdict | None = None
+        self.status: Obj = pod.get("status", {})
+        self.admitted = bool(observed.sandbox)  # what ran before a restart of the kubelet goes on running
+        self.removed = False  # gone from the API: nobody waits for a status
+        self.ended = False  # no container runs and none will
+        self._stale: set[str] = set()
+        self._dirty = False
+        self._task: asyncio.Task[None] | None = None
+        self._cut = False  # the sync that runs was cancelled by us, because the pod is to end
+        self._timer: tuple[float, Handle] | None = None
+        self._errors = 0
+
+    # ── what happens to a pod ────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def uid(self) -> str:
+        return str(self.pod["metadata"]["uid"])
+
+    @property
+    def terminating(self) -> bool:
+        return self.removed or self.verdict is not None or "deletionTimestamp" in self.pod["metadata"]
+
+    def offer(self, pod: Obj, *, removed: bool = False) -> None:
+        """Take a newer version of the pod from the API, or hear that it is gone from there."""
+        before = (self.terminating, grace_s(self.pod))
+        self.pod, self.removed = pod, self.removed or removed
+        if not removed:
+            self.writer.observe(pod)
+        cut_short = self.terminating and (not before[0] or grace_s(pod) < before[1] or removed)
+        if cut_short and self._task is not None and self.containers.cuttable(self.uid):
+            self._cut = True
+            self._task.cancel()  # a pull or a hook must not hold up the end; a shorter grace period counts at once
+        self.poke()
+
+    def note(self, container_id: str) -> None:
+        """Hear from the runtime that something happened to a container."""
+        self._stale.add(container_id)
+        self.poke()
+
+    def poke(self) -> None:
+        """Have the pod looked at (again)."""
+        self._dirty = True
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._work(), name=f"pod/{self.uid}")
+
+    def retry_in(self, delay_s: float) -> None:
+        """Look again after `delay_s`, or earlier if that was asked for before."""
+        at = self.context.clock.monotonic() + delay_s
+        if self._timer is not None:
+            if self._timer[0] <= at:
+                return
+            self._timer[1].cancel()
+        self._timer = (at, self.context.clock.call_later(delay_s, self._on_timer))
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.poke()
+
+    async def stop(self) -> None:
+        """End the worker, not the pod: the kubelet stops."""
+        if self._timer is not None:
+            self._timer[1].cancel()
+        if self._task is not None:
+            self._cut = False
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while self._dirty:
+            self._dirty = False
+            try:
+                await self._sync()
+                self._errors = 0
+            except asyncio.CancelledError:
+                if not self._cut:
+                    raise
+                self._cut = False
+            except Exception as error:  # one pod's trouble must not end its worker
+                self._errors += 1
+                log.warning("pod %s: %r", self.uid, error, exc_info=not isinstance(error, RuntimeFailure))
+                self.context.record(self.pod, None, "Warning", "FailedSync", f"error syncing pod: {error}")
+                self.retry_in(min(2.0 ** self._errors, RESYNC_S * 6))
+
+    # ── one look ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _sync(self) -> None:
+        await self._refresh()
+        if not self.terminating and self.status.get("phase") not in TERMINAL:
+            await self._converge()
+        if self.terminating or self.status.get("phase") in TERMINAL:
+            await self._end()
+
+    async def _refresh(self) -> None:
+        """Bring `observed` up to what the runtime says of the containers that had events."""
+        while self._stale:
+            container_id = self._stale.pop()
+            known = next((s for s in self.observed.all() if s.id == container_id), None)
+            container = self.container(known.name) if known is not None else None
+            if known is not None:
+                await self.containers.refresh(self.observed, container_id, container)
+        for status in self.observed.all():
+            if status.state == "exited":
+                self.prober.forget(status.id)
+
+    async def _converge(self) -> None:
+        if not self.admitted:
+            self.verdict = self.admit(self.pod)
+            self.admitted = True
+        self._check_deadline()
+        if self.verdict is not None:
+            self.context.record(self.pod, None, "Warning", self.verdict.reason,
+                                self.verdict.message.removeprefix("Pod was rejected: "))
+            return
+        await self._update_volumes()
+        plan = plan_pod(self.pod["spec"], self.observed, self.prober.healths)
+        for stop in plan.stop:
+            await self._stop(stop)
+        if plan.start or plan.new_sandbox:
+            self.report()
+        if plan.new_sandbox and not await self._new_sandbox():
+            return
+        self.waits.clear()
+        for name in plan.start:
+            if self.terminating:
+                return
+            await self._start(name)
+        self._probe()
+        self.report()
+
+    async def _update_volumes(self) -> None:
+        """Bring changed ConfigMaps, Secrets and labels into volumes that are mounted already."""
+        volumes = self.containers.volumes
+        if self.observed.sandbox is not None and self.observed.sandbox.ready and volumes.is_outdated(self.uid):
+            try:
+                await volumes.prepare(self.pod)
+            except VolumeError as error:
+                self.context.record(self.pod, None, "Warning", "FailedMount", str(error))
+
+    def _check_deadline(self) -> None:
+        limit_s = self.pod["spec"].get("activeDeadlineSeconds")
+        started = self.status.get("startTime")
+        if limit_s is None:
+            return
+        left_s = limit_s if not started else parse_timestamp(started) + limit_s - self.context.clock.now()
+        if left_s > 0:
+            self.retry_in(left_s)
+        else:
+            self.verdict = Verdict("Failed", "DeadlineExceeded",
+                                   "Pod was active on the node longer than the specified deadline")
+
+    async def _stop(self, stop: Stop) -> None:
+        container, status = self.container(stop.name), self.observed.latest(stop.name)
+        if container is None or status is None:
+            return
+        self.prober.forget(status.id)
+        probe = container.get(f"{stop.probe}Probe") or {}
+        limit_s = float(probe.get("terminationGracePeriodSeconds", grace_s(self.pod)))
+        await self.containers.stop(self.pod, container, status, stop.message, limit_s, self.observed)
+
+    async def _new_sandbox(self) -> bool:
+        context = self.context
+        old = self.observed.sandbox
+        if old is not None:
+            context.record(self.pod, None, "Normal", "SandboxChanged",
+                           "Pod sandbox changed, it will be killed and re-created.")
+            await context.runtime.remove_pod_sandbox(old.id)
+            self.observed.sandbox = None
+        try:
+            if context.needs_files:
+                await self.containers.volumes.prepare(self.pod)
+            config = sandbox_config(self.pod, context.node_name, context.dns_server, context.cluster_domain)
+            self.observed.new_sandbox(await context.runtime.run_pod_sandbox(config))
+        except VolumeError as error:
+            context.record(self.pod, None, "Warning", "FailedMount", str(error))
+        except RuntimeFailure as failure:
+            context.record(self.pod, None, "Warning", "FailedCreatePodSandBox",
+                           f"Failed to create pod sandbox: {failure.message}")
+        else:
+            context.trace("sandbox", self.pod)
+            return True
+        self._errors += 1
+        self.retry_in(min(0.5 * 2.0 ** self._errors, 120.0))
+        return False
+
+    async def _start(self, name: str) -> None:
+        container = self.container(name)
+        assert container is not None
+        try:
+            await self.containers.start(self.pod, container, self.observed)
+        except Waiting as waiting:
+            self.waits[name] = (waiting.reason, waiting.message)
+            self.retry_in(waiting.retry_s)
+
+    def _probe(self) -> None:
+        ip = self.observed.sandbox.ip if self.observed.sandbox is not None else ""
+        for status in self.observed.running():
+            container = self.container(status.name)
+            if container is not None:
+                self.prober.watch(self.pod, container, status, ip, self.poke)
+
+    async def _end(self) -> None:
+        """Stop what still runs; when the API wants the pod gone, clean up and take it away."""
+        if not self.ended and not self.observed.attempts and self.verdict is None and self.status.get("phase") in TERMINAL:
+            self.ended = True  # it ended before this kubelet started: its status stands
+        if not self.ended:
+            for status in self.observed.running():
+                self.prober.terminating(status.id)
+            if self.observed.running() or self.verdict is not None:
+                self.report()
+            with self.containers.may_be_cut(self.uid):
+                await end_pod(self.context, self.containers, self.pod, self.observed)
+            for status in self.observed.all():
+                self.prober.forget(status.id)
+            self.ended = True
+            self.report()
+        if self.removed or "deletionTimestamp" in self.pod["metadata"]:
+            await self._clean_up()
+
+    async def _clean_up(self) -> None:
+        for status in list(self.observed.all()):
+            await self.context.runtime.remove_container(status.id)
+        if self.observed.sandbox is not None:
+            await self.context.runtime.remove_pod_sandbox(self.observed.sandbox.id)
+        if self.context.needs_files:
+            await self.containers.volumes.remove(self.uid)
+        if self.removed:
+            self.writer.forget(self.uid)
+        else:
+            self.writer.finish(self.pod)
+        self.on_gone(self)
+
+    # ── report ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def report(self) -> None:
+        """Hand the pod's status as it is now to the writer."""
+        if self.removed:
+            return
+        scene = Scene({**self.pod, "status": self._status_so_far()}, self.observed, self.prober.healths, self.waits,
+                      self.context.runtime.name, self.ended)
+        status = pod_status(scene, host_ip=self.context.node_ip, now=timestamp(self.context.clock.now()),
+                            verdict=self.verdict)
+        self.status = status
+        self.writer.set(self.pod, status)
+
+    def _status_so_far(self) -> Obj:
+        """Return our last status; what readiness gates ask for stands in the API's."""
+        if not self.pod["spec"].get("readinessGates"):
+            return self.status
+        known = {c["type"]: c for c in self.pod.get("status", {}).get("conditions") or ()}
+        known |= {c["type"]: c for c in self.status.get("conditions") or ()}
+        return {**self.status, "conditions": list(known.values())}
+
+    def container(self, name: str) -> Obj | None:
+        """Return a container of the spec by name."""
+        spec = self.pod["spec"]
+        for container in [*spec["containers"], *(spec.get("initContainers") or ())]:
+            if container["name"] == name:
+                return container  # type: ignore[no-any-return]
+        return None
