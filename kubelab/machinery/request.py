@@ -39,6 +39,8 @@ class Request:
     body: Any = None
     user: User | None = None
     cause: int | None = None  # entry of the trace journal that led to this request
+    certificate: bytes | None = None  # the client's, as DER, whose signature TLS has checked
+    wire: Any = None  # the HTTP request underneath, for those that become a stream of bytes
 
 
 @dataclass(frozen=True, slots=True)
