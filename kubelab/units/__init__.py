@@ -32,14 +32,21 @@ for _kind in reversed(CATALOGUE):  # where two kinds share a name, the core grou
         _BY_NAME[_name.rstrip(".")] = _kind
 
 
+class UnknownKind(KeyError):
+    """No kind is called so."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError itself would show the repr
+
+
 def find(name: str) -> Kind:
     """Find a kind by what people call it: pods, pod, po, deployments.apps.
 
-    Raises: KeyError where no kind is called so.
+    Raises: UnknownKind.
     """
     found = _BY_NAME.get(name.lower())
     if found is None:
-        raise KeyError(f'the server doesn\'t have a resource type "{name}"')
+        raise UnknownKind(f'the server doesn\'t have a resource type "{name}"')
     return found
 
 
@@ -53,5 +60,5 @@ def by_path(group: str, version: str, plural: str) -> Kind | None:
 
 __all__ = [
     "CATALOGUE", "Column", "ConfigMap", "Deployment", "Ingress", "Kind", "Namespace", "Node", "Pod", "ReplicaSet",
-    "ReplicationController", "Secret", "Service", "ServiceAccount", "by_kind", "by_path", "container", "find",
+    "ReplicationController", "Secret", "Service", "ServiceAccount", "UnknownKind", "by_kind", "by_path", "container", "find",
 ]
