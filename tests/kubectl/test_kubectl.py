@@ -253,7 +253,8 @@ def test_nodes_cordon_drain_taint(kubectl: Kubectl) -> None:
 
 def test_wait(kubectl: Kubectl) -> None:
     """wait for a condition, a jsonpath and a deletion."""
-    for target, goal in (("deployment.apps/web", "condition=Available"), ("pod/box", "jsonpath={.status.phase}=Running")):
+    goals = (("deployment.apps/web", "condition=Available"), ("pod/box", "jsonpath={.status.phase}=Running"))
+    for target, goal in goals:
         assert kubectl("wait", target, f"--for={goal}", "--timeout=30s") == f"{target} condition met\n"
     kubectl("create", "configmap", "short")
     kubectl("delete", "configmap", "short")
