@@ -40,6 +40,17 @@ class ConnectInfo:
     insecure: bool = False
     server_name: str | None = None
 
+    def ssl_context(self) -> ssl.SSLContext:
+        """Return the TLS side of this context: whom to trust, and the client certificate."""
+        context = ssl.create_default_context(cadata=self.ca_pem.decode() if self.ca_pem else None)
+        if hasattr(ssl, "VERIFY_X509_STRICT"):
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # as Go: many cluster CAs have no key identifiers
+        if self.insecure:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if self.client_cert_pem and self.client_key_pem:
+            load_cert_chain(context, self.client_cert_pem, self.client_key_pem)
+        return context
+
 
 def default_path() -> Path:
     """Return where kubectl looks: the first file of $KUBECONFIG, else ~/.kube/config."""
@@ -100,21 +111,12 @@ def write(path: Path, server: str, ca_pem: bytes, client_cert_pem: bytes, client
     return path
 
 
-def ssl_context(info: ConnectInfo) -> ssl.SSLContext | None:
-    """Return the TLS side of a context, or None when the server speaks plain HTTP."""
-    if not info.server.startswith("https:"):
-        return None
-    context = ssl.create_default_context(cadata=info.ca_pem.decode() if info.ca_pem else None)
-    if hasattr(ssl, "VERIFY_X509_STRICT"):
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # as Go: many cluster CAs have no key identifiers
-    if info.insecure:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    if info.client_cert_pem and info.client_key_pem:
-        with tempfile.NamedTemporaryFile(suffix=".pem") as file:  # the ssl module takes key pairs from files only
-            file.write(info.client_cert_pem + b"\n" + info.client_key_pem)
-            file.flush()
-            context.load_cert_chain(file.name)
-    return context
+def load_cert_chain(context: ssl.SSLContext, cert_pem: bytes, key_pem: bytes) -> None:
+    """Give a TLS context its key pair; the ssl module takes it from a file only, so it stands in one for a moment."""
+    with tempfile.TemporaryDirectory(prefix="kubelab-") as folder:  # 0700
+        path = Path(folder) / "pair.pem"
+        path.write_bytes(cert_pem + b"\n" + key_pem)
+        context.load_cert_chain(path)
 
 
 def client_for(info: ConnectInfo, *, user_agent: str = "kubelab", field_manager: str | None = None) -> Client:
@@ -122,8 +124,8 @@ def client_for(info: ConnectInfo, *, user_agent: str = "kubelab", field_manager:
     headers = {}
     if info.basic and not info.token:
         headers["Authorization"] = "Basic " + base64.b64encode(":".join(info.basic).encode()).decode()
-    transport = Https(info.server, ssl_context=ssl_context(info), token=info.token, headers=headers,
-                      user_agent=user_agent)
+    transport = Https(info.server, lazy_ssl=info.ssl_context, server_name=info.server_name, token=info.token,
+                      headers=headers, user_agent=user_agent)
     return Client(transport, user_agent=user_agent, field_manager=field_manager)
 
 

@@ -10,7 +10,7 @@ Models:    client-go's rest.RESTClient
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
@@ -87,13 +87,16 @@ class InProcess:
 class Https:
     """Speaks HTTP with an API server. The session opens with the first request.
 
-    `server` is the URL as a kubeconfig has it; `ssl_context` carries the CA and the client certificate.
+    `server` is the URL as a kubeconfig has it; the TLS context, or `lazy_ssl` that makes it with the first request,
+    carries the CA and the client certificate.
     """
 
-    def __init__(self, server: str, *, ssl_context: ssl.SSLContext | None = None, token: str | None = None,
-                 headers: Mapping[str, str] | None = None, user_agent: str = "kubelab") -> None:
+    def __init__(self, server: str, *, ssl_context: ssl.SSLContext | None = None,
+                 lazy_ssl: Callable[[], ssl.SSLContext] | None = None, server_name: str | None = None,
+                 token: str | None = None, headers: Mapping[str, str] | None = None,
+                 user_agent: str = "kubelab") -> None:
         self.server = server.rstrip("/")
-        self._ssl = ssl_context
+        self._ssl, self._lazy_ssl, self._server_name = ssl_context, lazy_ssl, server_name
         self._headers = {"Accept": "application/json", "User-Agent": user_agent, **(headers or {})}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
@@ -108,7 +111,8 @@ class Https:
             headers.setdefault("content-type", "application/json")
         try:
             answer = await self._open().request(request.method, self._url(request.path, request.query), data=body,
-                                                headers=headers, allow_redirects=False)
+                                                headers=headers, allow_redirects=False,
+                                                server_hostname=self._server_name)
             if answer.status < 400 and request.query.get("watch") in ("1", "true"):
                 return Response(answer.status, None, _lower(answer.headers), _watch_events(self.server, answer))
             response = await _answered(answer)
@@ -123,7 +127,8 @@ class Https:
 
         try:
             async with await self._open().request(request.method, self._url(request.path, request.query),
-                                                  headers=request.headers) as answer:
+                                                  headers=request.headers,
+                                                  server_hostname=self._server_name) as answer:
                 if answer.status >= 400:
                     raise error_of(await _answered(answer))
                 async for chunk in answer.content.iter_any():
@@ -166,6 +171,8 @@ class Https:
         if self._session is None:
             import aiohttp
 
+            if self._ssl is None and self._lazy_ssl is not None and self.server.startswith("https:"):
+                self._ssl = self._lazy_ssl()
             connector = aiohttp.TCPConnector(limit=0, ssl=self._ssl if self._ssl is not None else True)
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
             self._session = aiohttp.ClientSession(connector=connector, headers=self._headers, timeout=timeout,
