@@ -87,7 +87,8 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
 def load_values(text: str | bytes) -> list[Any]:
     """Return every document of a YAML or JSON stream that is not empty. Raises: BadRequest, naming the line."""
     try:
-        values = [value for value in yaml.load_all(text, Loader=_Loader) if value is not None]  # noqa: S506 - it is safe
+        plain = str(text) if isinstance(text, str) else text  # the C parser takes no subclass of str
+        values = [value for value in yaml.load_all(plain, Loader=_Loader) if value is not None]  # noqa: S506 - it is safe
         _check_size(values, [MAX_NODES], 0)
         return values
     except yaml.MarkedYAMLError as error:
