@@ -8,7 +8,7 @@ A strategic patch knows the schema: lists of things with a key are merged by tha
     {"$deleteFromPrimitiveList/finalizers": ["x"]}             take elements out of a list of scalars
     {"strategy": {"$retainKeys": ["type"], "type": "…"}}       drop every other key
 
-Invariant: the object that is patched is never changed; the result may share its untouched parts.
+Invariant: the object that is patched is never changed; the result is fresh, its reader owns it.
 Models:    k8s.io/apimachinery/pkg/util/strategicpatch, RFC 6902, RFC 7386
 """
 
@@ -52,7 +52,7 @@ def json_patch(obj: Obj, operations: Any) -> Obj:
 
 def merge_patch(obj: Obj, patch: Any) -> Obj:
     """Apply an RFC 7386 patch: maps are merged, null deletes, the rest replaces. Raises: BadRequest."""
-    return _merged(obj, _map(patch))
+    return copy_obj(_merged(obj, _map(patch)))
 
 
 def _map(patch: Any) -> Obj:
@@ -77,7 +77,7 @@ def _merged(target: Any, patch: Obj) -> Obj:
 
 def strategic_merge_patch(obj: Obj, patch: Any, node: Node) -> Obj:
     """Apply a strategic merge patch by the schema of the object. Raises: BadRequest."""
-    return _map_merged(obj, _map(patch), node)
+    return copy_obj(_map_merged(obj, _map(patch), node))
 
 
 def _child(node: Node | None, name: str) -> Node | None:

@@ -71,6 +71,7 @@ class Response:
     events: AsyncIterator[WatchEvent] | None = None
     chunks: AsyncIterator[bytes] | None = None  # a body that comes bit by bit, such as a log that is followed
     encode: Callable[[], bytes] | None = None  # the body's JSON, where joining stored bytes beats encoding `body`
+    answered: Any = None  # the answer is on the wire already; what the HTTP server is to be told
 
 
 Handler = Callable[[Request], Awaitable[Response]]
