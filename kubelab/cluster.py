@@ -104,6 +104,7 @@ class Cluster(Facade):
             self.stop()
             raise
         atexit.register(self.stop)
+        _offer_magics()
         self.start_seconds = time.perf_counter() - began
 
     # ── wiring ──────────────────────────────────────────────────────────────────────────────────────────
@@ -226,7 +227,8 @@ class Cluster(Facade):
         if self._view is None:
             from kubelab.views.cluster_view import ClusterView
 
-            self._view = ClusterView(self)
+            self._view = ClusterView(self.client, self.journal, call=self.call, name=self.name,
+                                     components=getattr(self, "components", None))
         return self._view
 
     def graph(self, namespace: str | None = None) -> Any:
@@ -266,11 +268,13 @@ class Cluster(Facade):
 
     async def _end(self) -> None:
         parts = list(self.components.values())
-        kubelets = [c for c in parts if c.name.startswith("kubelet")]
+        kubelets: list[Any] = [c for c in parts if c.name.startswith("kubelet")]
         others = [c for c in reversed(parts) if c not in kubelets]
         front = [c for c in others if c.name not in ("apiserver", "etcd")]
-        for group in (front, kubelets, *([c] for c in others if c not in front)):
-            await asyncio.gather(*(c.stop() for c in group), return_exceptions=True)
+        await asyncio.gather(*(c.stop() for c in front), return_exceptions=True)
+        await asyncio.gather(*(c.close() for c in kubelets), return_exceptions=True)
+        for component in (c for c in others if c not in front):
+            await component.stop()
         if hasattr(self, "_wiring"):
             await self._wiring.release()
 
@@ -289,11 +293,13 @@ class RemoteCluster(Facade):
 
         info = files.load(Path(kubeconfig) if kubeconfig else None, context)
         self.name, self.url = context or info.context, info.server
+        self.kubeconfig, self.context = Path(kubeconfig) if kubeconfig else files.default_path(), info.context
         self.namespace = info.namespace or "default"
         self.journal: Journal | None = None
         self._view: Any = None
         self.background = BackgroundLoop(f"kubelab-{self.name}")
         self.client = files.client_for(info)
+        _offer_magics()
         try:
             self.version: dict[str, str] = self.call(self.client.raw("GET", "/version"))
         except BaseException:
@@ -320,3 +326,17 @@ class RemoteCluster(Facade):
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _offer_magics() -> None:
+    """Give a notebook %kubectl and %%apply as soon as it has a cluster."""
+    import sys
+
+    if "IPython" in sys.modules:
+        from IPython.core.getipython import get_ipython
+
+        shell = get_ipython()
+        if shell is not None:
+            from kubelab.magics import register
+
+            register(shell)

@@ -75,8 +75,8 @@ def _process() -> Finding:
     private = all(found.values())
     listing = ", ".join(f"{name} {'yes' if there else 'no'}" for name, there in found.items())
     full = "process containers see their volumes at the real paths, and names resolve in every program"
-    thin = ("process containers run without private mounts: kubelab's own programs see volumes and names, other programs "
-            "see the host's files")
+    thin = ("process containers run without private mounts: kubelab's own programs see volumes and names, "
+            "other programs see the host's files")
     return Finding("namespaces", private, listing, full if private else thin)
 
 

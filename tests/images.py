@@ -14,8 +14,8 @@ echo "hello from $(hostname)" > /www/index.html
 busybox httpd -f -p 80 -h /www &
 wait $!
 """
-APPLETS = ("sh cat echo env hostname httpd ip kill ls mkdir nc nslookup ps rm sleep tar tee test touch true wget false "
-           "grep pwd printf id date seq").split()
+APPLETS = ("sh", "cat", "date", "echo", "env", "false", "grep", "hostname", "httpd", "id", "ip", "kill", "ls", "mkdir",
+           "nc", "nslookup", "printf", "ps", "pwd", "rm", "seq", "sleep", "tar", "tee", "test", "touch", "true", "wget")
 
 
 def build(client: Any) -> None:
