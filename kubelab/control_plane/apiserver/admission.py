@@ -12,7 +12,7 @@ from __future__ import annotations
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.storage import Storage
-from kubelab.machinery.errors import ApiError, forbidden, not_found
+from kubelab.machinery.errors import forbidden, not_found
 from kubelab.machinery.meta import random_suffix
 from kubelab.machinery.request import Obj
 
@@ -34,8 +34,8 @@ class Plugins:
         """Let every plugin see the write. Raises `Forbidden`, `NotFound`."""
         if old is None and call.kind.namespaced:
             self._namespace_lives(call, obj)
-        if call.user.name.startswith("system:node:"):
-            restrict_node(call, obj, old)
+        if old is None and call.kind.plural == "nodes" and "system:nodes" in call.user.groups:
+            own_node_only(call, obj)
         if old is None and call.kind.plural == "nodes" and not call.kind.group:
             taint_new_node(obj)
         if old is None and call.kind.plural == "pods":
@@ -143,18 +143,8 @@ def taint_new_node(node: Obj) -> None:
         taints.append({"key": NOT_READY, "effect": "NoSchedule"})
 
 
-def restrict_node(call: Call, obj: Obj, old: Obj | None) -> None:
-    """A kubelet writes its own Node, its own Lease and the pods bound to it, nobody else's."""
-    node = call.user.name.removeprefix("system:node:")
-    kind = call.kind
-    if kind.plural == "nodes" and obj["metadata"].get("name") != node:
-        raise _restricted(call, obj, f'node "{node}" is not allowed to modify node "{obj["metadata"].get("name")}"')
-    if kind.plural == "leases" and obj["metadata"].get("namespace") == "kube-node-lease" \
-            and obj["metadata"].get("name") != node:
-        raise _restricted(call, obj, "can only access node lease with the same name as the requesting node")
-    if kind.plural == "pods" and old is not None and (old.get("spec") or {}).get("nodeName") != node:
-        raise _restricted(call, obj, f'node "{node}" can only update pod status for pods with spec.nodeName set to itself')
-
-
-def _restricted(call: Call, obj: Obj, why: str) -> ApiError:
-    return forbidden(call.kind.group, call.kind.plural, obj["metadata"].get("name", ""), why)
+def own_node_only(call: Call, node: Obj) -> None:
+    """A kubelet registers its own Node and no other; what it may update, authorisation has settled by the name."""
+    own, name = call.user.name.removeprefix("system:node:"), node["metadata"].get("name")
+    if name != own:
+        raise forbidden("", "nodes", str(name), f'node "{own}" is not allowed to modify node "{name}"')

@@ -19,7 +19,7 @@ NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 MANAGER = "kube-apiserver"
 
 
-def bootstrap_objects(host: str, port: int, service_ip: str, ca_pem: str) -> list[Obj]:
+def bootstrap_objects(port: int, service_ip: str, ca_pem: str) -> list[Obj]:
     """Return namespaces with their default service account and CA, and the API server's own Service."""
     objects: list[Obj] = []
     for name in NAMESPACES:

@@ -6,18 +6,22 @@ Models:    metav1.CreateOptions, UpdateOptions, PatchOptions and DeleteOptions w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kubelab.control_plane.apiserver.cache import Collection
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery.errors import ApiError, FieldError, invalid, not_supported, too_long
-from kubelab.machinery.request import Request, User
+from kubelab.machinery.request import Obj, Request, User
 from kubelab.units.catalogue import Kind
 
 OPTIONS_OF_VERB = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions",
                    "delete": "DeleteOptions", "deletecollection": "DeleteOptions"}
 FIELD_VALIDATION = ("", "Ignore", "Strict", "Warn")
+
+
+def _same(obj: Obj) -> Obj:
+    return obj
 
 
 @dataclass(slots=True)
@@ -33,7 +37,10 @@ class Call:
     dry_run: bool = False
     field_validation: str = "Warn"
     manager: str = ""
+    operation: str = "Update"  # or Apply, whose managed fields are known already
     duplicates: list[str] = field(default_factory=list)
+    outward: Callable[[Obj], Obj] = _same  # from the stored version to the one asked for
+    inward: Callable[[Obj], Obj] = _same  # and back
 
     @property
     def query(self) -> Mapping[str, str]:

@@ -71,18 +71,18 @@ class Pipeline:
         obj = self.prepare(call, obj, old.obj if old else None)
         await self.admission.admit(call, obj, old.obj if old else None)
         self.validate(call, obj, old.obj if old else None)
-        if old is not None and unchanged(obj, old.obj):
-            return old
+        if old is not None and obj == old.obj:
+            return old  # a write that changes nothing is none: no revision, no event
         if call.dry_run:
             return self._only_shown(call, obj, old)
         return await self.store(call, obj, old)
 
     def prepare(self, call: Call, obj: Obj, old: Obj | None) -> Obj:
         """Fill in defaults and the server's own fields, and note who owns which field."""
-        kind, stamp = call.kind, timestamp(self.clock.now())
+        kind, stamp, obj = call.kind, self.stamp(), call.inward(obj)
         if old is None:
             kind.default(obj)
-            apply.track_update(None, obj, call.manager, "Update", call.subresource, stamp)
+            self._track(call, None, obj, stamp)
             prepare.begin_metadata(kind, obj, stamp)
             kind.prepare_create(obj)
             return obj
@@ -94,8 +94,15 @@ class Pipeline:
             kind.default(obj)
             kind.prepare_update(obj, old)
             prepare.count_generation(kind, obj, old)
-        apply.track_update(old, obj, call.manager, "Update", call.subresource, stamp)
+        self._track(call, old, obj, stamp)
         return obj
+
+    def _track(self, call: Call, old: Obj | None, obj: Obj, stamp: str) -> None:
+        if call.operation == "Update":
+            apply.track_update(old, obj, call.manager, "Update", call.subresource, stamp)
+
+    def stamp(self) -> str:
+        return timestamp(self.clock.now())
 
     def validate(self, call: Call, obj: Obj, old: Obj | None) -> None:
         """Refuse what breaks the rules of its kind, with every reason at once."""
@@ -145,20 +152,6 @@ class Pipeline:
 
     def _record(self, request: Request, info: RequestInfo, user: User) -> int:
         return self.journal.record("request", info.verb, request.path, actor=user.name, cause=request.cause)
-
-
-def unchanged(obj: Obj, old: Obj) -> bool:
-    """Say whether a write would store what is stored; when a manager last wrote a field does not count."""
-    if obj == old:
-        return True
-    if any(obj.get(key) != old.get(key) for key in obj.keys() | old.keys() if key != "metadata"):
-        return False
-    return _without_times(obj["metadata"]) == _without_times(old["metadata"])
-
-
-def _without_times(metadata: Obj) -> Obj:
-    fields = metadata.get("managedFields") or ()
-    return {**metadata, "managedFields": [{k: v for k, v in entry.items() if k != "time"} for entry in fields]}
 
 
 def is_finished(obj: Obj) -> bool:

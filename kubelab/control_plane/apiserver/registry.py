@@ -64,7 +64,10 @@ class Registry:
                 or (not kind.namespaced and info.namespace and kind.plural != "namespaces"):
             raise no_such_resource()
         group = "" if info.group == "events.k8s.io" else info.group
-        return Call(request, info, user, kind, self.storage.of(group, info.resource))
+        call = Call(request, info, user, kind, self.storage.of(group, info.resource))
+        if group != info.group:
+            call.outward, call.inward = event_versions.to_new, event_versions.to_core
+        return call
 
     async def serve(self, request: Request, info: RequestInfo, user: User) -> Response:
         """Find the handler of a resource request and let it answer."""
@@ -153,14 +156,14 @@ class Registry:
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
 
     async def create(self, call: Call) -> Response:
-        return self.show(call, await writing.create(call, self.pipeline.write), 201)
+        return self.show(call, await writing.create(call, self.pipeline), 201)
 
     async def update(self, call: Call) -> Response:
-        body, is_new = await writing.update(call, self.pipeline.write)
+        body, is_new = await writing.update(call, self.pipeline)
         return self.show(call, body, 201 if is_new else 200)
 
     async def patch(self, call: Call) -> Response:
-        body, is_new = await writing.patch_object(call, self.pipeline.write)
+        body, is_new = await writing.patch_object(call, self.pipeline)
         return self.show(call, body, 201 if is_new else 200)
 
     async def delete(self, call: Call) -> Response:

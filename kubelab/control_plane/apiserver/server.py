@@ -10,12 +10,16 @@ Models:    cmd/kube-apiserver
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from kubelab.client.component import Component
 from kubelab.control_plane.apiserver import bootstrap
 from kubelab.control_plane.apiserver.admission import Plugins
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
+from kubelab.control_plane.apiserver.authentication import UNAUTHORIZED, Authenticator, impersonated
+from kubelab.control_plane.apiserver.authorization import Authorizer
+from kubelab.control_plane.apiserver.bootstrap_policy import policy_objects
 from kubelab.control_plane.apiserver.deleting import Deleter
 from kubelab.control_plane.apiserver.discovery import Discovery
 from kubelab.control_plane.apiserver.health import VERSION, Health, Metrics, text
@@ -23,29 +27,41 @@ from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.registry import Registry, no_such_resource
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.storage import Storage
+from kubelab.control_plane.apiserver.tokens import TokenIssuer
+from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.control_plane.etcd.api import EtcdApi
 from kubelab.machinery.clock import Clock
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.journal import Journal
-from kubelab.machinery.request import Request, Response, User
+from kubelab.machinery.request import Obj, Request, Response, User
 from kubelab.units import CATALOGUE
 
+if TYPE_CHECKING:
+    from kubelab.control_plane.apiserver.http import HttpServer
+    from kubelab.control_plane.apiserver.pki import Pki
+
 BOOKMARK_EVERY_S = 60.0
+RBAC = "rbac.authorization.k8s.io"
+RBAC_KINDS = frozenset({"roles", "rolebindings", "clusterroles", "clusterrolebindings"})
 
 
 class ApiServer(Component):
     """The API of one cluster over one etcd. Without `pki` it is reachable in process only."""
 
-    def __init__(self, etcd: EtcdApi, *, clock: Clock, journal: Journal, pki: Any = None, host: str = "127.0.0.1",
-                 port: int = 0, service_cidr: str = "127.96.128.0/17") -> None:
+    def __init__(self, etcd: EtcdApi, *, clock: Clock, journal: Journal, pki: Pki | None = None,
+                 host: str = "127.0.0.1", port: int = 0, service_cidr: str = "127.96.128.0/17",
+                 static_tokens: Mapping[str, User] | None = None) -> None:
         super().__init__("apiserver")
         self.etcd, self.clock, self.journal, self.pki = etcd, clock, journal, pki
-        self.host, self.port = host, port
-        self.service_cidr = service_cidr
+        self.host, self.port, self.service_cidr = host, port, service_cidr
         self.metrics = Metrics()
         self.health = Health({"ping": lambda: True, "etcd": self._etcd_answers,
-                              "poststarthook/rbac/bootstrap-roles": lambda: self.state == "running"})
+                              "poststarthook/rbac/bootstrap-roles": lambda: self._pipeline is not None})
+        issuer = TokenIssuer(pki.sa_key_pem, clock, self._stored) if pki is not None else None
+        self.authenticator = Authenticator(issuer, static_tokens)
+        self.authorizer = Authorizer(self._all, self._stored)
         self._pipeline: Pipeline | None = None
+        self._http: HttpServer | None = None
         self.storage: Storage
         self.registry: Registry
 
@@ -61,17 +77,38 @@ class ApiServer(Component):
     async def setup(self) -> None:
         self.storage = Storage(self.etcd, CATALOGUE)
         self.storage.start()
+        if self.pki is not None:
+            await self._listen(self.pki)
         allocator = ServiceAllocator(self.storage.of("", "services"), self.service_cidr)
         self.registry = Registry(self.storage, CATALOGUE)
         self.discovery = Discovery(self.registry.served.values(), f"{self.host}:{self.port}")
         pipeline = Pipeline(self.storage, self.clock, self.journal, authenticate=self._authenticate,
-                            authorise=self._authorise, admission=Plugins(self.storage, allocator), serve=self._serve)
+                            authorise=self.authorizer.check, admission=Plugins(self.storage, allocator), serve=self._serve)
         self.registry.pipeline, self.registry.deleter = pipeline, Deleter(self.storage, self.clock)
-        now = self.clock.now()
-        await bootstrap.write(self.storage, bootstrap.bootstrap_objects(self.host, self.port, self.service_ip, ""), now)
-        await bootstrap.refresh_endpoints(self.storage, self.host, self.port, now)
+        await self._bootstrap()
         allocator.start()
+        for plural in RBAC_KINDS:
+            watcher = Watcher()
+            watcher.drain_to(lambda _: self.authorizer.invalidate())
+            self.storage.of(RBAC, plural).fanout.add(watcher)
+        self.authorizer.invalidate()
         self._pipeline = pipeline
+
+    async def _listen(self, pki: Pki) -> None:
+        from kubelab.control_plane.apiserver.http import HttpServer
+
+        names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+                 "localhost")
+        context = pki.server_context(names, sorted({self.host, "127.0.0.1", self.service_ip}))
+        self._http = HttpServer(self.handle)
+        self.port = await self._http.start(self.host, self.port, context)
+
+    async def _bootstrap(self) -> None:
+        """Write what every cluster has, all in one transaction at the first start."""
+        now, ca_pem = self.clock.now(), self.pki.ca_pem.decode() if self.pki is not None else ""
+        objects = bootstrap.bootstrap_objects(self.port, self.service_ip, ca_pem)
+        await bootstrap.write(self.storage, [*objects, *policy_objects()], now)
+        await bootstrap.refresh_endpoints(self.storage, self.host, self.port, now)
 
     async def run(self) -> None:
         """Send bookmarks now and then, so that an idle watch can go on from a recent revision."""
@@ -83,9 +120,11 @@ class ApiServer(Component):
                         watcher.push(collection.bookmark(self.storage.revision))
 
     async def teardown(self) -> None:
-        if self._pipeline is not None:
-            self._pipeline = None
-            self.storage.stop()
+        self._pipeline = None
+        self.storage.stop()
+        if self._http is not None:
+            await self._http.stop()
+            self._http = None
 
     async def handle(self, request: Request) -> Response:
         """Answer one request: the whole API server as a function."""
@@ -95,11 +134,29 @@ class ApiServer(Component):
         return response
 
     def _authenticate(self, request: Request) -> User:
-        assert request.user is not None
-        return request.user
+        """Find out who asks; in process, the caller has been given a user and nobody else can set one."""
+        if request.user is not None:
+            return request.user
+        headers = request.headers
+        user = self.authenticator.authenticate(headers, request.certificate)
+        if user is None:
+            raise UNAUTHORIZED
+        if any(name.startswith("impersonate-") for name in headers):
+            groups = headers.get("impersonate-group", "")
+            user = impersonated(headers, user, groups.split("\n") if groups else (), self._may_impersonate)
+        return user
 
-    def _authorise(self, user: User, info: RequestInfo) -> None:
-        """TODO-B"""
+    def _may_impersonate(self, user: User, group: str, resource: str, subresource: str, namespace: str, name: str) -> None:
+        self.authorizer.check(user, RequestInfo("impersonate", "", group, "v1", namespace, resource, name, subresource))
+
+    def _stored(self, plural: str, namespace: str, name: str) -> Obj | None:
+        group = RBAC if plural in RBAC_KINDS else ""
+        body = self.storage.of(group, plural).objects.get(f"{namespace}/{name}" if namespace else name)
+        return body.obj if body is not None else None
+
+    def _all(self, plural: str) -> Iterable[Obj]:
+        group = RBAC if plural in RBAC_KINDS else ""
+        return (body.obj for body in self.storage.of(group, plural).objects.values())
 
     async def _serve(self, request: Request, info: RequestInfo, user: User) -> Response:
         if info.is_resource:

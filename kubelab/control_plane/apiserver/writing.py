@@ -11,21 +11,24 @@ Models:    k8s.io/apiserver/pkg/endpoints/handlers create.go, update.go, patch.g
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.call import Call, invalid_options
 from kubelab.control_plane.apiserver.decode import Malformed, as_kind, read_json, read_object, read_yaml
+from kubelab.control_plane.apiserver.routes import is_true
 from kubelab.control_plane.apiserver.storage import Changed
 from kubelab.machinery import apply, patch, schema
 from kubelab.machinery.errors import STALE, ApiError, bad_request, conflict, invalid, invalid_value, not_found, required
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Encoded, Obj
 
-Write = Callable[[Call, Obj, Encoded | None], Awaitable[Encoded]]
+if TYPE_CHECKING:
+    from kubelab.control_plane.apiserver.pipeline import Pipeline
+
 ATTEMPTS = 5
 CREATED_BY_UPDATE = frozenset({"endpoints", "events", "leases", "roles", "rolebindings", "clusterroles",
                                "clusterrolebindings"})
@@ -34,17 +37,17 @@ PATCH_TYPES = {"application/json-patch+json": "json", "application/merge-patch+j
                "application/strategic-merge-patch+json": "strategic", "application/apply-patch+yaml": "apply"}
 
 
-async def create(call: Call, write: Write) -> Encoded:
+async def create(call: Call, pipeline: Pipeline) -> Encoded:
     """Create an object from the body of the request. Raises `AlreadyExists`, `Invalid`, ..."""
     obj, call.duplicates = read_object(call.request, call.kind)
     prepare.place(call, obj)
     obj = prepare.check_schema(call, obj)
     if obj["metadata"].get("resourceVersion"):
         raise bad_request("resourceVersion should not be set on objects to be created")
-    return await write(call, obj, None)
+    return await pipeline.write(call, obj, None)
 
 
-async def update(call: Call, write: Write) -> tuple[Encoded, bool]:
+async def update(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
     """Replace an object by the body of the request; return it and whether it is new."""
     obj, call.duplicates = read_object(call.request, call.kind)
     prepare.must_be_named(call, obj)
@@ -54,7 +57,7 @@ async def update(call: Call, write: Write) -> tuple[Encoded, bool]:
     if not version and call.kind.plural in NEEDS_VERSION and call.key in call.collection.objects:
         raise prepare.unversioned(call.kind, call.info.name)
     if call.kind.plural in CREATED_BY_UPDATE and not call.subresource and call.key not in call.collection.objects:
-        return await write(call, obj, None), True
+        return await pipeline.write(call, obj, None), True
     sent = obj
 
     def replace(old: Obj) -> Obj:
@@ -62,7 +65,7 @@ async def update(call: Call, write: Write) -> tuple[Encoded, bool]:
         fresh, sent = sent, copy_obj(sent) if not version else sent
         return fresh
 
-    return await _on_stored(call, write, replace, version), False
+    return await _on_stored(call, pipeline, replace, version), False
 
 
 def _checked(call: Call, obj: Obj) -> Obj:
@@ -72,14 +75,14 @@ def _checked(call: Call, obj: Obj) -> Obj:
     return prepare.check_schema(call, obj)
 
 
-async def patch_object(call: Call, write: Write) -> tuple[Encoded, bool]:
+async def patch_object(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
     """Change an object by a patch in the format its content type names; return it and whether it is new."""
     media = call.request.headers.get("content-type", "").partition(";")[0].strip()
     how = PATCH_TYPES.get(media)
     if how is None:
         raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
     if how == "apply":
-        return await _apply(call, write)
+        return await _apply(call, pipeline)
     body = _patch_body(call)
     if how == "json" and not isinstance(body, list):
         raise bad_request("error decoding patch: json: cannot unmarshal object into Go value of type "
@@ -102,7 +105,7 @@ async def patch_object(call: Call, write: Write) -> tuple[Encoded, bool]:
         prepare.must_be_named(call, new)
         return _checked_patch(call, new)
 
-    return await _on_stored(call, write, patched, _pinned_by(body)), False
+    return await _on_stored(call, pipeline, patched, _pinned_by(body)), False
 
 
 def _patch_body(call: Call) -> Any:
@@ -130,7 +133,7 @@ def _checked_patch(call: Call, new: Obj) -> Obj:
         raise invalid("", "", "", [invalid_value("patch", text, why)]) from None
 
 
-async def _on_stored(call: Call, write: Write, make: Callable[[Obj], Obj], version: str) -> Encoded:
+async def _on_stored(call: Call, pipeline: Pipeline, make: Callable[[Obj], Obj], version: str) -> Encoded:
     """Write what `make` makes of the stored object, again when another writer was faster."""
     for _ in range(ATTEMPTS):
         old = call.collection.objects.get(call.key)
@@ -139,26 +142,31 @@ async def _on_stored(call: Call, write: Write, make: Callable[[Obj], Obj], versi
         if version and version.isdigit() and version != old.obj["metadata"]["resourceVersion"]:
             break
         try:
-            return await write(call, make(old.obj), old)
+            return await pipeline.write(call, make(call.outward(old.obj)), old)
         except Changed:
             call.warnings.clear()
     raise conflict(call.kind.group, call.kind.plural, call.info.name, STALE)
 
 
-async def _apply(call: Call, write: Write) -> tuple[Encoded, bool]:
+async def _apply(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
     """Server-side apply: the body is all that its manager wants of the object."""
     if not call.query.get("fieldManager"):
         raise invalid_options("PatchOptions", [required("fieldManager", "is required for apply patch")])
+    call.operation = "Apply"
     sent = _applied_body(call)
-    version = prepare.pinned(sent)
+    version, force = prepare.pinned(sent), is_true(call.query.get("force"))
     for _ in range(ATTEMPTS):
         old = call.collection.objects.get(call.key)
         if old is None and call.subresource:
             raise not_found(call.kind.group, call.kind.plural, call.info.name)
         if old is not None and version and version != old.obj["metadata"]["resourceVersion"]:
             break
+        live = call.outward(old.obj) if old is not None else None
+        merged = apply.apply(live, sent, call.manager, force, pipeline.stamp(), subresource=call.subresource)
+        if old is not None and merged is live:
+            return old, False
         try:
-            return await write(call, _merged(call, old, sent), old), old is None
+            return await pipeline.write(call, _checked(call, merged), old), old is None
         except Changed:
             continue
     raise conflict(call.kind.group, call.kind.plural, call.info.name, STALE)

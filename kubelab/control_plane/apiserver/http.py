@@ -1,0 +1,206 @@
+"""The codec: HTTP on one side, Request and Response on the other. Nothing is decided here.
+
+    socket ─► aiohttp's parser ─► Request ─► handler ─► Response ─► one write of head and stored bytes
+                                                          └─ watch: shared frames, gathered per turn of the loop
+
+Invariant: a watcher that does not read is dropped, it never makes others wait.
+Models:    net/http under k8s.io/apiserver/pkg/server
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_server import Server
+
+from kubelab.control_plane.apiserver.authentication import peer_certificate
+from kubelab.control_plane.apiserver.watch import Watcher
+from kubelab.machinery.errors import ApiError
+from kubelab.machinery.request import Encoded, Handler, Request, Response, WatchEvent
+
+MAX_BODY = 3 * 1024 * 1024
+MAX_BEHIND = 16 * 1024 * 1024  # bytes a watcher may leave unread
+REASONS = {200: b"OK", 201: b"Created", 301: b"Moved Permanently", 307: b"Temporary Redirect", 304: b"Not Modified"}
+JSON = "application/json"
+
+
+class HttpServer:
+    """Listens and answers with a handler."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self._server: Server | None = None
+        self._listener: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
+        """Listen; return the port, which the system chooses for 0."""
+        self._server = Server(self._answer, access_log=None, handler_cancellation=True, max_line_size=65536,
+                              max_field_size=65536)
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(self._server, host, port, ssl=context, backlog=512)
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Close the socket and every connection."""
+        if self._listener is not None:
+            self._listener.close()
+        if self._server is not None:
+            for connection in self._server.connections:
+                connection.force_close()
+            await self._server.shutdown(0.1)
+        self._listener = self._server = None
+
+    async def _answer(self, wire: BaseRequest) -> Any:
+        try:
+            request = await self._request(wire)
+        except ApiError as error:
+            return self._write(wire, Response(error.code, error.status), keep_alive=False)
+        response = await self._handler(request)
+        if response.events is not None:
+            return await self._stream(wire, response)
+        if response.answered is not None:
+            return response.answered
+        return self._write(wire, response, keep_alive=wire.keep_alive)
+
+    async def _request(self, wire: BaseRequest) -> Request:
+        """Read a whole request. Raises `RequestEntityTooLarge`."""
+        path, _, raw_query = wire.raw_path.partition("?")
+        headers: dict[str, str] = {}
+        for name, value in wire.headers.items():
+            key = name.lower()
+            headers[key] = f"{headers[key]}\n{value}" if key == "impersonate-group" and key in headers else value
+        body = await _body(wire, headers) if wire.body_exists else b""
+        query = dict(parse_qsl(raw_query, keep_blank_values=True)) if raw_query else {}
+        return Request(wire.method, path, query, headers, body, certificate=peer_certificate(wire.transport), wire=wire)
+
+    def _write(self, wire: BaseRequest, response: Response, *, keep_alive: bool) -> Written:
+        body, media = encoded(response, wire.headers.get("Accept", ""))
+        head = _head(response.status, media, response.headers, keep_alive)
+        transport = wire.transport
+        if transport is not None:
+            if wire.method == "HEAD":
+                transport.write(b"%b\r\nContent-Length: %d\r\n\r\n" % (head, len(body)))
+            else:
+                transport.write(b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
+        return WRITTEN if keep_alive else WRITTEN_AND_CLOSED
+
+    async def _stream(self, wire: BaseRequest, response: Response) -> Written:
+        watcher, transport = response.events, wire.transport
+        assert isinstance(watcher, Watcher)
+        if transport is None:
+            watcher.close()
+            return WRITTEN_AND_CLOSED
+        head = _head(200, JSON, response.headers, keep_alive=True)
+        transport.write(head + b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+        done = asyncio.get_running_loop().create_future()
+        watcher.on_close.append(lambda: None if done.done() else done.set_result(None))
+        sink = Sink(transport, watcher)
+        watcher.drain_to(sink.take)
+        try:
+            if not watcher.closed:
+                await done
+        finally:
+            watcher.close()
+            sink.finish()
+        return WRITTEN
+
+
+class Sink:
+    """Gathers the frames of one watch during a turn of the event loop and writes them as one chunk."""
+
+    def __init__(self, transport: asyncio.Transport, watcher: Watcher) -> None:
+        self._transport, self._watcher = transport, watcher
+        self._frames: list[bytes] = []
+        self._loop = asyncio.get_running_loop()
+
+    def take(self, event: WatchEvent) -> None:
+        if not self._frames:
+            self._loop.call_soon(self._flush)
+        self._frames.append(event.frame)
+
+    def _flush(self) -> None:
+        if not self._frames:
+            return
+        data = self._frames[0] if len(self._frames) == 1 else b"".join(self._frames)
+        self._frames.clear()
+        if self._transport.is_closing():
+            self._watcher.close()
+            return
+        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        if self._transport.get_write_buffer_size() > MAX_BEHIND:
+            self._watcher.close()
+            self._transport.abort()
+
+    def finish(self) -> None:
+        self._flush()
+        if not self._transport.is_closing():
+            self._transport.write(b"0\r\n\r\n")
+
+
+class Written:
+    """What aiohttp is told when the answer is on the wire already."""
+
+    def __init__(self, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+        self.status, self.body_length = 200, 0
+
+    async def prepare(self, request: BaseRequest) -> None:
+        """The head is written."""
+
+    async def write_eof(self) -> None:
+        """So is the body."""
+
+
+WRITTEN, WRITTEN_AND_CLOSED = Written(True), Written(False)
+
+
+async def _body(wire: BaseRequest, headers: Mapping[str, str]) -> bytes:
+    """Read the body, but no more than Kubernetes would."""
+    length = headers.get("content-length", "")
+    if length.isdigit() and int(length) > MAX_BODY:
+        raise too_large()
+    if headers.get("expect", "").lower() == "100-continue" and wire.transport is not None:
+        wire.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    parts, size = [], 0
+    async for part in wire.content.iter_any():
+        size += len(part)
+        if size > MAX_BODY:
+            raise too_large()
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def too_large() -> ApiError:
+    return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {MAX_BODY}")
+
+
+def encoded(response: Response, accept: str) -> tuple[bytes, str]:
+    """Return a body's bytes and media type: stored bytes as they are, YAML where only YAML is accepted."""
+    body = response.body
+    if isinstance(body, bytes):
+        return body, response.headers.get("content-type", JSON)
+    if accept.startswith("application/yaml"):
+        from kubelab.machinery.yaml import dump
+
+        return dump(body.obj if isinstance(body, Encoded) else body).encode(), "application/yaml"
+    if isinstance(body, Encoded):
+        return body.raw, JSON
+    if response.encode is not None:
+        return response.encode(), JSON
+    return (orjson.dumps(body) + b"\n" if body is not None else b""), response.headers.get("content-type", JSON)
+
+
+def _head(status: int, media: str, headers: Mapping[str, str], keep_alive: bool) -> bytes:
+    lines = [b"HTTP/1.1 %d %b" % (status, REASONS.get(status, b"Status")),
+             b"Content-Type: " + media.encode(), b"Cache-Control: no-cache, private"]
+    lines += [f"{name.title()}: {value}".encode("latin-1", "replace") for name, value in headers.items()
+              if name != "content-type"]
+    if not keep_alive:
+        lines.append(b"Connection: close")
+    return b"\r\n".join(lines)
