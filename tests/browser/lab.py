@@ -1,0 +1,99 @@
+"""JupyterLab in a real Chromium: what the browser tests share, and how the README's screenshot is made.
+
+    python -m tests.browser.lab notebooks/img/screenshot.png
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+                    "--disable-background-networking", "--disable-component-update"]
+
+
+def chromium_path() -> str | None:
+    """Return the system's Chromium, None where there is none."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@contextlib.contextmanager
+def jupyter(home: Path = ROOT) -> Iterator[str]:
+    """Run `kubelab lab --no-browser` and yield the URL that it prints."""
+    command = [sys.executable, "-m", "kubelab", "lab", "--no-browser", "--dir", str(home), "--port", "18888"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert server.stdout is not None
+        for line in server.stdout:
+            found = re.search(r"http://127\.0\.0\.1:\d+/lab\S*token=\w+", line)
+            if found:
+                yield found[0]
+                return
+        raise RuntimeError("JupyterLab ended before it printed a URL")
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+@contextlib.contextmanager
+def page(url: str, *, dark: bool = False, width: int = 1440, height: int = 1000) -> Iterator[Any]:
+    """Open JupyterLab on `url` and yield its Playwright page."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_OPTIONS)
+        opened = browser.new_page(viewport={"width": width, "height": height})
+        opened.goto(url)
+        opened.wait_for_selector(".jp-Notebook", timeout=60_000)
+        if dark:
+            opened.evaluate("document.body.dataset.jpThemeLight = 'false'")
+        yield opened
+        browser.close()
+
+
+def run_all(opened: Any, timeout_s: float = 240) -> None:
+    """Run every cell but the last, which stops the cluster, and wait until all have run."""
+    opened.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+    opened.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", state="attached", timeout=60_000)
+    opened.locator(".jp-Notebook .jp-Cell").last.scroll_into_view_if_needed()
+    opened.locator(".jp-Notebook .jp-CodeCell").last.locator(".cm-content").click()
+    opened.keyboard.press("Escape")
+    opened.get_by_role("menuitem", name="Run", exact=True).click()
+    opened.get_by_role("menuitem", name="Run All Above Selected Cell").click()
+    opened.wait_for_function("""() => {
+        const cells = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].slice(0, -1)
+        return cells.length && cells.every(c => /\\[\\d+\\]/.test(c.querySelector('.jp-InputPrompt')?.textContent || ''))
+    }""", timeout=timeout_s * 1000)
+
+
+def errors(opened: Any) -> list[str]:
+    """Return the text of every error output."""
+    found = opened.locator(".jp-Notebook .jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr'], "
+                           ".jp-Notebook .jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']")
+    return [str(text) for text in found.all_inner_texts()]
+
+
+def main() -> None:
+    """Make the README's screenshot: the first notebook, run, scrolled to its live view."""
+    with jupyter() as url, page(url) as opened:
+        run_all(opened)
+        opened.get_by_role("menuitem", name="View", exact=True).click()
+        opened.keyboard.press("Escape")
+        opened.locator(".kubelab-cluster-view").first.scroll_into_view_if_needed()
+        opened.wait_for_timeout(1500)
+        opened.screenshot(path=sys.argv[1])
+
+
+if __name__ == "__main__":
+    main()
