@@ -128,7 +128,7 @@ def _clean_struct(node: Node) -> Callable[[Any], bool]:
                 return False
             plain, stays, child = entry
             if plain is None:
-                if not part and not stays or not is_clean(child, part):
+                if (not part and not stays) or not is_clean(child, part):
                     if part is None and (node.struct, name) in _NULL_STAYS:
                         continue
                     return False
@@ -169,10 +169,7 @@ def check(node: Node, obj: Obj, mode: str = "Strict", duplicates: Sequence[str] 
     if not duplicates and is_clean(node, obj):
         return Checked(obj)
     walk = _Walk()
-    out = walk.struct(node, obj, "", "") if isinstance(obj, dict) else None
-    if not isinstance(out, dict):
-        walk.error = f"json: cannot unmarshal {_json_type(obj)} into Go value of type {node.go_type}"
-        out = {}
+    out = walk.struct(node, obj, "", "")
     if walk.error:
         return Checked(out, (walk.error,))
     strict = [*walk.unknown, *(f'duplicate field "{path}"' for path in duplicates)]
@@ -221,16 +218,18 @@ class _Walk:
             case "struct", dict():
                 return self.struct(node, value, f"{path}.", f"{go}.")
             case "map", dict():
-                pairs = ((k, self.value(node.element, _zero(node.element) if v is None else v, f"{path}.{k}", go, field))
-                         for k, v in value.items())
-                return {k: v for k, v in pairs if v is not _GONE}
+                return {k: new for k, v in value.items()
+                        if (new := self.part(node.element, v, f"{path}.{k}", go, field)) is not _GONE}
             case "list", list():
-                items = (self.value(node.element, _zero(node.element) if v is None else v, f"{path}[{i}]", go, field)
-                         for i, v in enumerate(value))
-                return [v for v in items if v is not _GONE]
+                return [new for i, v in enumerate(value)
+                        if (new := self.part(node.element, v, f"{path}[{i}]", go, field)) is not _GONE]
         if node.kind == "any":
             return value
         return self.scalar(node, value, go, field)
+
+    def part(self, node: Node, value: Any, path: str, go: str, field: tuple[str, str]) -> Any:
+        """Correct an element of a list or map, where null means the zero value."""
+        return self.value(node, _zero(node) if value is None else value, path, go, field)
 
     def scalar(self, node: Node, value: Any, go: str, field: tuple[str, str]) -> Any:
         """Bring a scalar into canonical form, or note the type error."""

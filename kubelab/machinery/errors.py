@@ -35,7 +35,8 @@ def invalid_value(field: str, value: object, detail: str) -> FieldError:
 
 def not_supported(field: str, value: object, supported: Sequence[str]) -> FieldError:
     choices = ", ".join(f'"{s}"' for s in sorted(supported))
-    return FieldError(field, "FieldValueNotSupported", f"Unsupported value: {shown(value)}: supported values: {choices}")
+    return FieldError(field, "FieldValueNotSupported",
+                      f"Unsupported value: {shown(value)}: supported values: {choices}")
 
 
 def duplicate(field: str, value: object) -> FieldError:

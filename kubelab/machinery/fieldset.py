@@ -31,7 +31,7 @@ def union(a: FieldSet, b: FieldSet) -> FieldSet:
             out[key] = more
         elif key != "." and have is not more:
             if not have:
-                out[key] = have if not more or len(more) == 1 and "." in more else {".": LEAF, **more}
+                out[key] = have if not more or (len(more) == 1 and "." in more) else {".": LEAF, **more}
             elif not more:
                 out[key] = have if "." in have else {".": LEAF, **have}
             else:
@@ -184,8 +184,8 @@ def compare(node: Node, old: Any, new: Any, changed: FieldSet, removed: FieldSet
         if was is _MISSING:
             changed[prefix + name] = whole(child, part)
             continue
-        granular = is_map(child, part) and (was is None or type(was) is dict) or \
-            is_list(child, part) and (was is None or type(was) is list)
+        granular = (is_map(child, part) and (was is None or type(was) is dict)) or \
+            (is_list(child, part) and (was is None or type(was) is list))
         if not granular or not (was or part):
             changed[prefix + name] = LEAF
             continue
@@ -212,7 +212,7 @@ def to_fieldset(node: Node, value: Any) -> FieldSet:
                 out["f:" + name] = LEAF
                 continue
             inner = to_fieldset(child, part)
-            member = not part and type(part) is dict or node.kind != "struct"
+            member = (not part and type(part) is dict) or node.kind != "struct"
             if inner:
                 out["f:" + name] = {".": LEAF, **inner} if member else inner
             elif member:

@@ -38,7 +38,7 @@ class Entry(NamedTuple):
 
 
 class Journal:
-    """A ring of the last `capacity` entries and its listeners. Cheap enough to stay on: about a microsecond a record."""
+    """A ring of the last `capacity` entries and its listeners. A record costs about a microsecond."""
 
     def __init__(self, capacity: int = 10_000, *, clock: Clock | None = None) -> None:
         self._ring: deque[Entry] = deque(maxlen=capacity)

@@ -58,7 +58,7 @@ def labels(obj: Obj) -> dict[str, str]:
     return obj["metadata"].get("labels") or {}
 
 
-def annotations(obj: Obj) -> dict[str, str]:
+def annotations(obj: Obj) -> dict[str, str]:  # type: ignore[no-redef]  # the __future__ import is no rival
     return obj["metadata"].get("annotations") or {}
 
 

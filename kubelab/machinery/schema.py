@@ -10,7 +10,7 @@ Left out:  what the published schemas do not say (defaults, enums): each kind de
 from __future__ import annotations
 
 import gzip
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def _kind_of(raw: dict[str, Any]) -> str:
         case "number":
             return "number"
         case "string" | "integer" | "boolean" as scalar:
-            return _SCALARS.get((scalar, raw.get("format", "")), scalar)
+            return _SCALARS.get((scalar, raw.get("format", "")), str(scalar))
         case _:
             return "struct" if "properties" in raw else "any"
 
@@ -145,7 +145,7 @@ def _file() -> tuple[dict[str, bytes], dict[str, str]]:
     return dict(zip(told["names"], lines, strict=True)), told["kinds"]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _definition_node(name: str) -> Node:
     raw = definition(name)
     package, _, own = name.rpartition(".")
@@ -173,7 +173,7 @@ def schema_for(api_version: str, kind: str) -> dict[str, Any] | None:
     return definition(name) if name else None
 
 
-@lru_cache(maxsize=None)
+@cache
 def compiled(api_version: str, kind: str) -> Node | None:
     """Return the compiled schema of a kind, None for a kind without one."""
     name = definition_name(api_version, kind)

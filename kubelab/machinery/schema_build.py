@@ -25,8 +25,9 @@ _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 _RESTORED: dict[str, dict[str, Any]] = {
     _QUANTITY: {
-        "description": "Quantity is an exact amount of a resource, such as 500m, 2 or 1Gi: a number, optionally with a "
-                       "decimal suffix (n, u, m, k, M, G, T, P, E), a binary one (Ki, Mi, Gi, Ti, Pi, Ei) or an exponent.",
+        "description": "Quantity is an exact amount of a resource, such as 500m, 2 or 1Gi: a number, optionally "
+                       "with a decimal suffix (n, u, m, k, M, G, T, P, E), a binary one (Ki, Mi, Gi, Ti, Pi, Ei) or an "
+                       "exponent.",
         "oneOf": [{"type": "string"}, {"type": "number"}],
     },
     _INT_OR_STRING: {

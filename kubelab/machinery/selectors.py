@@ -128,7 +128,7 @@ class _Parser:
     """A reader of tokens; the literal of the end is the empty string."""
 
     def __init__(self, text: str) -> None:
-        self.tokens = [t for t in _TOKEN.findall(text) if t] + [""]
+        self.tokens: list[str] = [t for t in _TOKEN.findall(text) if t] + [""]
         self.at = 0
 
     @property
@@ -184,16 +184,16 @@ class _Parser:
             raise self.bad(f"found '{token}' expected: '('")
         values: list[str] = []
         word = ""  # what stands between two commas; nothing is the empty value
-        while (token := self.take()) != ")":
-            if token == ",":
+        while (found := self.take()) != ")":
+            if found == ",":
                 values.append(word)
                 word = ""
-            elif not self.is_word(token):
-                raise self.bad(f"found '{token}', expected: ',', ')' or identifier")
+            elif not self.is_word(found):
+                raise self.bad(f"found '{found}', expected: ',', ')' or identifier")
             elif word:
-                raise self.bad(f"found '{token}', expected: ',' or ')'")
+                raise self.bad(f"found '{found}', expected: ',' or ')'")
             else:
-                word = token
+                word = found
         return [*values, word]
 
     @staticmethod

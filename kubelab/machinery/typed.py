@@ -149,7 +149,7 @@ def _plain(value: Any) -> str:
 
 
 def _go_syntax(value: Any) -> str:
-    return {dict: "map[string]interface {}{}", list: "[]interface {}{}"}.get(type(value)) or shown(value)
+    return f"{_go_type(value)}{{}}" if isinstance(value, (dict, list)) else shown(value)
 
 
 def _go_type(value: Any) -> str:
