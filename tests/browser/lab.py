@@ -73,7 +73,8 @@ def run_all(opened: Any, timeout_s: float = 240) -> None:
     opened.get_by_role("menuitem", name="Run All Above Selected Cell").click()
     opened.wait_for_function("""() => {
         const cells = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].slice(0, -1)
-        return cells.length && cells.every(c => /\\[\\d+\\]/.test(c.querySelector('.jp-InputPrompt')?.textContent || ''))
+        const ran = cell => /\\[\\d+\\]/.test(cell.querySelector('.jp-InputPrompt')?.textContent || '')
+        return cells.length && cells.every(ran)
     }""", timeout=timeout_s * 1000)
 
 
