@@ -70,7 +70,8 @@ class ApiError(Exception):
 
     @property
     def status(self) -> Obj:
-        out: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": self.metadata, "status": "Failure", "message": self.message}
+        out: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": self.metadata, "status": "Failure",
+                    "message": self.message}
         if self.reason:
             out["reason"] = self.reason
         if self.details is not None:

@@ -10,6 +10,9 @@ Left out:  conversion of sets between versions of a group (each kind here has on
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 from kubelab.machinery.fieldset import ANY, FieldSet, compare, difference, union
 from kubelab.machinery.request import Obj
 from kubelab.machinery.schema import Node, compiled
