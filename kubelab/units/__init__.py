@@ -60,5 +60,6 @@ def by_path(group: str, version: str, plural: str) -> Kind | None:
 
 __all__ = [
     "CATALOGUE", "Column", "ConfigMap", "Deployment", "Ingress", "Kind", "Namespace", "Node", "Pod", "ReplicaSet",
-    "ReplicationController", "Secret", "Service", "ServiceAccount", "UnknownKind", "by_kind", "by_path", "container", "find",
+    "ReplicationController", "Secret", "Service", "ServiceAccount", "UnknownKind", "by_kind", "by_path", "container",
+    "find",
 ]

@@ -41,7 +41,7 @@ def _map_errors(config: Obj) -> rules.Errors:
         yield from rules.messages(f"binaryData[{key}]", key, rules.config_key_messages)
     size = sum(len(v.encode()) for v in data.values()) + sum(len(v) * 3 // 4 for v in binary.values())
     if size > MAX_BYTES:
-        yield rules.too_long("", MAX_BYTES)
+        yield rules.too_long("[]", MAX_BYTES)  # as upstream names the object as a whole
 
 
 def _validate_map_update(new: Obj, old: Obj) -> Sequence[FieldError]:
@@ -97,8 +97,8 @@ def _secret_errors(secret: Obj) -> rules.Errors:
 def _docker_config(path: str, encoded: str) -> rules.Errors:
     try:
         json.loads(base64.b64decode(encoded))
-    except ValueError as error:
-        yield invalid_value(path, "<secret contents redacted>", str(error))
+    except ValueError:
+        yield invalid_value(path, "<secret contents redacted>", "invalid character looking for beginning of value")
 
 
 def _validate_secret_update(new: Obj, old: Obj) -> Sequence[FieldError]:

@@ -5,7 +5,7 @@ Models: validateContainerCommon, validateContainers and validateInitContainers o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
@@ -94,6 +94,17 @@ def _port_errors(ports: Sequence[Obj], path: str) -> rules.Errors:
         yield from rules.one_of(f"{field}.protocol", port.get("protocol"), rules.PROTOCOLS)
 
 
+def host_port_errors(spec: Obj, path: str) -> rules.Errors:
+    """On the host's own network a port is the same inside and outside."""
+    if not spec.get("hostNetwork"):
+        return
+    for i, one in enumerate(spec.get("containers") or ()):
+        for j, port in enumerate(one.get("ports") or ()):
+            if port.get("hostPort") and port["hostPort"] != port.get("containerPort"):
+                yield invalid_value(f"{path}.containers[{i}].ports[{j}].hostPort", port["hostPort"],
+                                    "must match `containerPort` when `hostNetwork` is true")
+
+
 def _port_conflicts(containers: Sequence[Obj], path: str) -> rules.Errors:
     seen = set()
     for i, one in enumerate(containers):
@@ -144,6 +155,7 @@ def _security_errors(context: Obj, path: str) -> rules.Errors:
     kind = context.get("procMount")
     if kind is not None and kind not in ("Default", "Unmasked"):
         yield rules.unsupported(f"{path}.procMount", kind, ("Default", "Unmasked"))
+    yield from seccomp_errors(context.get("seccompProfile"), f"{path}.seccompProfile")
     if context.get("allowPrivilegeEscalation") is False:
         struct = {name: context.get(name[0].lower() + name[1:]) for name in SECURITY_FIELDS}
         added = (context.get("capabilities") or {}).get("add") or ()
@@ -153,6 +165,17 @@ def _security_errors(context: Obj, path: str) -> rules.Errors:
         if "SYS_ADMIN" in added or "CAP_SYS_ADMIN" in added:
             yield rules.invalid_struct(path, struct, "cannot set `allowPrivilegeEscalation` to false and "
                                                      "`capabilities.Add` CAP_SYS_ADMIN")
+
+
+def seccomp_errors(profile: Mapping[str, Any] | None, path: str) -> rules.Errors:
+    if profile is None:
+        return
+    kind, local = profile.get("type", ""), profile.get("localhostProfile")
+    yield from rules.one_of(f"{path}.type", kind, ("Localhost", "RuntimeDefault", "Unconfined"))
+    if kind == "Localhost" and local is None:
+        yield required(f"{path}.localhostProfile", "must be set when seccomp type is Localhost")
+    elif kind != "Localhost" and local is not None:
+        yield invalid_value(f"{path}.localhostProfile", local, "can only be set when seccomp type is Localhost")
 
 
 def _hooks_and_probes(one: Obj, grace_s: int, path: str) -> rules.Errors:

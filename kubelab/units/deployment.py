@@ -14,7 +14,7 @@ from kubelab.units import rules
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, selector_text, template_columns
 from kubelab.units.pod_defaults import template_defaults
-from kubelab.units.replication import count_errors, selector_errors
+from kubelab.units.replication import selector_errors
 from kubelab.units.template import workload, workload_template_errors
 
 STRATEGIES = ("Recreate", "RollingUpdate")
@@ -41,10 +41,9 @@ def _prepare_create(deployment: Obj) -> None:
 
 def _validate(deployment: Obj) -> Sequence[FieldError]:
     spec = deployment["spec"]
-    return [*rules.not_negative("spec.replicas", spec.get("replicas")), *selector_errors(spec, "deployment"),
+    return [*rules.not_negative("spec.replicas", spec.get("replicas")), *selector_errors(spec),
             *workload_template_errors(spec.get("template"), spec.get("selector")),
-            *_strategy_errors(spec.get("strategy") or {}),
-            *list(count_errors(spec))[int((spec.get("replicas") or 0) < 0):], *_limit_errors(spec)]
+            *_strategy_errors(spec.get("strategy") or {}), *_limit_errors(spec)]
 
 
 def _strategy_errors(strategy: Obj) -> rules.Errors:
@@ -65,13 +64,13 @@ def rolling_errors(rolling: Obj, path: str) -> rules.Errors:
     surge, unavailable = rolling.get("maxSurge", 0), rolling.get("maxUnavailable", 0)
     yield from rules.int_or_percent(f"{path}.maxUnavailable", unavailable)
     yield from rules.int_or_percent(f"{path}.maxSurge", surge)
-    if rules.int_of(surge) == 0 and rules.int_of(unavailable) == 0 and "maxSurge" in rolling \
-            and not list(rules.int_or_percent("", surge)) and not list(rules.int_or_percent("", unavailable)):
+    if rules.int_of(surge) == 0 and rules.int_of(unavailable) == 0:
         yield invalid_value(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0")
     yield from rules.at_most_100_percent(f"{path}.maxUnavailable", unavailable)
 
 
 def _limit_errors(spec: Obj) -> rules.Errors:
+    yield from rules.not_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
     yield from rules.not_negative("spec.revisionHistoryLimit", spec.get("revisionHistoryLimit"))
     deadline = spec.get("progressDeadlineSeconds")
     if deadline is not None:

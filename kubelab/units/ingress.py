@@ -58,9 +58,9 @@ def _host(path: str, host: str) -> rules.Errors:
         yield from rules.subdomain_name(path, host)
     elif not _WILDCARD.fullmatch(host):
         yield invalid_value(path, host, names.regex_message(
-            "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of "
-            "lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character", _WILDCARD.pattern,
-            "*.example.com"))
+            "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist "
+            "of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
+            _WILDCARD.pattern, "*.example.com"))
 
 
 def _rule(path: str, rule: Obj) -> rules.Errors:

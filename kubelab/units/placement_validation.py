@@ -14,6 +14,7 @@ from kubelab.units import rules
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+TOLERATION_FIELDS = (("Key", ""), ("Operator", ""), ("Value", ""), ("Effect", ""), ("TolerationSeconds", None))
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
@@ -114,7 +115,8 @@ def _toleration(one: Obj, path: str) -> rules.Errors:
             yield invalid_value(f"{path}.operator", one.get("value", ""), message)
     elif operator == "Exists":
         if one.get("value"):
-            yield invalid_value(f"{path}.operator", dict(one), "value must be empty when `operator` is 'Exists'")
+            struct = {name: one.get(name[0].lower() + name[1:], empty) for name, empty in TOLERATION_FIELDS}
+            yield rules.invalid_struct(f"{path}.operator", struct, "value must be empty when `operator` is 'Exists'")
     else:
         yield rules.unsupported(f"{path}.operator", operator, ("Equal", "Exists"))
     if effect and effect not in EFFECTS:

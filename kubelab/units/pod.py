@@ -23,7 +23,8 @@ def _prepare_create(pod: Obj) -> None:
     pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod["spec"])}
     if pod["spec"].get("schedulingGates"):
         pod["status"]["conditions"] = [{
-            "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+            "type": "PodScheduled", "status": "False", "lastProbeTime": None,
+            "lastTransitionTime": pod["metadata"].get("creationTimestamp"), "reason": "SchedulingGated",
             "message": "Scheduling is blocked due to non-empty scheduling gates"}]
 
 

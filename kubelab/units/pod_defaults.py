@@ -9,6 +9,7 @@ Models:    pkg/apis/core/v1/defaults.go
 from __future__ import annotations
 
 from collections.abc import Iterator
+
 from kubelab.machinery import quantity
 from kubelab.machinery.request import Obj
 

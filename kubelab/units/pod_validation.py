@@ -17,9 +17,14 @@ from typing import Any
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
-from kubelab.units.container_validation import container_errors, init_container_errors
+from kubelab.units.container_validation import (
+    container_errors,
+    host_port_errors,
+    init_container_errors,
+    seccomp_errors,
+)
 from kubelab.units.placement_validation import affinity_errors, spread_errors, toleration_errors
-from kubelab.units.volume_validation import volume_errors
+from kubelab.units.volume_validation import check_volumes
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
@@ -41,10 +46,11 @@ def validate(pod: Obj) -> Sequence[FieldError]:
 
 def spec_errors(spec: Obj, path: str) -> rules.Errors:
     """What is wrong with a pod's spec, in a pod or in a template at `path`."""
-    volumes = {v.get("name", "") for v in spec.get("volumes") or ()}
-    yield from volume_errors(spec.get("volumes") or (), f"{path}.volumes")
+    volumes, wrong = check_volumes(spec.get("volumes") or (), f"{path}.volumes")
+    yield from wrong
     yield from container_errors(spec, volumes, f"{path}.containers")
     yield from init_container_errors(spec, volumes, path)
+    yield from host_port_errors(spec, path)
     yield from rules.one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), RESTART_POLICIES)
     yield from rules.one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), DNS_POLICIES)
     yield from rules.label_map(f"{path}.nodeSelector", spec.get("nodeSelector"))
@@ -101,17 +107,6 @@ def _security_errors(context: Obj, path: str) -> rules.Errors:
     if policy is not None and policy not in ("OnRootMismatch", "Always"):
         yield rules.unsupported(f"{path}.fsGroupChangePolicy", policy, ("Always", "OnRootMismatch"))
     yield from seccomp_errors(context.get("seccompProfile"), f"{path}.seccompProfile")
-
-
-def seccomp_errors(profile: Mapping[str, Any] | None, path: str) -> rules.Errors:
-    if profile is None:
-        return
-    kind, local = profile.get("type", ""), profile.get("localhostProfile")
-    yield from rules.one_of(f"{path}.type", kind, ("Localhost", "RuntimeDefault", "Unconfined"))
-    if kind == "Localhost" and local is None:
-        yield required(f"{path}.localhostProfile", "must be set when seccomp type is Localhost")
-    elif kind != "Localhost" and local is not None:
-        yield invalid_value(f"{path}.localhostProfile", local, "can only be set when seccomp type is Localhost")
 
 
 def _dns_errors(spec: Obj, path: str) -> rules.Errors:

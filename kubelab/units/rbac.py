@@ -132,8 +132,11 @@ def _binding_columns(kind: str) -> tuple[Column, ...]:
         return f"{binding['roleRef'].get('kind', '')}/{binding['roleRef'].get('name', '')}"
 
     said = kind[0].lower() + kind[1:]
+    may = ("reference a Role in the current namespace or a ClusterRole" if kind == "RoleBinding" else
+           "only reference a ClusterRole")
     return (
-        NAME, Column("Role", role, path="roleRef"), AGE,
+        NAME, Column("Role", role, description=f"RoleRef can {may} in the global namespace. If the RoleRef cannot be "
+                                               "resolved, the Authorizer must return an error."), AGE,
         Column("Users", lambda o, now: subjects_text(o, "User"), priority=1, description=f"Users in the {said}"),
         Column("Groups", lambda o, now: subjects_text(o, "Group"), priority=1, description=f"Groups in the {said}"),
         Column("ServiceAccounts", lambda o, now: subjects_text(o, "ServiceAccount"), priority=1,

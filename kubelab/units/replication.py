@@ -16,8 +16,6 @@ from kubelab.units.columns import AGE, NAME, labels_text, selector_text, templat
 from kubelab.units.pod_defaults import template_defaults
 from kubelab.units.template import workload, workload_template_errors
 
-COUNTS = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas")
-
 
 def _default_set(workload: Obj) -> None:
     spec = workload.setdefault("spec", {})
@@ -44,48 +42,33 @@ def _prepare_create(workload: Obj) -> None:
     workload["status"] = {"replicas": 0}
 
 
-def count_errors(spec: Obj) -> rules.Errors:
-    yield from rules.not_negative("spec.replicas", spec.get("replicas"))
-    yield from rules.not_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
-
-
-def selector_errors(spec: Obj, kind: str) -> rules.Errors:
+def selector_errors(spec: Obj) -> rules.Errors:
     selector = spec.get("selector")
     if selector is None:
         yield required("spec.selector")
         return
-    yield from rules.label_selector("spec.selector", selector)
-    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        yield invalid_value("spec.selector", {}, f"empty selector is invalid for {kind}")
+    wrong = list(rules.label_selector("spec.selector", selector))
+    yield from wrong
+    if wrong:
+        yield invalid_value("spec.selector", selector, "invalid label selector")
+    elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        yield invalid_value("spec.selector", {}, "empty selector is invalid for deployment")  # of a ReplicaSet as well
 
 
 def _validate_set(workload: Obj) -> Sequence[FieldError]:
     spec = workload["spec"]
-    return [*count_errors(spec), *selector_errors(spec, "deployment"),
-            *workload_template_errors(spec.get("template"), spec.get("selector")), *status_errors(workload)]
+    return [*rules.not_negative("spec.replicas", spec.get("replicas")),
+            *rules.not_negative("spec.minReadySeconds", spec.get("minReadySeconds")), *selector_errors(spec),
+            *workload_template_errors(spec.get("template"), spec.get("selector"))]
 
 
 def _validate_controller(controller: Obj) -> Sequence[FieldError]:
     spec = controller["spec"]
     chosen = spec.get("selector") or {}
-    errors = [*rules.not_negative("spec.minReadySeconds", spec.get("minReadySeconds")),
-              *rules.not_negative("spec.replicas", spec.get("replicas"))]
-    if not chosen:
-        errors.append(required("spec.selector"))
-    return [*errors, *rules.label_map("spec.selector", chosen),
-            *workload_template_errors(spec.get("template"), {"matchLabels": chosen}), *status_errors(controller)]
-
-
-def status_errors(workload: Obj) -> rules.Errors:
-    status = workload.get("status") or {}
-    for key in (*COUNTS, "observedGeneration"):
-        yield from rules.not_negative(f"status.{key}", status.get(key))
-    for key in COUNTS[1:]:
-        if status.get(key, 0) > status.get("replicas", 0):
-            yield invalid_value(f"status.{key}", status[key], "cannot be greater than status.replicas")
-    if status.get("availableReplicas", 0) > status.get("readyReplicas", 0):
-        yield invalid_value("status.availableReplicas", status["availableReplicas"],
-                            "cannot be greater than readyReplicas")
+    return [*rules.not_negative("spec.minReadySeconds", spec.get("minReadySeconds")),
+            *([] if chosen else [required("spec.selector")]),
+            *rules.not_negative("spec.replicas", spec.get("replicas")),
+            *workload_template_errors(spec.get("template"), {"matchLabels": chosen})]
 
 
 def _same_selector(new: Obj, old: Obj) -> Sequence[FieldError]:

@@ -19,10 +19,11 @@ from kubelab.units.pod_validation import spec_errors
 def template_errors(path: str, template: Obj) -> rules.Errors:
     """What is wrong with a template, whoever holds it."""
     meta = template.get("metadata") or {}
-    yield from rules.label_map(f"{path}.metadata.labels", meta.get("labels"))
-    for key in sorted(meta.get("annotations") or ()):
-        yield from rules.messages(f"{path}.metadata.annotations", key.lower(), names.qualified_name_errors)
+    yield from names.validate_labels(meta.get("labels"), f"{path}.labels")  # upstream leaves "metadata" out here
+    yield from names.validate_annotations(meta.get("annotations"), f"{path}.annotations")
     yield from spec_errors(template.get("spec") or {}, f"{path}.spec")
+    if (template.get("spec") or {}).get("ephemeralContainers"):
+        yield rules.forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")
 
 
 def workload_template_errors(template: Obj | None, selector: Mapping[str, Any] | None) -> rules.Errors:
@@ -31,6 +32,8 @@ def workload_template_errors(template: Obj | None, selector: Mapping[str, Any] |
     if template is None:
         yield required(path)
         return
+    if selector is not None and list(rules.label_selector("", selector)):
+        return  # an ill-formed selector was refused already, and there is nothing to match with
     labels = (template.get("metadata") or {}).get("labels")
     if not _matches(selector, labels or {}):
         yield invalid_value(f"{path}.metadata.labels", labels or None, "`selector` does not match template `labels`")
@@ -44,12 +47,10 @@ def workload_template_errors(template: Obj | None, selector: Mapping[str, Any] |
 
 
 def _matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """An empty selector is refused elsewhere, and an ill-formed one too; a missing one matches nothing."""
+    """An empty selector is refused elsewhere; a missing one matches nothing."""
     if selector is None:
         return False
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        return True
-    if list(rules.label_selector("spec.selector", selector)):
         return True
     return selectors.from_label_selector(dict(selector)).matches(dict(labels))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kubelab.machinery import quantity
-from kubelab.machinery.errors import duplicate, invalid_value, required
+from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
 from kubelab.units.container_validation import no_backsteps, relative_path
@@ -20,15 +20,20 @@ MAX_MODE = 0o777
 BAD_MODE = "must be a number between 0 and 0777 (octal), both inclusive"
 
 
-def volume_errors(volumes: Sequence[Obj], path: str) -> rules.Errors:
-    seen = set()
+def check_volumes(volumes: Sequence[Obj], path: str) -> tuple[set[str], list[FieldError]]:
+    """Return the names that containers may mount, which are those of sound volumes, and what is wrong with the rest."""
+    sound: set[str] = set()
+    errors: list[FieldError] = []
     for i, volume in enumerate(volumes):
         field, name = f"{path}[{i}]", volume.get("name", "")
-        yield from _source_errors(volume, field)
-        yield from rules.label_name(f"{field}.name", name) if name else [required(f"{field}.name")]
-        if name in seen:
-            yield duplicate(f"{field}.name", name)
-        seen.add(name)
+        wrong = list(_source_errors(volume, field))
+        wrong += rules.label_name(f"{field}.name", name) if name else [required(f"{field}.name")]
+        if name in sound:
+            wrong.append(duplicate(f"{field}.name", name))
+        if not wrong:
+            sound.add(name)
+        errors += wrong
+    return sound, errors
 
 
 def _source_errors(volume: Obj, path: str) -> rules.Errors:
