@@ -78,7 +78,7 @@ def _control_plane(items: Mapping[str, Item], waiting: Sequence[Item]) -> list[s
     out += [f'<circle cx="{hub_x}" cy="{hub_y}" r="42" class="f" style="stroke:var(--accent);stroke-width:2.5"/>',
             _text(hub_x, hub_y + 4, "API server", "b m")]
     if waiting:
-        out.append(_text(30, 376, f"{len(waiting)} pods waiting for a node", "q"))
+        out.append(_text(30, 376, f"{len(waiting)} pod{'s' * (len(waiting) > 1)} waiting for a node", "q"))
         out += [_small(30 + i % 16 * SMALL_PITCH, 386 + i // 16 * SMALL_PITCH, p) for i, p in enumerate(waiting[:32])]
     return out
 

@@ -23,8 +23,8 @@ PAGE = """<!doctype html><meta charset="utf-8"><style>body{margin:0;background:%
 import view from "./cluster_view.js";
 const heard = [];
 const model = { sent: [], on(_, f) { heard.push(f); }, off() { heard.length = 0; },
-  send(m) { this.sent.push(m); const a = window.answers?.[m.what];
-    if (m.type === "ask") setTimeout(() => window.say({ type: "answer", view: m.view, id: m.id, data: a ?? {} }), 5); } };
+  send(m) { this.sent.push(m); const data = window.answers?.[m.what] ?? {};
+    if (m.type === "ask") setTimeout(() => window.say({ type: "answer", view: m.view, id: m.id, data }), 5); } };
 window.model = model;
 window.say = (m) => heard.slice().forEach((f) => f(m));
 window.close_view = view.render({ model, el: document.getElementById("at") });
@@ -43,7 +43,8 @@ class ViewPage:
         self.page, self.projection, self.seq, self.started = page, Projection("lab"), 0, False
         self.marks = 0
         for name, detail in (("kubectl", "you"), ("apiserver", "86 req/s"), ("etcd", "revision 1284"),
-                             ("controllers", "11 loops · 3 busy"), ("scheduler", "queue 2"), ("proxy", ""), ("dns", "")):
+                             ("controllers", "11 loops, 3 busy"), ("scheduler", "queue 2"), ("proxy", ""),
+                             ("dns", "")):
             state = "" if name == "kubectl" else "running"
             self.projection.put(f"part:{name}", {"t": "part", "name": name, "state": state, "detail": detail})
 

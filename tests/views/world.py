@@ -62,7 +62,8 @@ def _is_ready(pod: Obj) -> bool:
 
 
 def pod_status(state: str, names: list[str], restarts: int) -> Obj:
-    phase = {"ready": "Running", "unready": "Running", "failed": "Running", "succeeded": "Succeeded"}.get(state, "Pending")
+    running = state in ("ready", "unready", "failed")
+    phase = "Running" if running else "Succeeded" if state == "succeeded" else "Pending"
     inner: Obj = {"ready": {"running": {}}, "unready": {"running": {}},
                   "failed": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s restarting failed"}},
                   "succeeded": {"terminated": {"exitCode": 0, "reason": "Completed"}}}.get(
