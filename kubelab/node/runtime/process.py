@@ -155,6 +155,7 @@ class ProcessRuntime:
         found = self._sandboxes.get(sandbox_id)
         if found is None:
             raise RuntimeFailure("CreateContainerError", f'failed to find sandbox id "{sandbox_id}": not found')
+        await self.shim.ready()
         sandbox, pod = found
         container_id = secrets.token_hex(32)
         spec = process_spec.container_spec(container_id, pod, sandbox.ip, config, process_images.find(config.image),

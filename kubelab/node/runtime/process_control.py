@@ -67,8 +67,13 @@ class ShimHandle:
         return not self.problem
 
     async def start(self) -> None:
-        """Start the shim, or share the one that runs. Return when it answers."""
+        """Start the shim, or share the one that runs. It need not be ready yet: see `ready`."""
         self._users += 1
+        if self._ready is None:
+            self._launch()
+
+    async def ready(self) -> None:
+        """Return when the shim answers, started anew if someone killed it. From then on `private` is known."""
         if self._ready is None:
             self._launch()
         assert self._ready is not None

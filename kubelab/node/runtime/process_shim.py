@@ -30,7 +30,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from kubelab.node.runtime import process_cgroup, process_root, process_spawn
-from kubelab.node.runtime.images.programs import PROGRAMS
+from kubelab.node.runtime.images.programs import load_all
 
 
 @dataclass(slots=True)
@@ -51,6 +51,7 @@ class Shim:
 
     def __init__(self, control: socket.socket, state: str) -> None:
         self.control, self.pid = control, os.getpid()
+        self.programs = load_all()
         self.base = str(Path(state) / "root")
         self.processes: dict[str, Process] = {}  # by id, while they live
         self.by_pid: dict[int, Process] = {}
@@ -114,7 +115,7 @@ class Shim:
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
-            process_spawn.become(spec | {"base": self.base}, fds, writer, self.pid, PROGRAMS)
+            process_spawn.become(spec | {"base": self.base}, fds, writer, self.pid, self.programs)
         os.close(writer)
         process = Process(spec["id"], container, pid, reader, groups=limited)
         self.processes[process.id] = self.by_pid[pid] = process

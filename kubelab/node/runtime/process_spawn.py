@@ -18,12 +18,11 @@ import signal
 import sys
 import termios
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from kubelab.node.runtime import process_cgroup, process_root
-
-Program = Callable[[list[str]], int]
+from kubelab.node.runtime.images.programs import Program
 
 
 class NotStarted(Exception):

@@ -5,10 +5,9 @@ Invariant: a command reads and writes only through the store it is given; a wron
 
 from __future__ import annotations
 
-import inspect
 import os
+import sys
 import time
-from collections.abc import Callable
 from typing import Any, Protocol
 
 Value = bytes | list[bytes] | dict[bytes, bytes] | set[bytes]
@@ -43,6 +42,7 @@ class Store(Protocol):
 
 
 OK = Status("OK")
+CO_VARARGS = 4
 
 
 def run(store: Store, name: str, args: list[bytes]) -> Reply:
@@ -51,11 +51,13 @@ def run(store: Store, name: str, args: list[bytes]) -> Reply:
     if command is None:
         shown = " ".join(f"'{a.decode(errors='replace')}'" for a in args)
         raise Wrong(f"ERR unknown command '{name}', with args beginning with: {shown}")
-    try:
-        inspect.signature(command).bind(store, *args)
-    except TypeError:
-        raise Wrong(f"ERR wrong number of arguments for '{name.lower()}' command") from None
-    return command(store, *args)
+    code = command.__code__
+    fewest = code.co_argcount - len(command.__defaults__ or ())
+    endless = bool(code.co_flags & CO_VARARGS)
+    if not fewest <= len(args) + 1 <= (sys.maxsize if endless else code.co_argcount):
+        raise Wrong(f"ERR wrong number of arguments for '{name.lower()}' command")
+    reply: Reply = command(store, *args)
+    return reply
 
 
 def _number(text: bytes) -> int:
@@ -400,11 +402,12 @@ def scard(store: Store, key: bytes) -> Reply:
     return len(_set(store, key))
 
 
-COMMANDS: dict[str, Callable[..., Reply]] = {
-    **{function.__name__.upper(): function for function in (
-        ping, echo, select, info, dbsize, flushall, command, client, config, get, setnx, setex, mget, mset, incr,
-        incrby, decr, decrby, append, strlen, exists, keys, scan, expire, pexpire, ttl, pttl, persist, lpush, rpush, lpop, rpop,
-        lrange, llen, ltrim, hset, hget, hgetall, hdel, hincrby, hlen, sadd, srem, smembers, sismember, scard)},
+_NAMED: tuple[Any, ...] = (
+    ping, echo, select, info, dbsize, flushall, command, client, config, get, setnx, setex, mget, mset, incr, incrby,
+    decr, decrby, append, strlen, exists, keys, scan, expire, pexpire, ttl, pttl, persist, lpush, rpush, lpop, rpop,
+    lrange, llen, ltrim, hset, hget, hgetall, hdel, hincrby, hlen, sadd, srem, smembers, sismember, scard)
+COMMANDS: dict[str, Any] = {
+    **{function.__name__.upper(): function for function in _NAMED},
     "SET": set_, "DEL": delete, "UNLINK": delete, "TYPE": kind, "TIME": now, "QUIT": quit_, "FLUSHDB": flushall,
     "HMSET": hset,
 }

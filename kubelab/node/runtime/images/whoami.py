@@ -35,7 +35,8 @@ def main(argv: list[str]) -> int:
     def handle(request: Request) -> Response:
         if verbose:
             when = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
-            print(f'{request.remote[0]}:{request.remote[1]} - - [{when}] "{request.method} {request.target} {request.version}" - -', flush=True)
+            print(f'{request.remote[0]}:{request.remote[1]} - - [{when}] "{request.method} {request.target} '
+                  f'{request.version}" - -', flush=True)
         return answer(request, name)
 
     try:
