@@ -91,9 +91,7 @@ class Bridge:
         await self._informers.stop_all()
         self._watch_states({})
         self._views.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._rest()
 
     # ── from the cluster ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -201,6 +199,11 @@ class Bridge:
         self._wait_s = FLUSH_S + PER_ITEM_S * (len(diff["set"]) + len(diff["del"]))
         self._send({"type": "diff", "seq": self.seq, "now": self._clock.now(), "dots": dots, **diff})
 
+    def _rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     async def hear(self, message: Obj) -> None:
         """Take a message of a view: hello (it wants the whole picture), bye, or a question."""
         view, type_ = str(message.get("view", "")), message.get("type")
@@ -213,6 +216,8 @@ class Bridge:
             self._send({"type": "model", "seq": self.seq, "now": self._clock.now(), "items": items})
         elif type_ == "bye":
             self._views.discard(view)
+            if not self._views:
+                self._rest()
         elif type_ == "ask":
             self._spawn(self._reply(view, message))
 
