@@ -189,7 +189,7 @@ class Bridge:
             self._timer = asyncio.get_running_loop().call_later(self._wait_s, self._flush)
 
     def _flush(self) -> None:
-        self._timer = None
+        self._rest()
         diff, dots = self.projection.take(), [[*spoke, count] for spoke, count in self._dots.items()]
         self._dots.clear()
         if diff is None and not dots:
