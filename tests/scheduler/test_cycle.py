@@ -12,7 +12,8 @@ from kubelab.control_plane.scheduler.framework import Rejection
 from kubelab.control_plane.scheduler.plugins import default_plugins
 from kubelab.machinery.selectors import from_label_selector
 
-HELPLESS = "no new claims to deallocate, preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+HELPLESS = ("no new claims to deallocate, preemption: 0/2 nodes are available: "
+            "2 Preemption is not helpful for scheduling.")
 NO_VICTIMS = ("no new claims to deallocate, preemption: 0/2 nodes are available: "
               "2 No preemption victims found for incoming pod.")
 

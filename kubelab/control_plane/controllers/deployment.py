@@ -124,7 +124,7 @@ class DeploymentController(Controller):
                                 "This deployment is selecting all pods. A non-empty selector is required.")
             return
         uid, namespace = deployment["metadata"]["uid"], deployment["metadata"]["namespace"]
-        candidates = self.sets.by_index("controller", uid) + self.sets.by_index("controller", f"orphan:{namespace}")
+        candidates = [*self.sets.by_index("controller", uid), *self.sets.by_index("controller", f"orphan:{namespace}")]
         sets = await claim(self.client, self.kind, deployment, from_label_selector(selector), SETS, candidates)
         rollout = Rollout(deployment, sets)
         if is_terminating(deployment):
@@ -208,7 +208,8 @@ class DeploymentController(Controller):
         meta, wait_s = new["metadata"], rollout.deployment["spec"].get("minReadySeconds", 0)
         notes = new_set_annotations(rollout.deployment, new, next_revision(rollout.olds))
         if notes != (meta.get("annotations") or {}) or new["spec"].get("minReadySeconds", 0) != wait_s:
-            wanted = {**new, "metadata": {**meta, "annotations": notes}, "spec": {**new["spec"], "minReadySeconds": wait_s}}
+            spec = {**new["spec"], "minReadySeconds": wait_s}
+            wanted = {**new, "metadata": {**meta, "annotations": notes}, "spec": spec}
             rollout.replace(await self.client.update(SETS, wanted))
         await self._note(rollout, notes[REVISION], "FoundNewReplicaSet", f'Found new replica set "{meta["name"]}"')
 
@@ -232,7 +233,8 @@ class DeploymentController(Controller):
             self.recorder.event(deployment, "Normal", "ScalingReplicaSet",
                                 f"Scaled up replica set {name} from 0 to {count}")
         rollout.new = made
-        await self._note(rollout, str(revision), "NewReplicaSetCreated", f'Created new replica set "{name}"', fresh=True)
+        message = f'Created new replica set "{name}"'
+        await self._note(rollout, str(revision), "NewReplicaSetCreated", message, fresh=True)
         return made
 
     async def _collided(self, rollout: Rollout, found: Obj, error: ApiError) -> Obj:
@@ -259,7 +261,8 @@ class DeploymentController(Controller):
         current = get_condition(rollout.deployment, "Progressing")
         if report.deadline_s(rollout.deployment) is None or (current and current["reason"] == report.TIMED_OUT):
             return
-        paused, noted = bool(rollout.deployment["spec"].get("paused")), bool(current and current["reason"] == report.PAUSED)
+        paused = bool(rollout.deployment["spec"].get("paused"))
+        noted = current is not None and current["reason"] == report.PAUSED
         if paused and not noted:
             await self._set_progressing(rollout, "Unknown", report.PAUSED, "Deployment is paused")
         elif noted and not paused:

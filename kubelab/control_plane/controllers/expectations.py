@@ -1,4 +1,4 @@
-"""Expectations: what a controller has asked for and has not yet seen, so that a stale informer never makes it ask twice.
+"""Expectations: what a controller asked for and has not yet seen, so that a stale informer never makes it ask twice.
 
     reconcile ─► expect(2 creations) ─► create, create ─► ... ─► informer: ADDED, ADDED ─► satisfied ─► reconcile again
 

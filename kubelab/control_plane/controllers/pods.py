@@ -19,7 +19,7 @@ _PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
 def owner_uids(obj: Obj) -> list[str]:
-    """Index pods (and whatever has owners) by the uid of their controller, those without one as `orphan:<namespace>`."""
+    """Index objects by the uid of their controller, those without one as `orphan:<namespace>`."""
     meta = obj["metadata"]
     for owner in meta.get("ownerReferences") or ():
         if owner.get("controller"):

@@ -115,7 +115,7 @@ class ReplicaController(Controller):
             return
         may_act = self.expectations.satisfied(key)  # asked before the pods are looked at, not after
         namespace, uid = owner["metadata"]["namespace"], owner["metadata"]["uid"]
-        candidates = self.pods.by_index("controller", uid) + self.pods.by_index("controller", f"orphan:{namespace}")
+        candidates = [*self.pods.by_index("controller", uid), *self.pods.by_index("controller", f"orphan:{namespace}")]
         pods = await claim(self.client, self.kind, owner, self.selector_of(owner), "pods", candidates)
         failure: tuple[str, str] | None = None
         error: Exception | None = None

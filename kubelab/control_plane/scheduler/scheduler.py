@@ -54,7 +54,7 @@ class Scheduler(Component):
         self.informers = Informers(self.client, self.clock)
         self.cache = Cache()
         self.queue = SchedulingQueue(self.clock, self._wants)
-        self.recorder = EventRecorder(self.client, self.scheduler_name, self.clock)
+        self.recorder = EventRecorder(self.client, self.scheduler_name, self.clock, series=True)
         selectors = SpreadSelectors(self.informers)
         self.cycle = Cycle(default_plugins(selectors.of),
                            percentage_of_nodes_to_score=self.percentage_of_nodes_to_score)
@@ -121,11 +121,12 @@ class Scheduler(Component):
             return
         self.queue.done(entry)
         self.bound += 1
-        self.recorder.event(pod.obj, "Normal", "Scheduled", f"Successfully assigned {pod.key} to {node_name}")
+        message = f"Successfully assigned {pod.key} to {node_name}"
+        self.recorder.event(pod.obj, "Normal", "Scheduled", message, action="Binding")
 
     async def _report(self, pod: PodInfo, reason: str, message: str) -> None:
         """Tell the pod's owner why it waits: an event each time, the condition when it says something new."""
-        self.recorder.event(pod.obj, "Warning", "FailedScheduling", message)
+        self.recorder.event(pod.obj, "Warning", "FailedScheduling", message, action="Scheduling")
         old = get_condition(pod.obj, "PodScheduled")
         if old and (old["status"], old.get("reason"), old.get("message")) == ("False", reason, message):
             return

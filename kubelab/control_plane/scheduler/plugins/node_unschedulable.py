@@ -9,7 +9,7 @@ from typing import Any
 
 from kubelab.control_plane.scheduler.framework import ClusterEvent, Plugin, Rejection
 from kubelab.control_plane.scheduler.nodeinfo import NodeInfo, PodInfo
-from kubelab.control_plane.scheduler.plugins.tolerations import tolerates
+from kubelab.machinery.taints import tolerates
 
 CORDONED = Rejection(("node(s) were unschedulable",), helpless=True)
 TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}

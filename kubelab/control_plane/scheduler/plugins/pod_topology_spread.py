@@ -22,8 +22,8 @@ from kubelab.control_plane.scheduler.framework import MAX_SCORE, SKIP, ClusterEv
 from kubelab.control_plane.scheduler.nodeinfo import NodeInfo, PodInfo
 from kubelab.control_plane.scheduler.plugins.node_affinity import required_matches
 from kubelab.control_plane.scheduler.plugins.taint_toleration import HARD
-from kubelab.control_plane.scheduler.plugins.tolerations import untolerated
 from kubelab.machinery.selectors import Selector, from_label_selector
+from kubelab.machinery.taints import untolerated
 
 MISMATCH = "node(s) didn't match pod topology spread constraints"
 SKEWED = Rejection((MISMATCH,))

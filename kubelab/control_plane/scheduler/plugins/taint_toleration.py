@@ -11,7 +11,7 @@ from typing import Any
 from kubelab.control_plane.scheduler.cache import Cache
 from kubelab.control_plane.scheduler.framework import SKIP, ClusterEvent, Plugin, Rejection, normalized
 from kubelab.control_plane.scheduler.nodeinfo import NodeInfo, PodInfo
-from kubelab.control_plane.scheduler.plugins.tolerations import tolerates, untolerated
+from kubelab.machinery.taints import tolerates, untolerated
 
 UNTOLERATED = Rejection(("node(s) had untolerated taint(s)",), helpless=True)
 HARD = ("NoSchedule", "NoExecute")

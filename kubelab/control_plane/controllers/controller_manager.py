@@ -1,0 +1,102 @@
+"""kube-controller-manager: all controllers in one component, over shared informers.
+
+    Informers (one per kind) ─► handlers ─► each controller's own queue and workers
+
+Invariant: a controller stops and starts without the others noticing; its queue keeps what happens meanwhile.
+Models:    cmd/kube-controller-manager
+Left out:  leader election, the controllers of kinds that the catalogue does not have
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from kubelab.client.client import Client
+from kubelab.client.component import Component
+from kubelab.client.controller import Controller
+from kubelab.client.informer import Informers
+from kubelab.client.recorder import EventRecorder
+from kubelab.control_plane.controllers import node_lifecycle, pod_gc
+from kubelab.control_plane.controllers.deployment import DeploymentController
+from kubelab.control_plane.controllers.endpoints import EndpointsController
+from kubelab.control_plane.controllers.endpointslice import EndpointSliceController
+from kubelab.control_plane.controllers.garbage_collector import GarbageCollector
+from kubelab.control_plane.controllers.namespace import NamespaceController
+from kubelab.control_plane.controllers.node_lifecycle import NodeLifecycleController
+from kubelab.control_plane.controllers.pod_gc import PodGarbageCollector
+from kubelab.control_plane.controllers.replicaset import ReplicaSetController
+from kubelab.control_plane.controllers.replicationcontroller import ReplicationControllerController
+from kubelab.control_plane.controllers.root_ca import RootCaPublisher
+from kubelab.control_plane.controllers.serviceaccount import ServiceAccountController
+from kubelab.control_plane.controllers.taint_eviction import TaintEvictionController
+from kubelab.machinery.clock import Clock
+from kubelab.machinery.journal import Journal
+
+_SOURCES = {"replicationcontroller-controller": "replication-controller",  # who events say they come from
+            "endpointslice-controller": "endpoint-slice-controller", "node-lifecycle-controller": "node-controller"}
+
+
+class ControllerManager(Component):
+    """Runs the controllers that `enabled` names: "*" for all, "-name" to leave one out.
+
+    `node_grace_s`: silence after which a node counts as gone. `node_eviction_rate_per_s`: how many such nodes a
+    second are emptied. `pod_quarantine_s`: how long a pod outlives its deleted node.
+    """
+
+    def __init__(self, client: Client, *, clock: Clock, journal: Journal, enabled: Sequence[str] = ("*",),
+                 node_grace_s: float = node_lifecycle.GRACE_S,
+                 node_eviction_rate_per_s: float = node_lifecycle.EVICTION_RATE_PER_S,
+                 pod_quarantine_s: float = pod_gc.QUARANTINE_S, root_ca_pem: str = "") -> None:
+        super().__init__("controller-manager")
+        self.client, self.clock, self.journal = client, clock, journal
+        self.informers = Informers(client, clock)
+        self.recorders: list[EventRecorder] = []
+        self._enabled = tuple(enabled)
+        self.controllers: dict[str, Controller] = {}
+        self._add("namespace-controller", self._plain(NamespaceController))
+        self._add("serviceaccount-controller", self._plain(ServiceAccountController))
+        self._add("root-ca-certificate-publisher-controller", lambda name: RootCaPublisher(
+            name, client, self.informers, clock=clock, journal=journal, ca_pem=root_ca_pem))
+        self._add("garbage-collector-controller", self._telling(GarbageCollector))
+        self._add("replicationcontroller-controller", self._telling(ReplicationControllerController))
+        self._add("replicaset-controller", self._telling(ReplicaSetController))
+        self._add("deployment-controller", self._telling(DeploymentController))
+        self._add("endpoints-controller", self._plain(EndpointsController))
+        self._add("endpointslice-controller", self._telling(EndpointSliceController))
+        self._add("node-lifecycle-controller", lambda name: NodeLifecycleController(
+            name, client, self.informers, clock=clock, journal=journal, recorder=self._recorder(name),
+            grace_s=node_grace_s, eviction_rate_per_s=node_eviction_rate_per_s))
+        self._add("taint-eviction-controller", self._telling(TaintEvictionController))
+        self._add("pod-garbage-collector-controller", lambda name: PodGarbageCollector(
+            name, client, self.informers, clock=clock, journal=journal, quarantine_s=pod_quarantine_s))
+
+    def _add(self, name: str, make: Callable[[str], Controller]) -> None:
+        if name in self._enabled or ("*" in self._enabled and f"-{name}" not in self._enabled):
+            self.controllers[name] = make(name)
+
+    def _plain(self, of: Callable[..., Controller]) -> Callable[[str], Controller]:
+        return lambda name: of(name, self.client, self.informers, clock=self.clock, journal=self.journal)
+
+    def _telling(self, of: Callable[..., Controller]) -> Callable[[str], Controller]:
+        """Make a controller that writes Events."""
+        return lambda name: of(name, self.client, self.informers, clock=self.clock, journal=self.journal,
+                               recorder=self._recorder(name))
+
+    def _recorder(self, name: str) -> EventRecorder:
+        recorder = EventRecorder(self.client, _SOURCES.get(name, name), self.clock)
+        self.recorders.append(recorder)
+        return recorder
+
+    async def setup(self) -> None:
+        for recorder in self.recorders:
+            await recorder.start()
+
+    async def run(self) -> None:
+        await self.informers.start_all()
+        await asyncio.gather(*(controller.start() for controller in self.controllers.values()))
+
+    async def teardown(self) -> None:
+        await asyncio.gather(*(controller.stop() for controller in self.controllers.values()))
+        await asyncio.gather(*(recorder.stop() for recorder in self.recorders))
+        await self.informers.stop_all()
