@@ -65,6 +65,7 @@ class Kind:
     subresources: frozenset[str] = frozenset()  # "status", "scale", "log", ...
     verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
     default: Callable[[Obj], None] = _nothing  # fill in defaults; runs after the schema check
+    default_status: Callable[[Obj], None] = _nothing  # the same for a write to the status subresource
     prepare_create: Callable[[Obj], None] = _nothing  # e.g. pods start as phase Pending with empty status
     prepare_update: Callable[[Obj, Obj], None] = _keep  # (new, old): e.g. keep what the main resource may not write
     validate: Callable[[Obj], Sequence[FieldError]] = _no_errors  # beyond the schema and the metadata rules

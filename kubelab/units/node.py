@@ -22,15 +22,21 @@ EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
 def _default(node: Obj) -> None:
-    spec, status = node.setdefault("spec", {}), node.setdefault("status", {})
-    status.setdefault("daemonEndpoints", {}).setdefault("kubeletEndpoint", {}).setdefault("Port", 0)
-    info = status.setdefault("nodeInfo", {})
-    for key in INFO:
-        info.setdefault(key, "")
-    if status.get("capacity") and not status.get("allocatable"):
-        status["allocatable"] = dict(status["capacity"])
+    spec = node.setdefault("spec", {})
+    _default_status(node)
     if spec.get("podCIDR") and not spec.get("podCIDRs"):
         spec["podCIDRs"] = [spec["podCIDR"]]
+
+
+def _default_status(node: Obj) -> None:
+    """Show what Kubernetes always shows of a node's status; a status may be shared, so a new one is made."""
+    status = node.get("status") or {}
+    daemon = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
+    node["status"] = status = {
+        **status, "daemonEndpoints": {"kubeletEndpoint": {"Port": 0, **daemon}},
+        "nodeInfo": {**dict.fromkeys(INFO, ""), **(status.get("nodeInfo") or {})}}
+    if status.get("capacity") and not status.get("allocatable"):
+        status["allocatable"] = status["capacity"]
 
 
 def _prepare_update(new: Obj, old: Obj) -> None:
@@ -113,7 +119,7 @@ def _fields(node: Obj) -> Mapping[str, str]:
 
 NODE = Kind(
     "Node", "nodes", namespaced=False, short_names=("no",), subresources=frozenset({"status", "proxy"}),
-    default=_default, prepare_update=_prepare_update, validate=_validate, validate_update=_validate_update,
+    default=_default, default_status=_default_status, prepare_update=_prepare_update, validate=_validate, validate_update=_validate_update,
     columns=(
         NAME,
         Column("Status", lambda o, now: status_text(o), description="The status of the node"),

@@ -28,6 +28,14 @@ def _prepare_create(pod: Obj) -> None:
             "message": "Scheduling is blocked due to non-empty scheduling gates"}]
 
 
+def _default_status(pod: Obj) -> None:
+    """Show the times that Kubernetes always shows of a condition, known or not."""
+    status = pod.get("status") or {}
+    conditions = status.get("conditions") or ()
+    if any("lastProbeTime" not in c for c in conditions):
+        pod["status"] = {**status, "conditions": [{"lastProbeTime": None, **c} for c in conditions]}
+
+
 def _fields(pod: Obj) -> Mapping[str, str]:
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     return {
@@ -46,7 +54,7 @@ POD = Kind(
     "Pod", "pods", short_names=("po",), categories=("all",), generation=True,
     subresources=frozenset({"status", "log", "exec", "attach", "portforward", "proxy", "binding", "eviction",
                             "ephemeralcontainers", "resize"}),
-    default=pod_defaults, prepare_create=_prepare_create,
+    default=pod_defaults, default_status=_default_status, prepare_create=_prepare_create,
     validate=pod_validation.validate, validate_update=pod_validation.validate_update,
     columns=COLUMNS, selectable=_fields,
     selectable_keys=("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",

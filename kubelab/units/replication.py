@@ -21,7 +21,7 @@ def _default_set(workload: Obj) -> None:
     spec = workload.setdefault("spec", {})
     spec.setdefault("replicas", 1)
     template_defaults(spec.setdefault("template", {}))
-    workload.setdefault("status", {}).setdefault("replicas", 0)
+    default_status(workload)
 
 
 def _default_controller(controller: Obj) -> None:
@@ -35,7 +35,13 @@ def _default_controller(controller: Obj) -> None:
         if labels:
             spec["selector"] = spec.get("selector") or dict(labels)
             controller["metadata"]["labels"] = controller["metadata"].get("labels") or dict(labels)
-    controller.setdefault("status", {}).setdefault("replicas", 0)
+    default_status(controller)
+
+
+def default_status(workload: Obj) -> None:
+    """Show the count of replicas always; a status may be shared, so a new one is made."""
+    if "replicas" not in (workload.get("status") or {}):
+        workload["status"] = {"replicas": 0, **(workload.get("status") or {})}
 
 
 def _prepare_create(workload: Obj) -> None:
@@ -95,7 +101,7 @@ def _count_columns(selector: Column) -> tuple[Column, ...]:
 REPLICA_SET = Kind(
     "ReplicaSet", "replicasets", group="apps", short_names=("rs",), categories=("all",),
     subresources=frozenset({"status", "scale"}), generation=True,
-    default=_default_set, prepare_create=_prepare_create, validate=_validate_set, validate_update=_same_selector,
+    default=_default_set, default_status=default_status, prepare_create=_prepare_create, validate=_validate_set, validate_update=_same_selector,
     columns=_count_columns(Column("Selector", lambda o, now: selector_text(o["spec"].get("selector")), priority=1,
                                   path="spec.selector")),
     selectable=_fields, selectable_keys=("status.replicas",),
@@ -104,7 +110,8 @@ REPLICA_SET = Kind(
 REPLICATION_CONTROLLER = Kind(
     "ReplicationController", "replicationcontrollers", short_names=("rc",), categories=("all",),
     subresources=frozenset({"status", "scale"}), generation=True,
-    default=_default_controller, prepare_create=_prepare_create, validate=_validate_controller,
+    default=_default_controller, default_status=default_status, prepare_create=_prepare_create,
+    validate=_validate_controller,
     columns=_count_columns(Column("Selector", lambda o, now: labels_text(o["spec"].get("selector")), priority=1,
                                   path="spec.selector")),
     selectable=_fields, selectable_keys=("status.replicas",),

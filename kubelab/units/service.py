@@ -34,7 +34,8 @@ def _default(service: Obj) -> None:
         spec.setdefault("internalTrafficPolicy", "Cluster")
     if kind == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
-    service.setdefault("status", {}).setdefault("loadBalancer", {})
+    if "loadBalancer" not in (service.get("status") or {}):
+        service["status"] = {"loadBalancer": {}, **(service.get("status") or {})}
 
 
 def _prepare_create(service: Obj) -> None:

@@ -89,6 +89,7 @@ class Pipeline:
         prepare.keep_identity(call, obj, old)
         if call.subresource == "status":
             obj = prepare.status_part(obj, old)
+            kind.default_status(obj)
         else:
             obj = prepare.main_part(kind, obj, old)
             kind.default(obj)
