@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from kubelab.control_plane.apiserver import protobuf
 from kubelab.machinery.decoding import parse_json
 from kubelab.machinery.errors import ApiError, bad_request
 from kubelab.machinery.meta import copy_obj
@@ -43,6 +44,8 @@ def read_body(request: Request) -> tuple[Any, list[str]]:
         return read_yaml(bytes(body)), []
     if media == JSON_TYPE or media.endswith("+json"):
         return read_json(bytes(body))
+    if media == protobuf.MEDIA_TYPE:
+        return protobuf.decode(bytes(body)), []
     raise unsupported_media()
 
 

@@ -23,6 +23,7 @@ from kubelab.control_plane.apiserver.bootstrap_policy import policy_objects
 from kubelab.control_plane.apiserver.deleting import Deleter
 from kubelab.control_plane.apiserver.discovery import Discovery
 from kubelab.control_plane.apiserver.health import VERSION, Health, Metrics, text
+from kubelab.control_plane.apiserver.openapi import OpenApi
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.registry import Registry, no_such_resource
 from kubelab.control_plane.apiserver.routes import RequestInfo
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from kubelab.control_plane.apiserver.pki import Pki
 
 BOOKMARK_EVERY_S = 60.0
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 RBAC = "rbac.authorization.k8s.io"
 RBAC_KINDS = frozenset({"roles", "rolebindings", "clusterroles", "clusterrolebindings"})
 
@@ -50,8 +52,9 @@ class ApiServer(Component):
 
     def __init__(self, etcd: EtcdApi, *, clock: Clock, journal: Journal, pki: Pki | None = None,
                  host: str = "127.0.0.1", port: int = 0, service_cidr: str = "127.96.128.0/17",
-                 static_tokens: Mapping[str, User] | None = None) -> None:
+                 static_tokens: Mapping[str, User] | None = None, lowest_port: int = 0) -> None:
         super().__init__("apiserver")
+        self.lowest_port = lowest_port
         self.etcd, self.clock, self.journal, self.pki = etcd, clock, journal, pki
         self.host, self.port, self.service_cidr = host, port, service_cidr
         self.metrics = Metrics()
@@ -82,6 +85,7 @@ class ApiServer(Component):
         allocator = ServiceAllocator(self.storage.of("", "services"), self.service_cidr)
         self.registry = Registry(self.storage, CATALOGUE)
         self.discovery = Discovery(self.registry.served.values(), f"{self.host}:{self.port}")
+        self.openapi = OpenApi(self.registry.served.values())
         pipeline = Pipeline(self.storage, self.clock, self.journal, authenticate=self._authenticate,
                             authorise=self.authorizer.check, admission=Plugins(self.storage, allocator), serve=self._serve)
         self.registry.pipeline, self.registry.deleter = pipeline, Deleter(self.storage, self.clock)
@@ -171,7 +175,12 @@ class ApiServer(Component):
             return probe
         document = self.discovery.document(path, request.headers.get("accept", ""))
         if document is not None:
-            return Response(200, document)
+            aggregated = document["kind"] == "APIGroupDiscoveryList"
+            return Response(200, document, {"content-type": AGGREGATED} if aggregated else {})
+        if path.startswith("/openapi/"):
+            answer = self.openapi.answer(request)
+            if answer is not None:
+                return answer
         if path.startswith("/apis/") and path.count("/") == 3:
             raise no_such_resource()
         return text("404 page not found\n", 404)
