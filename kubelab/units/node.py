@@ -119,7 +119,8 @@ def _fields(node: Obj) -> Mapping[str, str]:
 
 NODE = Kind(
     "Node", "nodes", namespaced=False, short_names=("no",), subresources=frozenset({"status", "proxy"}),
-    default=_default, default_status=_default_status, prepare_update=_prepare_update, validate=_validate, validate_update=_validate_update,
+    default=_default, default_status=_default_status,
+    prepare_update=_prepare_update, validate=_validate, validate_update=_validate_update,
     columns=(
         NAME,
         Column("Status", lambda o, now: status_text(o), description="The status of the node"),

@@ -101,7 +101,8 @@ def _count_columns(selector: Column) -> tuple[Column, ...]:
 REPLICA_SET = Kind(
     "ReplicaSet", "replicasets", group="apps", short_names=("rs",), categories=("all",),
     subresources=frozenset({"status", "scale"}), generation=True,
-    default=_default_set, default_status=default_status, prepare_create=_prepare_create, validate=_validate_set, validate_update=_same_selector,
+    default=_default_set, default_status=default_status, prepare_create=_prepare_create,
+    validate=_validate_set, validate_update=_same_selector,
     columns=_count_columns(Column("Selector", lambda o, now: selector_text(o["spec"].get("selector")), priority=1,
                                   path="spec.selector")),
     selectable=_fields, selectable_keys=("status.replicas",),

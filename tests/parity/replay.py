@@ -73,7 +73,7 @@ def in_process(handle: Handler) -> Send:
             return Answer(error.code, error.status)
         if response.events is not None:
             return Answer(response.status, None)
-        return Answer(response.status, _read(response.body))
+        return Answer(response.status, _read(response.encode() if response.encode is not None else response.body))
 
     return send
 

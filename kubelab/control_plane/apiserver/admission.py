@@ -41,6 +41,7 @@ class Plugins:
         if old is None and call.kind.plural == "pods":
             self._service_account(call, obj)
             set_priority(call, obj)
+            no_runtime_class(obj)
             add_tolerations(obj["spec"])
 
     def allocate(self, call: Call, obj: Obj, old: Obj | None) -> None:
@@ -123,6 +124,13 @@ def set_priority(call: Call, pod: Obj) -> None:
                         f"{value} from the given PriorityClass name")
     spec["priority"] = value
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+
+
+def no_runtime_class(pod: Obj) -> None:
+    """There are no RuntimeClasses here, so that naming one is naming none that exists."""
+    name = pod["spec"].get("runtimeClassName")
+    if name:
+        raise forbidden("", "pods", pod["metadata"].get("name", ""), f'pod rejected: RuntimeClass "{name}" not found')
 
 
 def add_tolerations(spec: Obj) -> None:
