@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kubelab.control_plane.apiserver.server import ApiServer
     from kubelab.node.kubelet import Kubelet
     from kubelab.node.kubelet.server import KubeletServer
+    from kubelab.node.runtime.process import ShimHandle
     from kubelab.node.runtime.protocol import Runtime
 
 KUBELET_PORT = 10250
@@ -43,6 +44,7 @@ class Wiring:
         self._docker: Any = None  # docker.DockerClient
         self._wire: Any = None
         self._hollow_server: KubeletServer | None = None
+        self._shim: ShimHandle | None = None  # one for all nodes of a process cluster
         self._kubeconfig: Path | None = None
 
     # ── what the machine gives ──────────────────────────────────────────────────────────────────────────
@@ -190,9 +192,11 @@ class Wiring:
             from kubelab.node.runtime.hollow import HollowRuntime
 
             return HollowRuntime(name, self.clock, self._pod_cidr(index))
-        from kubelab.node.runtime.process import ProcessRuntime
+        from kubelab.node.runtime.process import ProcessRuntime, ShimHandle
 
-        return ProcessRuntime(name, root_dir=root, pod_cidr=self._pod_cidr(index), lowest_port=self.lowest_port)
+        self._shim = self._shim or ShimHandle(self.held.path)
+        return ProcessRuntime(name, root_dir=root, pod_cidr=self._pod_cidr(index), lowest_port=self.lowest_port,
+                              node_ip=self.addresses.node_ip(index), clock=self.clock, shim=self._shim)
 
     def _kubelet_server(self, index: int) -> KubeletServer:
         """Return the node's own server; hollow nodes share one."""

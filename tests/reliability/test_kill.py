@@ -1,4 +1,4 @@
-"""What is left behind: nothing after a stop, nothing that lives after a kill -9, nothing at all after the next start."""
+"""What is left behind: nothing after a stop, no process after a kill -9, nothing at all after the next start."""
 
 from __future__ import annotations
 
