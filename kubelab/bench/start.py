@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -33,8 +34,10 @@ cluster.stop()
 def measure() -> Iterator[Figure]:
     """Start three nodes in a fresh interpreter, several times; the medians count."""
     rows = []
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}  # as on a person's machine
     for _ in range(RUNS):
-        done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120)
+        done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120,
+                              env=environment)
         if done.returncode:
             raise RuntimeError(f"a cluster did not start: {done.stderr[-2000:]}")
         rows.append(json.loads(done.stdout.splitlines()[-1]))
