@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from kubelab.machinery.request import Obj
 from kubelab.node.kubelet.observed import Health, Observed
 from kubelab.node.kubelet.plan import Plan, plan_pod

@@ -4,23 +4,23 @@
     event ───────┼─► poke ─► sync() ───┼─ terminate: preStop, SIGTERM, grace ─► report ─► final delete
     probe, timer ┘                     └─ ended (Succeeded, Failed): clean up, keep the status
 
-Invariant: at most one sync of a pod runs; a poke during a sync makes another one follow.
-           A pod that terminates never starts anything again.
+Invariant: a pod that terminates never starts anything again; what a pull, a hook or a grace period holds up can be
+           cut short by its end.
 Models:    pkg/kubelet/pod_workers.go, Kubelet.SyncPod, SyncTerminatingPod, SyncTerminatedPod
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 
-from kubelab.machinery.clock import Handle, parse_timestamp, timestamp
+from kubelab.machinery.clock import parse_timestamp, timestamp
 from kubelab.machinery.request import Obj
 from kubelab.node.kubelet.container_config import sandbox_config
 from kubelab.node.kubelet.container_status import Scene
 from kubelab.node.kubelet.containers import Containers
-from kubelab.node.kubelet.context import RESYNC_S, Context, Waiting
+from kubelab.node.kubelet.context import Context, Waiting
+from kubelab.node.kubelet.loop import Loop
 from kubelab.node.kubelet.observed import Observed
 from kubelab.node.kubelet.plan import Stop, plan_pod
 from kubelab.node.kubelet.pod_end import end_pod, grace_s
@@ -34,12 +34,13 @@ log = logging.getLogger("kubelab.kubelet")
 TERMINAL = ("Succeeded", "Failed")
 
 
-class PodWorker:
+class PodWorker(Loop):
     """Brings one pod of this node to what its spec says."""
 
     def __init__(self, context: Context, containers: Containers, prober: Prober, writer: StatusWriter, pod: Obj,
                  observed: Observed, admit: Callable[[Obj], Verdict | None],
                  on_gone: Callable[[PodWorker], None]) -> None:
+        super().__init__(context.clock, f"pod/{pod['metadata']['uid']}")
         self.context, self.containers, self.prober, self.writer = context, containers, prober, writer
         self.pod, self.observed, self.admit, self.on_gone = pod, observed, admit, on_gone
         self.waits: dict[str, tuple[str, str]] = {}
@@ -49,13 +50,6 @@ class PodWorker:
         self.removed = False  # gone from the API: nobody waits for a status
         self.ended = False  # no container runs and none will
         self._stale: set[str] = set()
-        self._dirty = False
-        self._task: asyncio.Task[None] | None = None
-        self._cut = False  # the sync that runs was cancelled by us, because the pod is to end
-        self._timer: tuple[float, Handle] | None = None
-        self._errors = 0
-
-    # ── what happens to a pod ────────────────────────────────────────────────────────────────────────────────
 
     @property
     def uid(self) -> str:
@@ -72,9 +66,8 @@ class PodWorker:
         if not removed:
             self.writer.observe(pod)
         cut_short = self.terminating and (not before[0] or grace_s(pod) < before[1] or removed)
-        if cut_short and self._task is not None and self.containers.cuttable(self.uid):
-            self._cut = True
-            self._task.cancel()  # a pull or a hook must not hold up the end; a shorter grace period counts at once
+        if cut_short and self.containers.cuttable(self.uid):
+            self.cut()  # a pull or a hook must not hold up the end; a shorter grace period counts at once
         self.poke()
 
     def note(self, container_id: str) -> None:
@@ -82,58 +75,18 @@ class PodWorker:
         self._stale.add(container_id)
         self.poke()
 
-    def poke(self) -> None:
-        """Have the pod looked at (again)."""
-        self._dirty = True
-        if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._work(), name=f"pod/{self.uid}")
-
-    def retry_in(self, delay_s: float) -> None:
-        """Look again after `delay_s`, or earlier if that was asked for before."""
-        at = self.context.clock.monotonic() + delay_s
-        if self._timer is not None:
-            if self._timer[0] <= at:
-                return
-            self._timer[1].cancel()
-        self._timer = (at, self.context.clock.call_later(delay_s, self._on_timer))
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self.poke()
-
-    async def stop(self) -> None:
-        """End the worker, not the pod: the kubelet stops."""
-        if self._timer is not None:
-            self._timer[1].cancel()
-        if self._task is not None:
-            self._cut = False
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _work(self) -> None:
-        while self._dirty:
-            self._dirty = False
-            try:
-                await self._sync()
-                self._errors = 0
-            except asyncio.CancelledError:
-                if not self._cut:
-                    raise
-                self._cut = False
-            except Exception as error:  # one pod's trouble must not end its worker
-                self._errors += 1
-                log.warning("pod %s: %r", self.uid, error, exc_info=not isinstance(error, RuntimeFailure))
-                self.context.record(self.pod, None, "Warning", "FailedSync", f"error syncing pod: {error}")
-                self.retry_in(min(2.0 ** self._errors, RESYNC_S * 6))
-
     # ── one look ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _sync(self) -> None:
+    async def sync(self) -> None:
         await self._refresh()
         if not self.terminating and self.status.get("phase") not in TERMINAL:
             await self._converge()
         if self.terminating or self.status.get("phase") in TERMINAL:
             await self._end()
+
+    def failed(self, error: Exception) -> None:
+        log.warning("pod %s: %r", self.uid, error, exc_info=not isinstance(error, RuntimeFailure))
+        self.context.record(self.pod, None, "Warning", "FailedSync", f"error syncing pod: {error}")
 
     async def _refresh(self) -> None:
         """Bring `observed` up to what the runtime says of the containers that had events."""
@@ -223,8 +176,8 @@ class PodWorker:
         else:
             context.trace("sandbox", self.pod)
             return True
-        self._errors += 1
-        self.retry_in(min(0.5 * 2.0 ** self._errors, 120.0))
+        self.errors += 1
+        self.retry_in(min(0.5 * 2.0 ** self.errors, 120.0))
         return False
 
     async def _start(self, name: str) -> None:
@@ -245,7 +198,7 @@ class PodWorker:
 
     async def _end(self) -> None:
         """Stop what still runs; when the API wants the pod gone, clean up and take it away."""
-        if not self.ended and not self.observed.attempts and self.verdict is None and self.status.get("phase") in TERMINAL:
+        if not self.observed.attempts and self.verdict is None and self.status.get("phase") in TERMINAL:
             self.ended = True  # it ended before this kubelet started: its status stands
         if not self.ended:
             for status in self.observed.running():
@@ -274,18 +227,15 @@ class PodWorker:
             self.writer.finish(self.pod)
         self.on_gone(self)
 
-    # ── report ───────────────────────────────────────────────────────────────────────────────────────────────
-
     def report(self) -> None:
         """Hand the pod's status as it is now to the writer."""
         if self.removed:
             return
         scene = Scene({**self.pod, "status": self._status_so_far()}, self.observed, self.prober.healths, self.waits,
                       self.context.runtime.name, self.ended)
-        status = pod_status(scene, host_ip=self.context.node_ip, now=timestamp(self.context.clock.now()),
-                            verdict=self.verdict)
-        self.status = status
-        self.writer.set(self.pod, status)
+        now = timestamp(self.context.clock.now())
+        self.status = pod_status(scene, host_ip=self.context.node_ip, now=now, verdict=self.verdict)
+        self.writer.set(self.pod, self.status)
 
     def _status_so_far(self) -> Obj:
         """Return our last status; what readiness gates ask for stands in the API's."""
@@ -298,7 +248,5 @@ class PodWorker:
     def container(self, name: str) -> Obj | None:
         """Return a container of the spec by name."""
         spec = self.pod["spec"]
-        for container in [*spec["containers"], *(spec.get("initContainers") or ())]:
-            if container["name"] == name:
-                return container  # type: ignore[no-any-return]
-        return None
+        every = [*spec["containers"], *(spec.get("initContainers") or ())]
+        return next((c for c in every if c["name"] == name), None)
