@@ -65,7 +65,8 @@ def test_what_is_applied_owns_leaves_and_elements_but_not_the_maps_on_the_way() 
     """The set of an applied object has no "." for the struct fields it passes, the set of a new value has."""
     node = schema.compiled("v1", "Pod")
     assert node is not None
-    obj = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "ports": [{"containerPort": 80}]}]}}
+    obj = {"metadata": {"labels": {"a": "b"}},
+           "spec": {"containers": [{"name": "c", "ports": [{"containerPort": 80}]}]}}
     port = 'k:{"containerPort":80,"protocol":"TCP"}'
     assert to_fieldset(node, obj) == {
         "f:metadata": {"f:labels": {"f:a": {}}},

@@ -15,7 +15,8 @@ def test_a_key_names_an_object_within_its_kind() -> None:
 def test_the_controller_is_the_owner_marked_as_such() -> None:
     """Of several owners only the controller is returned."""
     owner = {"metadata": {"name": "rs", "uid": "u"}}
-    refs = [meta.owner_reference(owner, "X", "v1", controller=False), meta.owner_reference(owner, "ReplicaSet", "apps/v1")]
+    refs = [meta.owner_reference(owner, "X", "v1", controller=False),
+            meta.owner_reference(owner, "ReplicaSet", "apps/v1")]
     assert meta.controller_of({"metadata": {"ownerReferences": refs}}) == refs[1]
     assert meta.controller_of({"metadata": {}}) is None
 
@@ -41,7 +42,8 @@ def test_equal_templates_have_equal_hashes() -> None:
 
 @pytest.mark.parametrize(("seconds", "text"), [
     (0, "0s"), (119, "119s"), (120, "2m"), (200, "3m20s"), (600, "10m"), (10_800, "3h"), (12_000, "3h20m"),
-    (36_000, "10h"), (183_600, "2d3h"), (864_000, "10d"), (34_560_000, "400d"), (86_400 * 800, "2y70d"), (-5, "<invalid>")])
+    (36_000, "10h"), (183_600, "2d3h"), (864_000, "10d"), (34_560_000, "400d"), (86_400 * 800, "2y70d"),
+    (-5, "<invalid>")])
 def test_ages_are_written_as_kubectl_does(seconds: float, text: str) -> None:
     """The longer ago, the coarser."""
     assert meta.age(seconds) == text

@@ -35,7 +35,8 @@ def test_a_write_that_changes_nothing_keeps_the_entries() -> None:
 
 def test_status_and_spec_have_owners_of_their_own() -> None:
     """A status write is entered with its subresource; a main write does not own the status it carries along."""
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "labels": {"a": "b"}}, "status": {"phase": "x"}}
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "labels": {"a": "b"}},
+            "status": {"phase": "x"}}
     first = track_update(None, copy_obj(node), "kubelet", "Update", "", T1)
     assert fields(first) == {"kubelet": {"f:metadata": {"f:labels": {".": {}, "f:a": {}}}}}
     changed = copy_obj(first)
