@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from kubelab.client.client import Client, Resource, kind_of
 from kubelab.machinery.clock import Clock, RealClock
@@ -27,7 +27,7 @@ from kubelab.machinery.request import Obj, WatchEvent
 log = logging.getLogger("kubelab")
 
 Handler = Callable[[str, Obj, Obj | None], None]  # ADDED | MODIFIED | DELETED, the object, the object before
-IndexFunc = Callable[[Obj], Iterable[str]]
+IndexFunc = Callable[[Obj], Collection[str]]
 
 _FIRST_DELAY_S, _LAST_DELAY_S = 0.1, 30.0
 _TURN_EVENTS = 256  # events handled before others get the loop
@@ -87,7 +87,7 @@ class Informer:
             return
         self._indexers[name], self._indexes[name] = index, {}
         for key, obj in self._objects.items():
-            for value in index(obj):
+            for value in _values(index, obj):
                 self._indexes[name].setdefault(value, {})[key] = obj
 
     def on_event(self, handler: Handler) -> Callable[[], object]:
@@ -134,6 +134,9 @@ class Informer:
             except OSError as error:
                 self.last_error = error
                 log.debug("informer of %s: %s", self.kind.plural, error)
+            except Exception as error:  # an answer nobody expected must not end the informer for good
+                self.last_error, listed = error, False
+                log.exception("informer of %s lists anew", self.kind.plural)
             await self._clock.sleep(delay_s * (1 + random.random()))
             delay_s = min(delay_s * 2, _LAST_DELAY_S)
 
@@ -185,14 +188,14 @@ class Informer:
                 return
             del self._objects[key]
             for name, index in self._indexers.items():
-                self._unindex(name, index(old), key)
+                self._unindex(name, _values(index, old), key)
         else:
             type_ = "ADDED" if old is None else "MODIFIED"
             self._objects[key] = obj
             for name, index in self._indexers.items():
-                values = index(obj)
+                values = _values(index, obj)
                 if old is not None:
-                    self._unindex(name, set(index(old)).difference(values), key)
+                    self._unindex(name, set(_values(index, old)).difference(values), key)
                 entries = self._indexes[name]
                 for value in values:
                     bucket = entries.get(value)
@@ -250,6 +253,14 @@ def _key(obj: Obj) -> str:
     metadata = obj["metadata"]
     namespace = metadata.get("namespace")
     return f"{namespace}/{metadata['name']}" if namespace else metadata["name"]
+
+
+def _values(index: IndexFunc, obj: Obj) -> Collection[str]:
+    try:
+        return index(obj)
+    except Exception:  # an object that an index cannot read is not in that index, and still in all others
+        log.exception("an index function failed on %s", _key(obj))
+        return ()
 
 
 def _call(handler: Handler, type_: str, obj: Obj, old: Obj | None) -> None:

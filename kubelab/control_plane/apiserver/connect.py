@@ -17,7 +17,15 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.tunnel import Target, Tunnel, is_upgrade
-from kubelab.machinery.errors import ApiError, FieldError, bad_request, forbidden_field, invalid, invalid_value, not_found
+from kubelab.machinery.errors import (
+    ApiError,
+    FieldError,
+    bad_request,
+    forbidden_field,
+    invalid,
+    invalid_value,
+    not_found,
+)
 from kubelab.machinery.ports import mapped
 from kubelab.machinery.request import Obj, Request, Response
 
@@ -124,7 +132,7 @@ class Connect:
         service = self._get("services", info.namespace, name)
         if service is None:
             raise not_found("", "services", name)
-        ports = service["spec"].get("ports") or ()
+        ports: list[Obj] = service["spec"].get("ports") or []
         if not port and len(ports) == 1:
             port = ports[0].get("name", "")
         elif port.isdigit():
