@@ -53,8 +53,9 @@ def connect(host: str, port: int, timeout_s: float | None) -> socket.socket:
     except LookupError as error:
         raise FetchError(str(error)) from None
     real = mapped(port, pod.lowest_port()) if ip.startswith("127.") else port
+    own = (pod.address(), 0) if ip.startswith("127.") else None  # so that the other side sees this pod's address
     try:
-        return socket.create_connection((ip, real), timeout_s)
+        return socket.create_connection((ip, real), timeout_s, own)
     except TimeoutError:
         raise FetchError("Connection timed out") from None
     except OSError as error:

@@ -23,6 +23,7 @@ from kubelab.node.runtime.images import pod, resolver
 
 sys.path.pop()
 
+BIND = socket.socket.bind
 Address = Any  # a tuple for IP sockets, str or bytes for others
 
 
@@ -38,14 +39,16 @@ def _for_bind(sock: socket.socket, address: Address) -> Address:
 def _for_connect(sock: socket.socket, address: Address) -> Address:
     if sock.family == socket.AF_INET and isinstance(address[0], str):
         host = pod.own(address[0]) if address[0] else address[0]
+        if host.startswith("127.") and sock.getsockname() == ("0.0.0.0", 0):
+            BIND(sock, (pod.address(), 0))  # so that the other side sees this pod's address
         return host, mapped(address[1], pod.lowest_port()) if host.startswith("127.") else address[1]
     return address
 
 
 def _patch_sockets() -> None:
-    bind, connect, connect_ex = socket.socket.bind, socket.socket.connect, socket.socket.connect_ex
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
     kind: Any = socket.socket
-    kind.bind = lambda self, address: bind(self, _for_bind(self, address))
+    kind.bind = lambda self, address: BIND(self, _for_bind(self, address))
     kind.connect = lambda self, address: connect(self, _for_connect(self, address))
     kind.connect_ex = lambda self, address: connect_ex(self, _for_connect(self, address))
 
