@@ -107,7 +107,7 @@ def _node(node: Item, pods: Sequence[Item], y: float, height: float, tiles: bool
     state, cls = ("NotReady", "q bad") if lost else ("Ready", "q")
     out = [_rect(NODES_X, y, NODES_W, height, "f broken" if lost else "f", 14),
            _text(NODES_X + 14, y + 21, node["name"], "b"),
-           _text(NODES_X + 24 + 7 * len(node["name"]), y + 21, state, cls),
+           _text(NODES_X + 26 + 7.4 * len(node["name"]), y + 21, state, cls),
            _text(NODES_X + NODES_W - 14, y + 21, f"cpu {node['cpu']:.0%}  mem {node['mem']:.0%}", "q e")]
     for i, pod in enumerate(pods):
         if tiles:

@@ -196,9 +196,10 @@ function nodeCells(nodes, slots, counts, x, w, memory) {
   const slack = memory.mode === "tile" ? 1 : 0.8; // once it is squares, stay so until there is clearly room again
   const mode = most < 60 * slack && cellW >= 110 && tall <= BODY_MAX * slack ? "tile" : most < 400 ? "square" : "strip";
   const head = cellW >= 90 ? HEAD + 3 : 5, tallest = (BODY_MAX - (rows - 1) * gap) / rows;
-  const size = mode === "tile" ? TILE : fit(most, most < 60 ? 26 : 12, cellW - 16, tallest - head - 8);
-  const pitch = size + (size > 7 ? 3 : 2), lines = Math.ceil(Math.max(1, most) / Math.max(1, Math.floor((cellW - 16) / pitch)));
-  memory.across = mode === "tile" ? perRow : Math.max(1, Math.floor((cellW - 16) / pitch));
+  const size = mode === "tile" ? TILE : fit(most, most < 60 ? 26 : 12, cellW - 2 * inset(cellW), tallest - head - 8);
+  const pitch = size + (size > 7 ? 3 : 2), across = Math.max(1, Math.floor((cellW - 2 * inset(cellW)) / pitch));
+  const lines = Math.ceil(Math.max(1, most) / across);
+  memory.across = mode === "tile" ? perRow : across;
   const square = rows * (head + (size ? lines * pitch : 60) + 8 + gap) - gap;
   const wantBody = Math.max(BODY_MIN, mode === "tile" ? tall : square);
   memory.body = mode === memory.mode ? Math.max(memory.body, wantBody) : wantBody;
@@ -217,6 +218,9 @@ function nodeCells(nodes, slots, counts, x, w, memory) {
   }
   return { boxes, columns, size };
 }
+
+/** @param {number} w @returns {number} px between a node's border and its squares */
+const inset = (w) => (w < 90 ? 5 : 14);
 
 /** @param {number} n @param {number} least @returns {number} the number of columns that leaves the fewest cells empty */
 function fullest(n, least) {
@@ -242,13 +246,13 @@ function fit(count, most, w, h) {
  */
 function placeTiles(row, box, mode, size, perRow, head, boxes) {
   const tile = mode === "tile", pitch = size + (size > 7 ? 3 : 2);
-  const across = tile ? perRow : Math.max(1, Math.floor((box.w - 16) / pitch));
+  const across = tile ? perRow : Math.max(1, Math.floor((box.w - 2 * inset(box.w)) / pitch));
   row.forEach((uid, i) => {
     if (uid === null) return;
     const c = i % across, r = Math.floor(i / across);
     boxes.set(`pod:${uid}`, tile
       ? { x: box.x + 16 + c * PITCH_X, y: box.y + HEAD + 2 + r * PITCH_Y, w: TILE, h: TILE }
-      : { x: box.x + 8 + c * pitch, y: box.y + head + r * pitch, w: size, h: size });
+      : { x: box.x + inset(box.w) + c * pitch, y: box.y + head + r * pitch, w: size, h: size });
   });
 }
 
@@ -438,7 +442,7 @@ const cut = (words, px, size = 10.5) => {
 };
 
 /** @param {string} name @param {number} room characters @returns {string} the middle goes first: cart-9f stays cart-9f */
-const tileName = (name, room = 10) => (name.length <= room ? name : `${name.slice(0, room - 4)}…${name.slice(-3)}`);
+const tileName = (name, room = 9) => (name.length <= room ? name : `${name.slice(0, room - 4)}…${name.slice(-3)}`);
 
 /** Keeps one element per key and rebuilds its inside only when its item, its size or its look changed. */
 class Stage {
@@ -615,8 +619,8 @@ const PAINT = {
       : item.cordoned ? "cordoned" : box.w > 250 ? `Ready${item.runtime ? ` · ${item.runtime}` : ""}` : "";
     if (box.w >= 90) {
       const name = cut(item.name, box.w * (box.w > 250 ? 0.3 : 0.55), 12);
-      inside.push(text(14, 21, "bold", name));
-      inside.push(text(22 + name.length * 7, 21, `quiet${lost || item.kubelet === "stopped" ? " bad" : ""}`, state));
+      const tone = lost || item.kubelet === "stopped" ? "quiet bad" : "quiet";
+      inside.push(s("text", { x: 14, y: 21 }, s("tspan", { class: "bold" }, name), s("tspan", { class: tone, dx: 10 }, state)));
     }
     if (box.w > 290 && !lost) inside.push(...bar("cpu", item.cpu, box.w - 164), ...bar("mem", item.mem, box.w - 82));
     else if (box.w >= 90 && !lost) inside.push(...thinBars(item, box));
@@ -649,7 +653,7 @@ const PAINT = {
 };
 
 /** @param {string} name @param {number} share @param {number} x */
-const bar = (name, share, x) => [text(x, 20, "quiet", name), s("rect", { class: "bar", x: x + 27, y: 13, width: 42, height: 7, rx: 3.5 }),
+const bar = (name, share, x) => [text(x + 23, 20, "quiet end", name), s("rect", { class: "bar", x: x + 27, y: 13, width: 42, height: 7, rx: 3.5 }),
   s("rect", { class: "fill", x: x + 27, y: 13, width: 42 * clamp(share, 0, 1), height: 7, rx: 3.5 })];
 
 /** @param {Item} item @param {Box} box */
@@ -966,7 +970,7 @@ function render({ model, el }) {
   // the parts of the page
   const root = h("div", { class: "kl", role: "group", "aria-label": "Live view of the cluster" });
   const title = h("h3"), stats = h("span", { class: "stats" }), loud = h("span", { class: "loud" }), past = h("span", { class: "past" });
-  const filter = /** @type {HTMLInputElement} */ (h("input", { type: "search", placeholder: "filter: web, app=web, kube-system", "aria-label": "Filter pods and Services" }));
+  const filter = /** @type {HTMLInputElement} */ (h("input", { type: "search", placeholder: "filter: web, app=web", "aria-label": "Filter pods and Services" }));
   const svg = s("svg", { role: "group", "aria-label": "Control plane, nodes with their pods, Services. Arrow keys move, Enter opens." });
   const words = h("div", { class: "kl-words" }), said = h("div", { class: "kl-hidden", "aria-live": "polite" });
   root.append(h("div", { class: "kl-head" }, title, stats, loud, past, filter), svg, words);
