@@ -19,6 +19,7 @@ import orjson
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_server import Server
 
+from kubelab.client.transport import close_events
 from kubelab.control_plane.apiserver.authentication import peer_certificate
 from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.machinery.errors import ApiError
@@ -66,6 +67,8 @@ class HttpServer:
             return await self._stream(wire, response)
         if response.answered is not None:
             return response.answered
+        if response.chunks is not None:
+            return await self._pass_on(wire, response)
         return self._write(wire, response, keep_alive=wire.keep_alive)
 
     async def _request(self, wire: BaseRequest) -> Request:
@@ -108,6 +111,28 @@ class HttpServer:
         finally:
             watcher.close()
             sink.finish()
+        return WRITTEN
+
+
+    async def _pass_on(self, wire: BaseRequest, response: Response) -> Written:
+        """Pass a body on as it comes; the client's speed is the source's."""
+        assert response.chunks is not None
+        media = response.headers.get("content-type", "text/plain")
+        head = _head(response.status, media, response.headers, keep_alive=True)
+        transport = wire.transport
+        if transport is None or response.status in (204, 304) or wire.method == "HEAD":
+            await close_events(response.chunks)
+            if transport is not None:
+                transport.write(head + b"\r\n\r\n")
+            return WRITTEN
+        transport.write(head + b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+        try:
+            async for chunk in response.chunks:
+                transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                await wire.protocol._drain_helper()  # aiohttp keeps it private, yet it is the one way to wait
+        finally:
+            await close_events(response.chunks)
+        transport.write(b"0\r\n\r\n")
         return WRITTEN
 
 

@@ -90,6 +90,7 @@ class Pipeline:
         if call.subresource == "status":
             obj = prepare.status_part(obj, old)
             kind.default_status(obj)
+            kind.default_status(obj)
         else:
             obj = prepare.main_part(kind, obj, old)
             kind.default(obj)
@@ -116,7 +117,7 @@ class Pipeline:
             if old is None:
                 body = await self._create(call, obj)
             elif is_finished(obj):
-                body = await self._remove(call, obj, old)
+                body = await self.remove(call, obj, old)
             else:
                 body = await self.storage.update(call.collection, call.key, obj, old)
         except BaseException:
@@ -136,7 +137,7 @@ class Pipeline:
                 metadata["name"] = prepare.generated_name(metadata["generateName"])
         raise already_exists(call.kind.group, call.kind.plural, metadata["name"])
 
-    async def _remove(self, call: Call, obj: Obj, old: Encoded) -> Encoded:
+    async def remove(self, call: Call, obj: Obj, old: Encoded) -> Encoded:
         """The last finalizer is gone: the object goes with it, and its writer sees it as it left."""
         await self.storage.delete(call.collection, call.key, old)
         return Encoded(obj, orjson.dumps(obj))

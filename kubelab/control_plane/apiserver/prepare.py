@@ -31,9 +31,8 @@ MAX_GENERATED_BASE = 58  # 63 characters less the random suffix
 HEAD = ("kind", "apiVersion", "metadata")
 
 
-def check_schema(call: Call, obj: Obj) -> Obj:
+def check_schema(call: Call, obj: Obj, kind: Kind) -> Obj:
     """Check types, drop unknown fields, and say so as fieldValidation wants it. Raises `BadRequest`."""
-    kind = call.kind
     node = schema.compiled(kind.api_version, kind.kind)
     if node is None:
         return obj

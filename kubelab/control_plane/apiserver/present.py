@@ -19,7 +19,7 @@ from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.table import Tables
 from kubelab.control_plane.apiserver.watch import frame
 from kubelab.machinery.errors import ApiError
-from kubelab.machinery.request import Obj, WatchEvent
+from kubelab.machinery.request import Obj, Request, WatchEvent
 
 ACCEPTED = frozenset({"application/json", "application/yaml", "application/*", "*/*",
                       "application/vnd.kubernetes.protobuf"})
@@ -67,6 +67,13 @@ def not_acceptable() -> ApiError:
     return ApiError(406, "NotAcceptable", "406: Not Acceptable\n\nAvailable representations: application/json, "
                     "application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, "
                     "application/vnd.kubernetes.protobuf;stream=watch", {})
+
+
+def only_json(request: Request) -> None:
+    """Refuse other forms where an answer has none. Raises NotAcceptable."""
+    if "as=" in request.headers.get("accept", "") and _preferred(request.headers["accept"]):
+        raise ApiError(406, "NotAcceptable", "only the following media types are accepted: application/json, "
+                       "application/yaml, application/vnd.kubernetes.protobuf")
 
 
 class PartialMetadata:

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from kubelab.control_plane.apiserver import event_versions, writing
 from kubelab.control_plane.apiserver.call import Call
+from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.deleting import Deleter, read_delete_options
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.present import Presentation, presentation
@@ -73,7 +74,11 @@ class Registry:
         """Find the handler of a resource request and let it answer."""
         virtual = self.virtual.get((info.group, info.version, info.resource))
         if virtual is not None:
+            if info.verb != "create":
+                raise method_not_allowed("the server does not allow this method on the requested resource")
             return await virtual(_virtual_call(request, info, user))
+        if (info.group, info.version, info.resource) == ("", "v1", "bindings") and info.verb == "create":
+            info = _named_binding(request, info)
         call = self.call(request, info, user)
         if info.verb in WRITES:
             call.read_options()
@@ -163,7 +168,7 @@ class Registry:
         return self.show(call, body, 201 if is_new else 200)
 
     async def patch(self, call: Call) -> Response:
-        body, is_new = await writing.patch_object(call, self.pipeline)
+        body, is_new = await writing.patch(call, self.pipeline)
         return self.show(call, body, 201 if is_new else 200)
 
     async def delete(self, call: Call) -> Response:
@@ -174,6 +179,12 @@ class Registry:
 
     async def delete_collection(self, call: Call) -> Response:
         return Response(200, await self.deleter.delete_collection(call, read_delete_options(call)))
+
+
+def _named_binding(request: Request, info: RequestInfo) -> RequestInfo:
+    """Read POST .../bindings as the POST to the binding of the pod that the body names."""
+    sent, _ = read_object(request, Kind("Binding", "bindings"))
+    return replace(info, resource="pods", name=sent["metadata"].get("name", ""), subresource="binding")
 
 
 def _virtual_call(request: Request, info: RequestInfo, user: User) -> Call:

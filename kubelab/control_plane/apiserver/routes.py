@@ -32,6 +32,7 @@ class RequestInfo:
     name: str = ""
     subresource: str = ""
     rest: str = ""  # what follows a proxy subresource
+    selected: str = ""  # the one name that a list or watch is limited to by fieldSelector=metadata.name=...
 
     @property
     def is_resource(self) -> bool:
@@ -61,9 +62,10 @@ def request_info(method: str, path: str, query: Mapping[str, str]) -> RequestInf
     subresource = rest[2] if len(rest) > 2 else ""
     if len(rest) > 3 and subresource not in PROXYING:
         return RequestInfo(method.lower(), path)
-    tail = _tail(path, subresource) if subresource in PROXYING else ""
+    tail = _tail(path, len(parts) - len(rest) + 3) if subresource in PROXYING else ""
     verb = _verb(method, name, subresource, query)
-    return RequestInfo(verb, path, group, version, namespace, resource, name, subresource, tail)
+    selected = _selected(query) if verb in ("list", "watch") else ""
+    return RequestInfo(verb, path, group, version, namespace, resource, name, subresource, tail, selected)
 
 
 def _verb(method: str, name: str, subresource: str, query: Mapping[str, str]) -> str:
@@ -75,10 +77,19 @@ def _verb(method: str, name: str, subresource: str, query: Mapping[str, str]) ->
     return "deletecollection" if verb == "delete" else verb
 
 
-def _tail(path: str, subresource: str) -> str:
-    """Return what stands after `/proxy`, a trailing slash included, as the client wrote it."""
-    head, _, tail = path.partition(f"/{subresource}")
-    return tail
+def _selected(query: Mapping[str, str]) -> str:
+    """Return the name that the field selector demands, which makes a list or watch one of a single object."""
+    for requirement in query.get("fieldSelector", "").split(","):
+        key, _, value = requirement.partition("=")
+        if key == "metadata.name":
+            return value.removeprefix("=")
+    return ""
+
+
+def _tail(path: str, segments: int) -> str:
+    """Return what follows the first `segments` parts of a path, as the client wrote it, a trailing slash included."""
+    tail = path.split("/", segments + 1)
+    return f"/{tail[-1]}" if len(tail) == segments + 2 else ""
 
 
 def is_true(value: str | None) -> bool:

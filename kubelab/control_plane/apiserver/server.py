@@ -10,6 +10,7 @@ Models:    cmd/kube-apiserver
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -20,15 +21,19 @@ from kubelab.control_plane.apiserver.allocator import ServiceAllocator
 from kubelab.control_plane.apiserver.authentication import UNAUTHORIZED, Authenticator, impersonated
 from kubelab.control_plane.apiserver.authorization import Authorizer
 from kubelab.control_plane.apiserver.bootstrap_policy import policy_objects
+from kubelab.control_plane.apiserver.connect import Connect
 from kubelab.control_plane.apiserver.deleting import Deleter
 from kubelab.control_plane.apiserver.discovery import Discovery
 from kubelab.control_plane.apiserver.health import VERSION, Health, Metrics, text
 from kubelab.control_plane.apiserver.openapi import OpenApi
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.registry import Registry, no_such_resource
+from kubelab.control_plane.apiserver.reviews import Reviews
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.storage import Storage
+from kubelab.control_plane.apiserver.subresources import Subresources
 from kubelab.control_plane.apiserver.tokens import TokenIssuer
+from kubelab.control_plane.apiserver.tunnel import Tunnel
 from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.control_plane.etcd.api import EtcdApi
 from kubelab.machinery.clock import Clock
@@ -63,6 +68,8 @@ class ApiServer(Component):
         issuer = TokenIssuer(pki.sa_key_pem, clock, self._stored) if pki is not None else None
         self.authenticator = Authenticator(issuer, static_tokens)
         self.authorizer = Authorizer(self._all, self._stored)
+        self._tunnel = Tunnel(self._kubelet_tls)
+        self._connect = Connect(self._tunnel, self._stored, lowest_port=lowest_port)
         self._pipeline: Pipeline | None = None
         self._http: HttpServer | None = None
         self.storage: Storage
@@ -88,7 +95,9 @@ class ApiServer(Component):
         self.openapi = OpenApi(self.registry.served.values())
         pipeline = Pipeline(self.storage, self.clock, self.journal, authenticate=self._authenticate,
                             authorise=self.authorizer.check, admission=Plugins(self.storage, allocator), serve=self._serve)
-        self.registry.pipeline, self.registry.deleter = pipeline, Deleter(self.storage, self.clock)
+        deleter = Deleter(self.storage, self.clock)
+        self.registry.pipeline, self.registry.deleter = pipeline, deleter
+        self._register(pipeline, deleter)
         await self._bootstrap()
         allocator.start()
         for plural in RBAC_KINDS:
@@ -97,6 +106,15 @@ class ApiServer(Component):
             self.storage.of(RBAC, plural).fanout.add(watcher)
         self.authorizer.invalidate()
         self._pipeline = pipeline
+
+    def _register(self, pipeline: Pipeline, deleter: Deleter) -> None:
+        """Give the registry what is not a plain verb on a stored kind."""
+        handlers = Subresources(pipeline, deleter, self.authenticator.issuer, self._stored)
+        self.registry.subresources.update(handlers.handlers())
+        for name in ("log", "exec", "attach", "portforward", "proxy"):
+            self.registry.subresources["*", name] = lambda call: self._connect.serve(call.request, call.info)
+        reviews = Reviews(self.authenticator, self.authorizer, pipeline.stamp)
+        self.registry.virtual.update(reviews.handlers())
 
     async def _listen(self, pki: Pki) -> None:
         from kubelab.control_plane.apiserver.http import HttpServer
@@ -129,6 +147,13 @@ class ApiServer(Component):
         if self._http is not None:
             await self._http.stop()
             self._http = None
+        await self._tunnel.close()
+
+    def _kubelet_tls(self) -> ssl.SSLContext:
+        """Prove to kubelets that this is the API server."""
+        if self.pki is None:
+            raise ApiError(500, "InternalError", "Internal error occurred: this API server has no client certificate")
+        return self.pki.client_context("kube-apiserver-kubelet-client", ("system:masters",))
 
     async def handle(self, request: Request) -> Response:
         """Answer one request: the whole API server as a function."""

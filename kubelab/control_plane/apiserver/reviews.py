@@ -1,0 +1,130 @@
+"""Reviews: questions put as objects. Who am I, may I, may they, whose token is this? Nothing of it is stored.
+
+Models: the authentication.k8s.io and authorization.k8s.io registries of kube-apiserver
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from kubelab.control_plane.apiserver.authentication import Authenticator
+from kubelab.control_plane.apiserver.authorization import Authorizer
+from kubelab.control_plane.apiserver.call import Call, manager_of
+from kubelab.control_plane.apiserver.decode import read_object
+from kubelab.control_plane.apiserver.present import only_json
+from kubelab.control_plane.apiserver.routes import RequestInfo
+from kubelab.control_plane.apiserver.tokens import InvalidToken
+from kubelab.machinery import apply, schema
+from kubelab.machinery.decoding import check
+from kubelab.machinery.errors import FieldError, bad_request, invalid, invalid_value, required
+from kubelab.machinery.request import Obj, Response, User
+from kubelab.units.catalogue import Kind
+
+AUTHN, AUTHZ = "authentication.k8s.io", "authorization.k8s.io"
+Answer = Callable[[Call, Obj], Obj]
+
+
+class Reviews:
+    """Handlers for the registry, one a kind of review."""
+
+    def __init__(self, authenticator: Authenticator, authorizer: Authorizer, stamp: Callable[[], str]) -> None:
+        self._authenticator, self._authorizer, self._stamp = authenticator, authorizer, stamp
+
+    def handlers(self) -> dict[tuple[str, str, str], Callable[[Call], Awaitable[Response]]]:
+        kinds: dict[tuple[str, str], tuple[str, Answer]] = {
+            (AUTHN, "selfsubjectreviews"): ("SelfSubjectReview", self._who_am_i),
+            (AUTHN, "tokenreviews"): ("TokenReview", self._whose_token),
+            (AUTHZ, "selfsubjectaccessreviews"): ("SelfSubjectAccessReview", self._may_i),
+            (AUTHZ, "subjectaccessreviews"): ("SubjectAccessReview", self._may_they),
+            (AUTHZ, "localsubjectaccessreviews"): ("LocalSubjectAccessReview", self._may_they),
+            (AUTHZ, "selfsubjectrulesreviews"): ("SelfSubjectRulesReview", self._what_may_i)}
+        return {(group, "v1", plural): self._handler(Kind(kind, plural, group), answer)
+                for (group, plural), (kind, answer) in kinds.items()}
+
+    def _handler(self, kind: Kind, answer: Answer) -> Callable[[Call], Awaitable[Response]]:
+        async def handle(call: Call) -> Response:
+            only_json(call.request)
+            sent, _ = read_object(call.request, kind)
+            node = schema.compiled(kind.api_version, kind.kind)
+            checked = check(node, sent, "Ignore") if node is not None else None
+            if checked is not None and checked.errors:
+                raise bad_request(f'{kind.kind} in version "v1" cannot be handled as a {kind.kind}: {checked.errors[0]}')
+            review = checked.obj if checked is not None else sent
+            status = answer(call, review)
+            self._track(call, review)
+            return Response(201, {**review, "status": status})
+
+        return handle
+
+    def _track(self, call: Call, review: Obj) -> None:
+        """Note who wrote the question, as for any object; those without one have only a time, or nothing."""
+        if review["kind"] == "SelfSubjectReview":
+            review["metadata"] = {"creationTimestamp": self._stamp()}
+        elif review["kind"] == "SelfSubjectRulesReview":
+            review["metadata"], review["spec"] = {}, {}
+        else:
+            manager = manager_of(call.request.headers.get("user-agent", ""))
+            apply.track_update(None, review, manager, "Update", "", self._stamp())
+
+    def _who_am_i(self, call: Call, review: Obj) -> Obj:
+        return {"userInfo": shown(call.user)}
+
+    def _whose_token(self, call: Call, review: Obj) -> Obj:
+        spec = review.get("spec") or {}
+        if not spec.get("token"):
+            raise invalid(AUTHN, "TokenReview", "", [required("spec.token")])
+        try:
+            verified = self._authenticator.review(spec["token"], spec.get("audiences") or ())
+        except InvalidToken:
+            return {"user": {}, "error": "invalid bearer token"}
+        out: Obj = {"authenticated": True, "user": shown(verified.user)}
+        return out | ({"audiences": list(verified.audiences)} if verified.audiences else {})
+
+    def _may_i(self, call: Call, review: Obj) -> Obj:
+        return self._decide(call.user, self._asked(review))
+
+    def _may_they(self, call: Call, review: Obj) -> Obj:
+        spec = review.get("spec") or {}
+        asked = self._asked(review)
+        if not spec.get("user") and not spec.get("groups"):
+            raise invalid(AUTHZ, "", "", [invalid_value("spec.user", "", "at least one of user or group must be specified")])
+        if review["kind"] == "LocalSubjectAccessReview" and asked.namespace != call.info.namespace:
+            raise bad_request("namespace of the request does not match the namespace in spec.resourceAttributes")
+        extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
+        return self._decide(User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""), extra), asked)
+
+    def _asked(self, review: Obj) -> RequestInfo:
+        spec = review.get("spec") or {}
+        resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+        if (resource is None) == (path is None):
+            errors: list[FieldError] = [invalid_value("spec.resourceAttributes", None, "exactly one of nonResourceAttributes "
+                                                      "or resourceAttributes must be specified")]
+            raise invalid(AUTHZ, "", "", errors)
+        if resource is None:
+            return RequestInfo(path.get("verb", ""), path.get("path", ""))
+        return RequestInfo(resource.get("verb", ""), "", resource.get("group", ""), resource.get("version", ""),
+                           resource.get("namespace", ""), resource.get("resource", ""), resource.get("name", ""),
+                           resource.get("subresource", ""))
+
+    def _decide(self, user: User, asked: RequestInfo) -> Obj:
+        allowed, reason = self._authorizer.authorize(user, asked)
+        return {"allowed": allowed, **({"reason": reason} if reason else {})}
+
+    def _what_may_i(self, call: Call, review: Obj) -> Obj:
+        namespace = (review.get("spec") or {}).get("namespace", "")
+        if not namespace:
+            raise bad_request("no namespace on request")
+        resources, paths = self._authorizer.rules_of(call.user, namespace)
+        return {"resourceRules": resources, "nonResourceRules": paths, "incomplete": False}
+
+
+def shown(user: User) -> Obj:
+    """Write a user as UserInfo."""
+    out: Obj = {"username": user.name}
+    if user.uid:
+        out["uid"] = user.uid
+    if user.groups:
+        out["groups"] = list(user.groups)
+    if user.extra:
+        out["extra"] = {key: list(values) for key, values in user.extra.items()}
+    return out

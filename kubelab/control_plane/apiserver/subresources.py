@@ -1,0 +1,256 @@
+"""Subresources that write a part of their parent: scale, binding, eviction, token, finalize, ephemeral containers.
+
+    PUT deployments/web/scale ─► the Deployment with other spec.replicas ─► the pipeline, as any write
+    POST pods/web-1/binding ──► spec.nodeName and the PodScheduled condition, nothing else
+
+Invariant: a pod is bound once.
+Models:    the storage of pods, apps and serviceaccounts in kube-apiserver
+Left out:  PodDisruptionBudgets in eviction: there is no such kind yet
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from kubelab.control_plane.apiserver import patching, prepare
+from kubelab.control_plane.apiserver.call import Call
+from kubelab.control_plane.apiserver.decode import read_object
+from kubelab.control_plane.apiserver.deleting import Deleter, DeleteOptions
+from kubelab.control_plane.apiserver.pipeline import Pipeline, is_finished
+from kubelab.control_plane.apiserver.scale import SCALE, scale_of, with_replicas
+from kubelab.control_plane.apiserver.storage import Changed
+from kubelab.control_plane.apiserver.tokens import TokenIssuer
+from kubelab.machinery.errors import (
+    STALE,
+    ApiError,
+    bad_request,
+    conflict,
+    invalid,
+    invalid_value,
+    method_not_allowed,
+    not_found,
+    not_supported,
+    required,
+)
+from kubelab.machinery.meta import copy_obj
+from kubelab.machinery.request import Encoded, Obj, Response
+from kubelab.units.catalogue import Kind
+
+ATTEMPTS = 5
+BINDING = Kind("Binding", "bindings")
+EVICTION = Kind("Eviction", "evictions", "policy")
+TOKEN_REQUEST = Kind("TokenRequest", "tokenrequests", "authentication.k8s.io")
+MIN_TOKEN_S, DEFAULT_TOKEN_S, MAX_TOKEN_S = 600, 3600, 1 << 32
+SUCCESS: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+class Subresources:
+    """Handlers for the registry, one a subresource."""
+
+    def __init__(self, pipeline: Pipeline, deleter: Deleter, issuer: TokenIssuer | None,
+                 get: Callable[[str, str, str], Obj | None]) -> None:
+        self._pipeline, self._deleter, self._issuer, self._get = pipeline, deleter, issuer, get
+
+    def handlers(self) -> dict[tuple[str, str], Callable[[Call], Awaitable[Response]]]:
+        return {("*", "scale"): self.scale, ("pods", "binding"): self.binding, ("pods", "eviction"): self.eviction,
+                ("pods", "ephemeralcontainers"): self.ephemeral_containers, ("pods", "resize"): self.resize,
+                ("serviceaccounts", "token"): self.token, ("namespaces", "finalize"): self.finalize}
+
+    # ── scale ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def scale(self, call: Call) -> Response:
+        """Read or write how many replicas there should be, without knowing what kind of thing has replicas."""
+        if call.info.verb == "get":
+            return Response(200, scale_of(_stored(call)))
+        if call.info.verb not in ("update", "patch"):
+            raise method_not_allowed("the server does not allow this method on the requested resource")
+        for _ in range(ATTEMPTS):
+            old = _stored_body(call)
+            wanted = self._sent(call, SCALE, scale_of(old.obj))
+            version = prepare.pinned(wanted)
+            if version and version != old.obj["metadata"]["resourceVersion"]:
+                break
+            try:
+                body = await self._pipeline.write(call, with_replicas(copy_obj(old.obj), wanted), old)
+                return Response(200, scale_of(body.obj))
+            except Changed:
+                continue
+        raise conflict(call.kind.group, call.kind.plural, call.info.name, STALE)
+
+    def _sent(self, call: Call, kind: Kind, old: Obj) -> Obj:
+        """Return the object that a PUT brings or a PATCH makes of `old`."""
+        if call.info.verb == "patch":
+            format_ = patching.format_of(call)
+            body = patching.read_patch(call, format_)
+            return patching.patched(call, kind, old, "merge" if format_ == "apply" else format_, body)
+        sent, call.duplicates = read_object(call.request, kind)
+        prepare.must_be_named(call, sent)
+        return prepare.check_schema(call, sent, kind)
+
+    # ── pods ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def binding(self, call: Call) -> Response:
+        """Put a pod on a node. Raises `Conflict` when it is on one already."""
+        sent, _ = read_object(call.request, BINDING)
+        target = sent.get("target") or {}
+        errors = [] if target.get("kind") in (None, "", "Node") else [not_supported("target.kind", target["kind"], ["Node", "<empty>"])]
+        if not target.get("name"):
+            errors.append(required("target.name"))
+        if errors:
+            raise invalid("", "Binding", sent["metadata"].get("name", ""), errors)
+
+        def bound(pod: Obj) -> Obj:
+            return self._bound(call, pod, sent["metadata"], target["name"])
+
+        await self._change(call, bound)
+        if not call.dry_run:
+            self._pipeline.journal.record("bind", target["name"], f"pods/{call.key}", actor=call.user.name)
+        return Response(201, SUCCESS)
+
+    def _bound(self, call: Call, pod: Obj, sent: Obj, node: str) -> Obj:
+        metadata, spec, name = pod["metadata"], pod["spec"], call.info.name
+        why = ""
+        if sent.get("uid") and sent["uid"] != metadata["uid"]:
+            why = f"Precondition failed: UID in precondition: {sent['uid']}, UID in object meta: {metadata['uid']}"
+        elif "deletionTimestamp" in metadata:
+            why = f"pod {name} is being deleted, cannot be assigned to a host"
+        elif spec.get("nodeName"):
+            why = f"pod {name} is already assigned to node \"{spec['nodeName']}\""
+        elif spec.get("schedulingGates"):
+            why = f"pod {name} has non-empty .spec.schedulingGates"
+        if why:
+            raise conflict("", "pods/binding", name, why)
+        if sent.get("annotations"):
+            metadata = {**metadata, "annotations": {**(metadata.get("annotations") or {}), **sent["annotations"]}}
+        status = pod.get("status") or {}
+        others = [c for c in status.get("conditions") or () if c["type"] != "PodScheduled"]
+        scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None,
+                     "lastTransitionTime": self._pipeline.stamp(), "observedGeneration": metadata.get("generation", 1)}
+        return {**pod, "metadata": prepare.ordered(metadata), "spec": {**spec, "nodeName": node},
+                "status": {**status, "conditions": [*others, scheduled]}}
+
+    async def eviction(self, call: Call) -> Response:
+        """Ask a pod to leave: it is deleted gracefully, with a condition that says why."""
+        sent, _ = read_object(call.request, EVICTION)
+        given = sent.get("deleteOptions") or {}
+        conditions = given.get("preconditions") or {}
+        options = DeleteOptions(given.get("gracePeriodSeconds"), given.get("propagationPolicy") or "",
+                                conditions.get("uid") or "", conditions.get("resourceVersion") or "",
+                                call.dry_run or bool(given.get("dryRun")))
+        if not options.dry_run and "deletionTimestamp" not in _stored(call)["metadata"]:
+            await self._change(call, self._targeted)
+        await self._deleter.delete(call, options)
+        return Response(201, SUCCESS)
+
+    def _targeted(self, pod: Obj) -> Obj:
+        status = pod.get("status") or {}
+        others = [c for c in status.get("conditions") or () if c["type"] != "DisruptionTarget"]
+        target = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+                  "message": "Eviction API: evicting", "lastProbeTime": None,
+                  "lastTransitionTime": self._pipeline.stamp()}
+        return {**pod, "metadata": {**pod["metadata"]}, "status": {**status, "conditions": [*others, target]}}
+
+    async def ephemeral_containers(self, call: Call) -> Response:
+        """Add containers for debugging to a pod that runs."""
+        def only(new: Obj, old: Obj) -> Obj:
+            return {**old, "spec": {**old["spec"], "ephemeralContainers": (new.get("spec") or {}).get("ephemeralContainers") or []}}
+
+        return await self._part(call, only)
+
+    async def resize(self, call: Call) -> Response:
+        """Change what the containers of a pod may use."""
+        def only(new: Obj, old: Obj) -> Obj:
+            wanted = {c.get("name"): c.get("resources") or {} for c in (new.get("spec") or {}).get("containers") or ()}
+            containers = [{**c, "resources": wanted.get(c["name"], c.get("resources") or {})} for c in old["spec"]["containers"]]
+            return {**old, "spec": {**old["spec"], "containers": containers}}
+
+        return await self._part(call, only)
+
+    async def _part(self, call: Call, only: Callable[[Obj, Obj], Obj]) -> Response:
+        """Write one part of a pod's spec, whatever else the body says."""
+        if call.info.verb == "get":
+            return Response(200, _stored_body(call))
+
+        def changed(old: Obj) -> Obj:
+            made = copy_obj(only(self._sent(call, call.kind, old), old))
+            prepare.validate(call.kind, made, None)
+            prepare.count_generation(call.kind, made, old)
+            return made
+
+        return Response(200, await self._change(call, changed))
+
+    # ── others ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def token(self, call: Call) -> Response:
+        """Issue a token for a service account. Raises `Invalid` for a life that is too short."""
+        sent, _ = read_object(call.request, TOKEN_REQUEST)
+        account, spec = _stored(call), dict(sent.get("spec") or {})
+        seconds = spec.get("expirationSeconds", DEFAULT_TOKEN_S)
+        if seconds < MIN_TOKEN_S or seconds > MAX_TOKEN_S:
+            why = "may not specify a duration less than 10 minutes" if seconds < MIN_TOKEN_S else \
+                "may not specify a duration larger than 2^32 seconds"
+            raise invalid("authentication.k8s.io", "TokenRequest", "", [invalid_value("spec.expirationSeconds", seconds, why)])
+        if self._issuer is None:
+            raise ApiError(500, "InternalError", "Internal error occurred: this API server has no key to sign tokens with")
+        bound = self._bound_object(call, spec.get("boundObjectRef"))
+        audiences = spec.get("audiences") or list(self._issuer.audiences)
+        token, expires = self._issuer.issue(account, audiences=audiences, expires_s=seconds, bound_to=bound)
+        metadata = {"name": call.info.name, "namespace": call.namespace, "creationTimestamp": self._pipeline.stamp()}
+        return Response(201, {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": metadata,
+                              "spec": {**spec, "audiences": audiences, "expirationSeconds": seconds},
+                              "status": {"token": token, "expirationTimestamp": expires}})
+
+    def _bound_object(self, call: Call, ref: Obj | None) -> Obj | None:
+        if not ref:
+            return None
+        plural = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}.get(ref.get("kind", ""))
+        if plural is None:
+            raise bad_request(f"cannot bind token for serviceaccount \"{call.info.name}\" to type {ref.get('kind')}")
+        found = self._get(plural, "" if plural == "nodes" else call.namespace, ref.get("name", ""))
+        if found is None:
+            raise not_found("", plural, ref.get("name", ""))
+        if ref.get("uid") and ref["uid"] != found["metadata"]["uid"]:
+            raise conflict("", plural, ref["name"], f"the UID in the bound object reference ({ref['uid']}) does not match "
+                           f"the UID in record. The object might have been deleted and then recreated")
+        return found
+
+    async def finalize(self, call: Call) -> Response:
+        """Take a finalizer off a namespace; with the last one it is gone."""
+        sent, _ = read_object(call.request, call.kind)
+        prepare.must_be_named(call, sent)
+        finalizers = (sent.get("spec") or {}).get("finalizers") or []
+        version = prepare.pinned(sent)
+
+        def emptied(old: Obj) -> Obj:
+            if version and version != old["metadata"]["resourceVersion"]:
+                raise conflict("", "namespaces", call.info.name, STALE)
+            spec = {key: value for key, value in (old.get("spec") or {}).items() if key != "finalizers"}
+            return {**old, "metadata": {**old["metadata"]}, "spec": {**spec, **({"finalizers": finalizers} if finalizers else {})}}
+
+        return Response(200, await self._change(call, emptied))
+
+    async def _change(self, call: Call, make: Callable[[Obj], Obj]) -> Encoded:
+        """Store what `make` makes of the object, again when another writer was faster."""
+        for _ in range(ATTEMPTS):
+            old = _stored_body(call)
+            new = make(old.obj)
+            if call.dry_run or new == old.obj:
+                return old
+            try:
+                if is_finished(new):
+                    return await self._pipeline.remove(call, new, old)
+                return await self._pipeline.storage.update(call.collection, call.key, new, old)
+            except Changed:
+                continue
+        raise conflict(call.kind.group, call.kind.plural, call.info.name, STALE)
+
+
+def _stored_body(call: Call) -> Encoded:
+    body = call.collection.objects.get(call.key)
+    if body is None:
+        raise not_found(call.kind.group, call.kind.plural, call.info.name)
+    return body
+
+
+def _stored(call: Call) -> Obj:
+    return _stored_body(call).obj
