@@ -138,7 +138,7 @@ def dead_states() -> Iterator[Path]:
             os.close(lock)
 
 
-def sweep(*cleaners: Callable[[Path], None]) -> list[Path]:
+def sweep(*cleaners: Callable[[Path], object]) -> list[Path]:
     """Let each cleaner free what a dead cluster left (processes, containers), then delete its folder."""
     swept = []
     for path in dead_states():

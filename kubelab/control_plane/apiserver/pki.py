@@ -68,11 +68,15 @@ class Pki:
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, (*names, *ips)[0])])
         return self._issue(name, ExtendedKeyUsageOID.SERVER_AUTH, alternatives)
 
-    def server_context(self, names: Sequence[str], ips: Sequence[str]) -> ssl.SSLContext:
-        """Return the TLS side of a server that asks for client certificates and takes those of this authority."""
+    def server_context(self, names: Sequence[str], ips: Sequence[str], *,
+                       client_ca_pem: bytes | None = None) -> ssl.SSLContext:
+        """Return the TLS side of a server that asks for client certificates and takes those of this authority.
+
+        `client_ca_pem` names another authority for the clients.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_verify_locations(cadata=self.ca_pem.decode())
+        context.load_verify_locations(cadata=(client_ca_pem or self.ca_pem).decode())
         context.verify_mode = ssl.CERT_OPTIONAL  # who shows none may still have a token
         load_cert_chain(context, *self.issue_server(names, ips))
         return context

@@ -137,7 +137,7 @@ class DockerRuntime:
         except APIError as error:
             raise RuntimeFailure("CreatePodSandboxError",
                                  f"failed to create pod sandbox: {error.explanation}") from error
-        return self._sandbox(self._client.api.inspect_container(pause.id))
+        return self._sandbox(self._client.api.inspect_container(str(pause.id)))
 
     def _sandbox(self, found: dict[str, Any]) -> Sandbox:
         networks = found["NetworkSettings"]["Networks"]
@@ -166,7 +166,7 @@ class DockerRuntime:
         from docker.errors import ImageNotFound
 
         try:
-            return str(self._client.api.inspect_image(image)["Id"])
+            return str(self._client.images.get(image).id)
         except ImageNotFound:
             return None
 

@@ -117,8 +117,7 @@ def change_route(client: Any, cluster_id: str, verb: str, cidr: str) -> None:
         client.containers.run(INFRA_IMAGE, script, network_mode="host", cap_add=["NET_ADMIN"], remove=True,
                               labels={LABEL: cluster_id}, user="0", entrypoint=[])
     except ContainerError as error:
-        text = (error.stderr or b"").decode("utf-8", "replace")
-        if "File exists" not in text and "No such process" not in text:
+        if "File exists" not in str(error) and "No such process" not in str(error):
             raise
 
 
@@ -171,7 +170,7 @@ def sweep(cluster_id: str) -> None:
     """Remove every container, network and route that a dead cluster left in the engine."""
     client = connect()
     try:
-        chosen = {"label": f"{LABEL}={cluster_id}"}
+        chosen: Any = {"label": f"{LABEL}={cluster_id}"}
         for container in client.containers.list(all=True, filters=chosen):
             container.remove(force=True, v=True)
         for network in client.networks.list(filters=chosen):
