@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ class FakeKubelets:
             return
         if "deletionTimestamp" in pod["metadata"]:
             self._do(self._remove(pod))
-        elif (pod.get("status") or {}).get("phase") == "Pending" and "never" not in pod["spec"]["containers"][0]["image"]:
+        elif pod["status"].get("phase") == "Pending" and "never" not in pod["spec"]["containers"][0]["image"]:
             self._do(self._run(pod))
 
     def _do(self, work: Any) -> None:
@@ -51,17 +52,13 @@ class FakeKubelets:
         conditions = [{"type": t, "status": "True", "lastTransitionTime": stamp}
                       for t in ("PodScheduled", "Initialized", "ContainersReady", "Ready")]
         status = {"phase": "Running", "conditions": conditions, "podIP": ip, "podIPs": [{"ip": ip}]}
-        try:
+        with suppress(ApiError):  # the pod may have gone
             await self.client.patch("pods", pod["metadata"]["name"], {"status": status}, pod["metadata"]["namespace"],
                                     type="strategic", subresource="status")
-        except ApiError as error:
-            assert error.code == 404, error
 
     async def _remove(self, pod: Any) -> None:
-        try:
+        with suppress(ApiError):
             await self.client.delete("pods", pod["metadata"]["name"], pod["metadata"]["namespace"], grace_period_s=0)
-        except ApiError as error:
-            assert error.code == 404, error
 
     async def add_node(self, name: str, cpu: str = "4", memory: str = "8Gi", **spec: Any) -> None:
         await self.client.create("nodes", {"apiVersion": "v1", "kind": "Node", "spec": spec, "metadata": {
@@ -70,8 +67,8 @@ class FakeKubelets:
 
     async def post_status(self, name: str, cpu: str = "4", memory: str = "8Gi") -> None:
         stamp = timestamp(RealClock().now())
-        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status",
-                 "lastHeartbeatTime": stamp, "lastTransitionTime": stamp}
+        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": stamp,
+                 "message": "kubelet is posting ready status", "lastTransitionTime": stamp}
         amounts = {"cpu": cpu, "memory": memory, "pods": "110"}
         status = {"status": {"capacity": amounts, "allocatable": amounts, "conditions": [ready]}}
         await self.client.patch("nodes", name, status, type="strategic", subresource="status")
@@ -85,7 +82,8 @@ class World:
             return Client(InProcess(handle, User(name, groups), name.removeprefix("system:")))
 
         self.client = client("kubernetes-admin", "system:masters")
-        self.manager = ControllerManager(client("system:kube-controller-manager"), clock=clock, journal=journal, **options)
+        self.manager = ControllerManager(client("system:kube-controller-manager"), clock=clock, journal=journal,
+                                         **options)
         self.scheduler = Scheduler(client("system:kube-scheduler"), clock=clock, journal=journal)
         self.kubelets = FakeKubelets(client("kubelets", "system:masters"))
 
@@ -106,7 +104,7 @@ class World:
             last: Any = None
             try:
                 last = await check()
-            except (ApiError, KeyError, AssertionError) as error:
+            except (ApiError, KeyError, ValueError, AssertionError) as error:
                 last, found = error, False
             else:
                 found = bool(last)

@@ -106,7 +106,8 @@ async def test_scaling_and_rolling_back(world: Any, deployment: Any) -> None:
     assert (rs["metadata"]["annotations"][DESIRED], rs["metadata"]["annotations"][MAX]) == ("1", "2")
     await world.client.patch("deployments", "web", NEW_IMAGE, type="strategic")
     await world.available("web", 1)
-    await world.client.patch("deployments", "web", [{"op": "replace", "path": "/spec/template", "value": first}], type="json")
+    undo = [{"op": "replace", "path": "/spec/template", "value": first}]
+    await world.client.patch("deployments", "web", undo, type="json")
     await world.available("web", 1)
     notes = (await world.client.get("replicasets", rs["metadata"]["name"]))["metadata"]["annotations"]
     assert notes["deployment.kubernetes.io/revision"] == "3"

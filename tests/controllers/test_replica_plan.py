@@ -70,7 +70,7 @@ def test_counts_and_the_next_availability() -> None:
 
 
 def test_the_status_is_written_as_recorded() -> None:
-    """An empty set reports zero replicas and leaves the other counts out; a failure becomes a condition and goes again."""
+    """An empty set reports zero replicas and no other counts; a failure becomes a condition, and goes again."""
     owner: Any = {"metadata": {"generation": 4}, "status": {}}
     nothing = tally([], {}, 0, NOW)
     assert status_of(owner, nothing, None, NOW) == {"replicas": 0, "terminatingReplicas": 0, "observedGeneration": 4}

@@ -29,6 +29,7 @@ from kubelab.units import CATALOGUE, by_kind
 from kubelab.units.catalogue import Kind
 
 IGNORED = ("events",)  # many, short-lived, and never owned
+Identity = tuple[str, str, str, str]  # uid, kind, namespace, name
 _REMEMBERED_ABSENT = 500
 
 
@@ -39,7 +40,7 @@ class GarbageCollector(Controller):
                  recorder: EventRecorder) -> None:
         self.client, self.recorder = client, recorder
         self.graph = Graph()
-        self._absent: dict[str, None] = {}  # uids that were found missing; in the order they were
+        self._absent: dict[Identity, None] = {}  # what was found missing, in the order it was
         followed = {kind: informers.of(kind) for kind in CATALOGUE
                     if kind.plural not in IGNORED and {"list", "watch", "delete"} <= set(kind.verbs)}
         super().__init__(name, clock=clock, journal=journal, informers=list(followed.values()), workers=20)
@@ -54,7 +55,6 @@ class GarbageCollector(Controller):
             return
         node = Node.of(kind, obj)
         old = self.graph.put(node)
-        self._absent.pop(uid, None)
         if node.waits_for_dependents or node.orphans_dependents:
             self.queue.add(uid)
         if (old is None or old.owners != node.owners) and any(self._doubtful(o, node) for o in node.owners):
@@ -70,7 +70,8 @@ class GarbageCollector(Controller):
 
     def _on_deleted(self, uid: str) -> None:
         gone = self.graph.remove(uid)
-        self._remember_absent(uid)
+        if gone is not None:
+            self._remember_absent((uid, gone.kind.kind, gone.namespace, gone.name))
         for dependent in self.graph.dependents(uid):
             self.queue.add(dependent.uid)
         for owner in gone.owners if gone else ():
@@ -81,8 +82,8 @@ class GarbageCollector(Controller):
         if owner is not None and owner.waits_for_dependents:
             self.queue.add(uid)
 
-    def _remember_absent(self, uid: str) -> None:
-        self._absent[uid] = None
+    def _remember_absent(self, identity: Identity) -> None:
+        self._absent[identity] = None
         if len(self._absent) > _REMEMBERED_ABSENT:
             del self._absent[next(iter(self._absent))]
 
@@ -112,14 +113,15 @@ class GarbageCollector(Controller):
         known = self.graph.nodes.get(uid)
         if known is not None:
             return not _fits(owner, dependent, known)
-        if uid in self._absent:
-            return True
         kind = by_kind(owner["apiVersion"], owner["kind"])
         if kind is None:
             return False  # of a kind that nobody here can look up
         if kind.namespaced and not dependent.namespace:
             self._complain(owner, dependent)
             return False
+        identity = (uid, kind.kind, dependent.namespace if kind.namespaced else "", owner["name"])
+        if identity in self._absent:
+            return True
         try:
             found = await self.client.get(kind, owner["name"], dependent.namespace or None)
         except ApiError as error:
@@ -128,7 +130,7 @@ class GarbageCollector(Controller):
             found = {"metadata": {"uid": ""}}
         absent = bool(found["metadata"]["uid"] != uid)
         if absent:
-            self._remember_absent(uid)
+            self._remember_absent(identity)
         return absent
 
     def _complain(self, owner: dict[str, Any], node: Node) -> None:

@@ -45,7 +45,7 @@ class PodGarbageCollector(Controller):
         if node is None:
             if is_terminating(pod):
                 self.queue.add(key_of(pod))
-        elif self.nodes.synced and self.nodes.get(node) is None:
+        elif self.nodes.get(node) is None:
             self.queue.add_after(key_of(pod), self.quarantine_s)
 
     async def reconcile(self, key: str) -> None:

@@ -160,8 +160,9 @@ class ReplicaController(Controller):
             made = await self.client.create("pods", pod, owner["metadata"]["namespace"])
         except ApiError as error:
             self.expectations.creation_observed(key)
-            if "being terminated" not in error.message:
-                self.recorder.event(owner, "Warning", "FailedCreate", f"Error creating: {error}")
+            if "being terminated" in error.message:
+                return  # the namespace is going, and this owner with it
+            self.recorder.event(owner, "Warning", "FailedCreate", f"Error creating: {error}")
             raise
         self.recorder.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {made['metadata']['name']}")
 

@@ -65,10 +65,10 @@ class Cache:
         self._count(pod)
 
     def forget(self, pod: PodInfo) -> None:
-        """Take an assumption back."""
+        """Take an assumption back, unless it has been confirmed meanwhile."""
         if pod.uid in self.assumed:
             self.remove_pod(pod.uid)
-        pod.node_name = ""
+            pod.node_name = ""
 
     def remove_pod(self, uid: str) -> PodInfo | None:
         pod = self.pods.pop(uid, None)
