@@ -31,6 +31,10 @@ ClusterRole system:coredns
   list,watch core endpoints,services,pods,namespaces,nodes
   list,watch discovery.k8s.io endpointslices
 ClusterRoleBinding system:coredns ClusterRole:system:coredns User:system:dns ServiceAccount:kube-system/coredns
+Role kube-system system:coredns
+  create core services,endpoints
+  create discovery.k8s.io endpointslices
+RoleBinding kube-system system:coredns Role:system:coredns User:system:dns
 """
 
 
