@@ -70,21 +70,23 @@ def _default_slice(endpoint_slice: Obj) -> None:
 
 
 def _validate_slice(endpoint_slice: Obj) -> Sequence[FieldError]:
-    return list(_slice_errors(endpoint_slice))
-
-
-def _slice_errors(endpoint_slice: Obj) -> rules.Errors:
-    kind = endpoint_slice.get("addressType", "")
-    yield from rules.one_of("addressType", kind, ADDRESS_TYPES)
-    endpoints, ports = endpoint_slice.get("endpoints") or (), endpoint_slice.get("ports") or ()
-    if kind in ADDRESS_TYPES:
-        if len(endpoints) > MAX_ENDPOINTS:
-            yield rules.too_many("endpoints", len(endpoints), MAX_ENDPOINTS)
-        for i, endpoint in enumerate(endpoints):
-            yield from _endpoint_errors(f"endpoints[{i}]", endpoint, kind)
+    ports = endpoint_slice.get("ports") or ()
+    errors = [*rules.one_of("addressType", endpoint_slice.get("addressType"), ADDRESS_TYPES)]
+    if not endpoint_slice["metadata"].get("resourceVersion"):  # stored ones are looked at where they change
+        errors += _endpoints_errors(endpoint_slice)
     if len(ports) > MAX_PORTS:
-        yield rules.too_many("ports", len(ports), MAX_PORTS)
-    yield from _slice_ports(ports)
+        errors.append(rules.too_many("ports", len(ports), MAX_PORTS))
+    return [*errors, *_slice_ports(ports)]
+
+
+def _endpoints_errors(endpoint_slice: Obj) -> rules.Errors:
+    kind, endpoints = endpoint_slice.get("addressType", ""), endpoint_slice.get("endpoints") or ()
+    if kind not in ADDRESS_TYPES:
+        return
+    if len(endpoints) > MAX_ENDPOINTS:
+        yield rules.too_many("endpoints", len(endpoints), MAX_ENDPOINTS)
+    for i, endpoint in enumerate(endpoints):
+        yield from _endpoint_errors(f"endpoints[{i}]", endpoint, kind)
 
 
 def _endpoint_errors(path: str, endpoint: Obj, kind: str) -> rules.Errors:
@@ -124,7 +126,9 @@ def _slice_ports(ports: Sequence[Obj]) -> rules.Errors:
 
 
 def _validate_slice_update(new: Obj, old: Obj) -> Sequence[FieldError]:
-    return list(rules.immutable("addressType", new.get("addressType"), old.get("addressType")))
+    changed = (new.get("endpoints") or []) != (old.get("endpoints") or [])
+    return [*(_endpoints_errors(new) if changed else ()),
+            *rules.immutable("addressType", new.get("addressType"), old.get("addressType"))]
 
 
 ENDPOINTS = Kind(
