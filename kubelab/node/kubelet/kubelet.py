@@ -201,7 +201,7 @@ class Kubelet(Component):
         worker = self.workers.get(uid)
         if worker is not None:
             self.volumes.outdated(uid)
-            worker.poke()
+            worker.wake()
 
     # ── answers ──────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -32,6 +32,7 @@ from kubelab.node.runtime.protocol import RuntimeFailure
 
 log = logging.getLogger("kubelab.kubelet")
 TERMINAL = ("Succeeded", "Failed")
+EARLY_S = 0.01  # timers may fire a little before their time
 
 
 class PodWorker(Loop):
@@ -49,7 +50,9 @@ class PodWorker(Loop):
         self.admitted = bool(observed.sandbox)  # what ran before a restart of the kubelet goes on running
         self.removed = False  # gone from the API: nobody waits for a status
         self.ended = False  # no container runs and none will
+        self._not_before: dict[str, float] = {}  # container -> monotonic time of its next start
         self._stale: set[str] = set()
+        self._setup_failures = 0
 
     @property
     def uid(self) -> str:
@@ -62,12 +65,20 @@ class PodWorker(Loop):
     def offer(self, pod: Obj, *, removed: bool = False) -> None:
         """Take a newer version of the pod from the API, or hear that it is gone from there."""
         before = (self.terminating, grace_s(self.pod))
+        changed = removed or differs(self.pod, pod)
         self.pod, self.removed = pod, self.removed or removed
         if not removed:
             self.writer.observe(pod)
+        if not changed:
+            return  # most often the echo of our own status
         cut_short = self.terminating and (not before[0] or grace_s(pod) < before[1] or removed)
         if cut_short and self.containers.cuttable(self.uid):
             self.cut()  # a pull or a hook must not hold up the end; a shorter grace period counts at once
+        self.wake()
+
+    def wake(self) -> None:
+        """Look again, and try at once what waits for its time."""
+        self._not_before.clear()
         self.poke()
 
     def note(self, container_id: str) -> None:
@@ -117,7 +128,7 @@ class PodWorker(Loop):
             self.report()
         if plan.new_sandbox and not await self._new_sandbox():
             return
-        self.waits.clear()
+        self.waits = {name: wait for name, wait in self.waits.items() if name in plan.start}
         for name in plan.start:
             if self.terminating:
                 return
@@ -174,19 +185,25 @@ class PodWorker(Loop):
             context.record(self.pod, None, "Warning", "FailedCreatePodSandBox",
                            f"Failed to create pod sandbox: {failure.message}")
         else:
+            self._setup_failures = 0
             context.trace("sandbox", self.pod)
             return True
-        self.errors += 1
-        self.retry_in(min(0.5 * 2.0 ** self.errors, 120.0))
+        self._setup_failures += 1
+        self.retry_in(min(0.5 * 2.0 ** self._setup_failures, 120.0))
         return False
 
     async def _start(self, name: str) -> None:
         container = self.container(name)
-        assert container is not None
+        now = self.context.clock.monotonic()
+        if container is None or now < self._not_before.get(name, now):
+            return
         try:
             await self.containers.start(self.pod, container, self.observed)
+            self.waits.pop(name, None)
+            self._not_before.pop(name, None)
         except Waiting as waiting:
             self.waits[name] = (waiting.reason, waiting.message)
+            self._not_before[name] = self.context.clock.monotonic() + waiting.retry_s - EARLY_S
             self.retry_in(waiting.retry_s)
 
     def _probe(self) -> None:
@@ -250,3 +267,13 @@ class PodWorker(Loop):
         spec = self.pod["spec"]
         every = [*spec["containers"], *(spec.get("initContainers") or ())]
         return next((c for c in every if c["name"] == name), None)
+
+
+def differs(old: Obj, new: Obj) -> bool:
+    """Tell whether the pod has changed in anything but the status that we write ourselves."""
+    a, b = old["metadata"], new["metadata"]
+    if any(a.get(k) != b.get(k) for k in ("deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations")):
+        return True
+    if old["spec"] != new["spec"]:
+        return True
+    return bool(new["spec"].get("readinessGates")) and old.get("status") != new.get("status")
