@@ -188,7 +188,8 @@ class Https:
 
 def unreachable(server: str, error: BaseException) -> Unreachable:
     """Say in words why there is no answer, and what the person can do."""
-    if isinstance(error, ssl.SSLError) or "certificate" in str(error).lower():
+    text = str(error).lower()
+    if "certificate" in text or "alert" in text:
         hint = "its certificate is not signed by the CA that the kubeconfig names; is this the right kubeconfig?"
     else:
         hint = "is the cluster up? Start it with `kubelab up`, or choose another with --kubeconfig or --context."

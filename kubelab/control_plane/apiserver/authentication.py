@@ -112,6 +112,8 @@ def impersonated(headers: Mapping[str, str], user: User, groups: Sequence[str], 
         if groups or uid or extra:
             raise ApiError(400, "BadRequest", "requested impersonating without impersonating a user")
         return user
+    for group in groups:
+        may(user, "", "groups", "", "", group)
     groups = tuple(groups)
     if name.startswith(PREFIX) and name.count(":") == 3:
         _, _, namespace, account = name.split(":")
@@ -119,8 +121,6 @@ def impersonated(headers: Mapping[str, str], user: User, groups: Sequence[str], 
         groups = groups or ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
     else:
         may(user, "", "users", "", "", name)
-    for group in groups:
-        may(user, "", "groups", "", "", group)
     for key, values in extra.items():
         may(user, "authentication.k8s.io", "userextras", key, "", values[0])
     if uid:
