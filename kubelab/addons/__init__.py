@@ -1,0 +1,1 @@
+"""What a cluster runs on top of Kubernetes itself: DNS."""
