@@ -125,7 +125,7 @@ def test_names_subresources_and_wildcards(world: World) -> None:
 def test_a_missing_role_is_named(world: World) -> None:
     """A binding to a role that is not there gives nothing, and the refusal tells."""
     world.bind("broken", "ClusterRole/nowhere", {"kind": "User", "name": "ann"})
-    with pytest.raises(ApiError, match='RBAC: clusterrole.rbac.authorization.k8s.io "nowhere" not found'):
+    with pytest.raises(ApiError, match=r'RBAC: .*"nowhere" not found'):
         world.authorizer.check(ANN, asks("list", "pods"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -121,25 +122,33 @@ class World:
         return await self.connect.serve(request, request_info("GET", path, request.query))
 
 
+@asynccontextmanager
+async def running() -> AsyncIterator[World]:
+    """Run a kubelet over TLS, an application in a pod, and an API server's connecting part in front of both."""
+    kubelet = Kubelet()
+    secure, plain = TestServer(web.Application()), TestServer(web.Application())
+    for server in (secure, plain):
+        server.app.router.add_route("*", "/{path:.*}", kubelet.handle)
+    await secure.start_server(ssl=PKI.server_context(["n1"], ["127.0.0.1"]))
+    await plain.start_server()
+    world = World(kubelet, int(secure.port or 0), int(plain.port or 0))
+    front = Server(world.handle, handler_cancellation=True)
+    listener = await asyncio.get_running_loop().create_server(front, "127.0.0.1", 0)
+    world.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    try:
+        yield world
+    finally:
+        listener.close()
+        await front.shutdown(0.1)
+        await world.tunnel.close()
+        await secure.close()
+        await plain.close()
+
+
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    kubelet = Kubelet()
-    secure = TestServer(web.Application())
-    secure.app.router.add_route("*", "/{path:.*}", kubelet.handle)
-    await secure.start_server(ssl=PKI.server_context(["n1"], ["127.0.0.1"]))
-    plain = TestServer(web.Application())
-    plain.app.router.add_route("*", "/{path:.*}", kubelet.handle)
-    await plain.start_server()
-    made = World(kubelet, int(secure.port or 0), int(plain.port or 0))
-    server = Server(made.handle, handler_cancellation=True)
-    listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-    yield made
-    listener.close()
-    await server.shutdown(0.1)
-    await made.tunnel.close()
-    await secure.close()
-    await plain.close()
+    async with running() as made:
+        yield made
 
 
 PODS = "/api/v1/namespaces/shop/pods"
@@ -180,6 +189,19 @@ async def test_port_forward_over_a_bare_upgrade(world: World) -> None:
     assert world.kubelet.seen[-1][0] == "/portForward/shop/web?"
 
 
+def test_the_same_on_uvloop() -> None:
+    """Pipes work on uvloop as well, whose transports are not asyncio's."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def scenario() -> None:
+        async with running() as world:
+            await test_exec_is_a_pipe(world)
+            await test_port_forward_over_a_bare_upgrade(world)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario())
+
+
 async def test_a_refused_upgrade_is_no_tunnel(world: World) -> None:
     """When the kubelet does not say 101, its answer is passed on and the connection is not given away."""
     world.objects["pods", "shop", "no"] = {**world.objects["pods", "shop", "web"], "metadata": {"name": "no"}}
@@ -215,7 +237,7 @@ async def test_what_cannot_be_reached_is_said(world: World) -> None:
             await world.ask(path)
         assert refused.value.code == code
     world.objects["nodes", "", "n1"]["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"] = 1
-    with pytest.raises(ApiError, match="error dialing backend: dial tcp 127.0.0.1:1"):
+    with pytest.raises(ApiError, match=r"error dialing backend: dial tcp 127\.0\.0\.1:1"):
         await world.ask(f"{PODS}/web/log")
 
 

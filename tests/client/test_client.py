@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tests.client.fake import FakeApi, configmap
 
 from kubelab.client.client import Client
 from kubelab.client.transport import InProcess
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.journal import caused_by
 from kubelab.machinery.request import Request, User
+from tests.client.fake import FakeApi, configmap
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from tests.client.fake import FakeApi, configmap
 
 from kubelab.client.client import Client
 from kubelab.client.informer import Informer, Informers
 from kubelab.client.transport import InProcess, Unreachable
 from kubelab.machinery.request import Obj, User
+from tests.client.fake import FakeApi, configmap
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ async def informer(api: FakeApi) -> AsyncIterator[Informer]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the condition is anything, so there is no event to wait for
             await asyncio.sleep(0.005)
 
 

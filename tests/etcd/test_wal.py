@@ -142,14 +142,13 @@ async def test_a_full_disk_acknowledges_nothing(tmp_path: Path, monkeypatch: pyt
             await etcd.put(b"b", b"1")
         with pytest.raises(StoreFailed):
             await etcd.put(b"c", b"1")
-    while etcd.state != "running" or etcd.restarts == 0:
+    again = asyncio.Event()
+    etcd.on_state.append(lambda component: again.set() if component.state == "running" else None)
+    await asyncio.wait_for(again.wait(), 10)
+    await asyncio.sleep(0)  # the supervised run begins, and with it the new log
+    while etcd._wal is None or etcd._wal.failure is not None:  # noqa: ASYNC110 - a disk has no event
         await asyncio.sleep(0.01)
-    while True:
-        try:
-            await etcd.put(b"d", b"1")
-            break
-        except Exception:
-            await asyncio.sleep(0.01)
+    await etcd.put(b"d", b"1")
     assert b"c" not in [kv.key for kv in etcd.range(b"", b"\0").kvs]
     await etcd.stop()
 
@@ -174,22 +173,23 @@ asyncio.run(main())
 """
 
 
+def write_and_kill(folder: Path, start: int, lines_to_see: int) -> set[bytes]:
+    """Let a process write until it has acknowledged so much, kill it, return the keys that it acknowledged."""
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(folder), str(start)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(lines_to_see)]
+        process.send_signal(signal.SIGKILL)
+        lines += process.stdout.read().splitlines(keepends=True)
+    told = [line.split() for line in lines if line.endswith(b"\n")]
+    return {b"w%d/%08d" % (int(writer), int(number)) for writer, number in told}
+
+
 async def test_kill_9_in_a_loop_of_writes_loses_nothing(tmp_path: Path) -> None:
     """Killed again and again while eight writers write, the store has every write that it had acknowledged."""
     acknowledged: set[bytes] = set()
     for turn in range(5):
         start = turn * 100_000
-        process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(start)], stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(300 + 170 * turn)]
-        process.send_signal(signal.SIGKILL)
-        lines += process.stdout.read().splitlines(keepends=True)
-        process.wait()
-        process.stdout.close()
-        for line in lines:
-            if line.endswith(b"\n"):
-                writer, number = line.split()
-                acknowledged.add(b"w%d/%08d" % (int(writer), int(number)))
+        acknowledged |= await asyncio.to_thread(write_and_kill, tmp_path, start, 300 + 170 * turn)
         etcd = await opened(tmp_path)
         there = {kv.key for kv in etcd.range(b"w", prefix_end(b"w"), keys_only=True).kvs}
         assert acknowledged <= there
