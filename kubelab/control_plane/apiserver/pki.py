@@ -123,7 +123,7 @@ def _new_authority() -> tuple[bytes, bytes]:
     from cryptography.x509.oid import NameOID
 
     key = _new_key()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes-ca")])
     certificate = (
         _builder(name, name, key, CA_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)

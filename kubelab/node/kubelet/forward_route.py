@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kubelab.node.kubelet.port_forward import PROTOCOL, PortForwarder
 from kubelab.node.kubelet.server import HttpError, PodTarget
@@ -100,8 +100,7 @@ async def _over_connection(request: web.BaseRequest, dial: Any, title: str) -> H
     if asked and PROTOCOL not in ",".join(asked):
         raise HttpError(403, f"unable to upgrade: unable to negotiate protocol: client supports {asked}, server "
                              f"accepts [{PROTOCOL}]")
-    transport, protocol = request.transport, request.protocol
-    assert isinstance(transport, asyncio.Transport)
+    transport, protocol = cast(asyncio.Transport, request.transport), request.protocol  # uvloop's is none by class
     inbound = _Bytes(transport)
 
     async def send(data: bytes) -> None:

@@ -5,8 +5,6 @@ Models:    pkg/kubelet/token
 
 from __future__ import annotations
 
-import orjson
-
 from kubelab.machinery.clock import parse_timestamp
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj
@@ -44,11 +42,9 @@ class Tokens:
         order = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         path = f"/api/v1/namespaces/{meta['namespace']}/serviceaccounts/{account}/token"
         try:
-            response = await self.context.client.raw("POST", path, body=order)
+            answer: Obj = await self.context.client.raw("POST", path, body=order)
         except ApiError as error:
             raise VolumeError(f"failed to fetch token: {error.message}") from error
-        body = response.body
-        answer: Obj = orjson.loads(body) if isinstance(body, bytes) else getattr(body, "obj", body)
         now = self.context.clock.now()
         lives_s = parse_timestamp(answer["status"]["expirationTimestamp"]) - now
         return answer["status"]["token"], now + min(lives_s, MAX_AGE_S) * RENEW_AT

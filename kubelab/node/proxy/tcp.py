@@ -14,6 +14,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from typing import cast
 
 from kubelab.node.proxy.balancer import Balancer, Counter, Counters
 from kubelab.node.proxy.table import Endpoint
@@ -33,8 +34,7 @@ class _Side(asyncio.Protocol):
         self.closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
 
     def data_received(self, data: bytes) -> None:
         if self.other is not None and self.other.transport is not None:
@@ -83,12 +83,12 @@ class _Inner(_Side):
     def __init__(self, listener: TcpListener) -> None:
         super().__init__()
         self.listener = listener
+        self._early = b""  # what the client said before there was an endpoint
+        self._ended_early = False
         self.task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        assert self.transport is not None
-        self.transport.pause_reading()
         self.listener.connections.add(self)
         self.task = asyncio.get_running_loop().create_task(self._connect())
 
@@ -106,9 +106,28 @@ class _Inner(_Side):
                 return
             self.counts = outer.counts = listener.begin(client_ip, endpoint)
             self.other, outer.other = outer, self
-            self.transport.resume_reading()
+            self._catch_up()
             return
         self.reset()
+
+    def data_received(self, data: bytes) -> None:
+        if self.other is not None:
+            super().data_received(data)
+        elif self.transport is not None:
+            self._early += data
+            self.transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        self._ended_early = self.other is None
+        return super().eof_received()
+
+    def _catch_up(self) -> None:
+        early, self._early = self._early, b""
+        if early and self.transport is not None:
+            super().data_received(early)
+            self.transport.resume_reading()
+        if self._ended_early:
+            super().eof_received()
 
     def reset(self) -> None:
         """Let the client see at once that nobody is there: RST, not an orderly end."""
