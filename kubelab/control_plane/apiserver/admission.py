@@ -16,7 +16,7 @@ from kubelab.machinery.errors import forbidden, not_found
 from kubelab.machinery.meta import random_suffix
 from kubelab.machinery.request import Obj
 
-TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path, not a secret
 TOKEN_SECONDS = 3607
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
@@ -120,8 +120,8 @@ def set_priority(call: Call, pod: Obj) -> None:
     value = PRIORITIES.get(name, 0)
     if spec.get("priority") not in (None, value):
         raise forbidden("", "pods", pod["metadata"].get("name", ""), "the integer value of priority "
-                        f"({spec['priority']}) must not be provided in pod spec; priority admission controller computed "
-                        f"{value} from the given PriorityClass name")
+                        f"({spec['priority']}) must not be provided in pod spec; priority admission controller "
+                        f"computed {value} from the given PriorityClass name")
     spec["priority"] = value
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
 

@@ -83,7 +83,8 @@ class ServiceAllocator:
         if not asked:
             asked = self._free_ip()
             if not asked:
-                errors.append(FieldError("spec.clusterIPs", "InternalError", "failed to allocate a serviceIP: range is full"))
+                errors.append(FieldError("spec.clusterIPs", "InternalError",
+                                         "failed to allocate a serviceIP: range is full"))
                 return
         elif ipaddress.IPv4Address(asked) not in self._net:
             errors.append(invalid_value("spec.clusterIPs", [asked], f"failed to allocate IP {asked}: the provided IP "
@@ -105,7 +106,8 @@ class ServiceAllocator:
             if ip not in self._ips:
                 return ip
         candidates = [*range(reserved, size - 1), *range(1, reserved)]
-        return next((ip for offset in candidates if (ip := str(ipaddress.IPv4Address(base + offset))) not in self._ips), "")
+        addresses = (str(ipaddress.IPv4Address(base + offset)) for offset in candidates)
+        return next((ip for ip in addresses if ip not in self._ips), "")
 
     def _allocate_ports(self, spec: Obj, key: str, errors: list[FieldError]) -> None:
         for index, port in enumerate(spec.get("ports") or ()):

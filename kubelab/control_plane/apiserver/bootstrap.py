@@ -24,7 +24,8 @@ def bootstrap_objects(port: int, service_ip: str, ca_pem: str) -> list[Obj]:
     objects: list[Obj] = []
     for name in NAMESPACES:
         objects.append({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}})
-        objects.append({"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default", "namespace": name}})
+        objects.append({"kind": "ServiceAccount", "apiVersion": "v1",
+                        "metadata": {"name": "default", "namespace": name}})
         if ca_pem:
             objects.append({"kind": "ConfigMap", "apiVersion": "v1", "data": {"ca.crt": ca_pem},
                             "metadata": {"name": "kube-root-ca.crt", "namespace": name}})

@@ -80,7 +80,8 @@ class Collection:
             return self.keys
         return self.keys[bisect_left(self.keys, f"{namespace}/"):bisect_left(self.keys, f"{namespace}0")]
 
-    def select(self, namespace: str = "", matches: Matches | None = None, after: str = "") -> Iterator[tuple[str, Encoded]]:
+    def select(self, namespace: str = "", matches: Matches | None = None,
+               after: str = "") -> Iterator[tuple[str, Encoded]]:
         """Yield what a list returns, in key order, beginning behind the key `after`."""
         keys = self.range(namespace)
         if after:

@@ -50,8 +50,8 @@ def read_body(request: Request) -> tuple[Any, list[str]]:
 
 
 def unsupported_media() -> ApiError:
-    return ApiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types "
-                    "include: application/json, application/yaml, application/vnd.kubernetes.protobuf")
+    return ApiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media "
+                    "types include: application/json, application/yaml, application/vnd.kubernetes.protobuf")
 
 
 def read_json(body: bytes) -> tuple[Any, list[str]]:
@@ -125,10 +125,12 @@ def as_kind(value: Obj, kind: Kind) -> Obj:
         raise bad_request(f"the API version in the data ({given_version}) does not match the expected API version "
                           f"({kind.api_version})")
     if given_kind and given_kind != kind.kind:
-        raise bad_request(f"{given_kind} in version {kind.version!r} cannot be handled as a {kind.kind}: "
-                          f"no kind {given_kind!r} is registered".replace("'", '"'))
+        raise bad_request(f'{given_kind} in version "{kind.version}" cannot be handled as a {kind.kind}: no kind '
+                          f'"{given_kind}" is registered for version "{kind.api_version}" in scheme '
+                          '"pkg/api/legacyscheme/scheme.go:30"')
     metadata = value.pop("metadata", None)
-    return {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": {} if metadata is None else metadata, **value}
+    head = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": {} if metadata is None else metadata}
+    return {**head, **value}
 
 
 def _unrecognized(kind: Kind, why: str, body: Any) -> ApiError:

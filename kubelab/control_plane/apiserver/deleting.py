@@ -5,7 +5,7 @@
                                         └─ nothing holds it ────────────► gone
 
 Invariant: an object with finalizers is never removed here.
-Models:    k8s.io/apiserver/pkg/registry/rest/delete.go, registry/generic/registry/store.go, pod and namespace strategies
+Models:    k8s.io/apiserver/pkg/registry/rest/delete.go and generic/registry/store.go, pod and namespace strategies
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def read_delete_options(call: Call) -> DeleteOptions:
         errors.append(FieldError("propagationPolicy", "FieldValueNotSupported",
                                  f'Unsupported value: "{policy}": supported values: {choices}'))
     if policy and orphan is not None:
-        errors.append(invalid_value("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set"))
+        errors.append(invalid_value("propagationPolicy", policy,
+                                    "orphanDependents and deletionPropagation cannot be both set"))
     dry_run = given.get("dryRun") or []
     if dry_run and dry_run != ["All"]:
         errors.append(FieldError("dryRun", "FieldValueNotSupported",
@@ -133,11 +134,10 @@ class Deleter:
         for what, given, stored in (("UID", options.uid, metadata["uid"]),
                                     ("ResourceVersion", options.resource_version, metadata["resourceVersion"])):
             if given and given != stored:
+                happened = "deleted and then recreated" if what == "UID" else "modified"
                 raise conflict(kind.group, kind.kind, call.info.name,
-                               f"the {what} in the precondition ({given}) does not match the {what} in record ({stored}). "
-                               "The object might have been deleted and then recreated" if what == "UID" else
-                               f"the {what} in the precondition ({given}) does not match the {what} in record ({stored}). "
-                               "The object might have been modified")
+                               f"the {what} in the precondition ({given}) does not match the {what} in record "
+                               f"({stored}). The object might have been {happened}")
 
     async def _once(self, call: Call, options: DeleteOptions, old: Encoded) -> Obj | Encoded:
         new = self._marked(call, options, old.obj)
@@ -158,10 +158,10 @@ class Deleter:
         metadata = {**old["metadata"]}
         finalizers = self._finalizers(call, options, metadata)
         grace_s = self._grace(call, options, old)
-        marked = "deletionTimestamp" in metadata
-        if marked and finalizers == (metadata.get("finalizers") or []) and (finalizers or grace_s or _emptying(call, old)):
+        marked, held = "deletionTimestamp" in metadata, finalizers or grace_s or _emptying(call, old)
+        if marked and held and finalizers == (metadata.get("finalizers") or []):
             left_s = metadata.get("deletionGracePeriodSeconds")
-            if left_s is None or grace_s >= left_s or not left_s:
+            if not left_s or grace_s >= left_s:
                 return None
         now = self._clock.now()
         metadata["finalizers"] = finalizers

@@ -44,9 +44,8 @@ VIRTUAL = (
     Kind("SelfSubjectReview", "selfsubjectreviews", "authentication.k8s.io", namespaced=False, verbs=("create",)),
     Kind("TokenReview", "tokenreviews", "authentication.k8s.io", namespaced=False, verbs=("create",)),
     Kind("LocalSubjectAccessReview", "localsubjectaccessreviews", "authorization.k8s.io", verbs=("create",)),
-    Kind("SelfSubjectAccessReview", "selfsubjectaccessreviews", "authorization.k8s.io", namespaced=False, verbs=("create",)),
-    Kind("SelfSubjectRulesReview", "selfsubjectrulesreviews", "authorization.k8s.io", namespaced=False, verbs=("create",)),
-    Kind("SubjectAccessReview", "subjectaccessreviews", "authorization.k8s.io", namespaced=False, verbs=("create",)),
+    *(Kind(kind, f"{kind.lower()}s", "authorization.k8s.io", namespaced=False, verbs=("create",))
+      for kind in ("SelfSubjectAccessReview", "SelfSubjectRulesReview", "SubjectAccessReview")),
 )
 
 

@@ -1,7 +1,7 @@
 """Events have two faces over one store: core/v1 and events.k8s.io/v1.
 
-    core/v1            involvedObject  message  source            firstTimestamp            count            reportingComponent
-    events.k8s.io/v1   regarding       note     deprecatedSource  deprecatedFirstTimestamp  deprecatedCount  reportingController
+    core/v1            involvedObject  message  source            count            reportingComponent   ...
+    events.k8s.io/v1   regarding       note     deprecatedSource  deprecatedCount  reportingController  ...
 
 Invariant: what is stored is core/v1; converting there and back loses nothing.
 Models:    pkg/apis/events/v1/conversion.go of kube-apiserver
@@ -55,7 +55,8 @@ class NewEvents:
         return to_new(obj)
 
     def page(self, items: list[Obj], metadata: Obj) -> Obj:
-        shown = [{key: value for key, value in to_new(item).items() if key not in ("kind", "apiVersion")} for item in items]
+        shown = [{key: value for key, value in to_new(item).items() if key not in ("kind", "apiVersion")}
+                 for item in items]
         return {"kind": "EventList", "apiVersion": f"{GROUP}/v1", "metadata": metadata, "items": shown}
 
     def event(self, event: WatchEvent) -> WatchEvent:

@@ -44,7 +44,8 @@ class Health:
             return text("ok") if check() else text(f"internal server error: {single} failed: reason withheld\n", 500)
         excluded = query.get("exclude", "")
         found = {name: check() for name, check in self._checks.items() if name != excluded}
-        report = "".join(f"[+]{name} ok\n" if ok else f"[-]{name} failed: reason withheld\n" for name, ok in found.items())
+        report = "".join(f"[+]{name} ok\n" if ok else f"[-]{name} failed: reason withheld\n"
+                         for name, ok in found.items())
         if not all(found.values()):
             return text(f"{report}{probe} check failed\n", 500)
         return text(f"{report}{probe} check passed\n" if "verbose" in query else "ok")
@@ -60,8 +61,9 @@ class Metrics:
         self._requests[verb, group, resource, code] += 1
 
     def show(self) -> Response:
-        lines = ["# HELP apiserver_request_total Counter of apiserver requests broken out for each verb, resource and code.",
+        lines = ["# HELP apiserver_request_total Counter of apiserver requests broken out for each verb and resource.",
                  "# TYPE apiserver_request_total counter"]
-        lines += [f'apiserver_request_total{{code="{code}",group="{group}",resource="{resource}",verb="{verb.upper()}"}} {n}'
-                  for (verb, group, resource, code), n in sorted(self._requests.items())]
+        lines += [f'apiserver_request_total{{code="{code}",group="{group}",resource="{resource}",'
+                  f'verb="{verb.upper()}"}} {n}' for (verb, group, resource, code), n
+                  in sorted(self._requests.items())]
         return Response(200, ("\n".join(lines) + "\n").encode(), {"content-type": "text/plain; version=0.0.4"})

@@ -57,8 +57,8 @@ class OpenApi:
         """Answer a request below /openapi; None where there is nothing."""
         path = request.path.rstrip("/")
         if path == "/openapi/v3":
-            return Response(200, {"paths": {version: {"serverRelativeURL": f"/openapi/v3/{version}?hash={self._hash(version)}"}
-                                            for version in sorted(self._versions)}})
+            urls = {version: f"/openapi/v3/{version}?hash={self._hash(version)}" for version in sorted(self._versions)}
+            return Response(200, {"paths": {version: {"serverRelativeURL": url} for version, url in urls.items()}})
         version = path.removeprefix("/openapi/v3/")
         if path == "/openapi/v2":
             version = ""

@@ -55,6 +55,7 @@ def read_patch(call: Call, format_: str) -> Any:
 
 def patched(call: Call, kind: Kind, old: Obj, format_: str, body: Any) -> Obj:
     """Return `old` with a patch put on it. Raises `Invalid` or `BadRequest` when that is no object of its kind."""
+    new: Any
     if format_ == "json":
         new = patch.json_patch(old, body)
     elif format_ == "merge":

@@ -15,7 +15,15 @@ from typing import Any
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.machinery import schema
 from kubelab.machinery.decoding import check
-from kubelab.machinery.errors import ApiError, FieldError, bad_request, conflict, forbidden_field, invalid, invalid_value
+from kubelab.machinery.errors import (
+    ApiError,
+    FieldError,
+    bad_request,
+    conflict,
+    forbidden_field,
+    invalid,
+    invalid_value,
+)
 from kubelab.machinery.meta import random_suffix, validate_object_meta
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Kind
@@ -189,9 +197,8 @@ def must_be_named(call: Call, obj: Obj) -> None:
         return
     name: Any = metadata.get("name")
     if not name and call.info.verb == "update":
-        raise bad_request(f"the name of the object ({name or ''}) does not match the name on the URL ({call.info.name})") \
-            if name else ApiError(422, "Invalid", f'{call.kind.kind} "" is invalid: metadata.name: Required value: name '
-                                  "must be provided")
+        raise bad_request(f"the name of the object ({call.info.name} based on URL) was undeterminable: name must be "
+                          "provided")
     if name and name != call.info.name:
         raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({call.info.name})")
     metadata["name"] = call.info.name

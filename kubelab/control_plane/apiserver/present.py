@@ -21,8 +21,7 @@ from kubelab.control_plane.apiserver.watch import frame
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, Request, WatchEvent
 
-ACCEPTED = frozenset({"application/json", "application/yaml", "application/*", "*/*",
-                      "application/vnd.kubernetes.protobuf"})
+READABLE = frozenset({"application/json", "application/yaml", "application/*", "*/*"})
 FORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 
 
@@ -57,9 +56,9 @@ def _preferred(accept: str) -> str:
         media, *rest = (part.strip() for part in clause.split(";"))
         parameters = dict(part.partition("=")[::2] for part in rest)
         form = parameters.get("as", "")
-        if media in ("application/json", "*/*", "application/*", "application/yaml"):
-            if not form or (form in FORMS and parameters.get("v") == "v1" and parameters.get("g") == "meta.k8s.io"):
-                return form
+        ours = parameters.get("v") == "v1" and parameters.get("g") == "meta.k8s.io"
+        if media in READABLE and (not form or (form in FORMS and ours)):
+            return form
     raise not_acceptable()
 
 

@@ -3,8 +3,8 @@
     "k8s\\0" ─► Unknown{typeMeta, raw} ─► message by apiVersion and kind ─► dict, as its JSON would have been
 
 `protobuf_numbers.txt` holds what the published generated.proto files say, one message a line, each field as number,
-JSON name and type: s string, i integer, b boolean, d double, y bytes, q quantity, t time, u micro time, o int or string,
-x raw JSON, f managed fields, v list of strings, :name message; before it [ list, { map of strings, + inlined.
+JSON name and type: s string, i integer, b boolean, d double, y bytes, q quantity, t time, u micro time, o int or
+string, x raw JSON, f managed fields, v list of strings, :name message; before it [ list, { map of strings, + inlined.
 
 Invariant: an unknown field number is skipped, as protobuf demands; broken framing is refused.
 Models:    k8s.io/apimachinery/pkg/runtime/serializer/protobuf
@@ -140,7 +140,7 @@ def _value(raw: Any, type_: str, depth: int) -> Any:
 
 
 def _text(raw: Any) -> str:
-    return str(raw) if isinstance(raw, int) else raw.decode()  # type: ignore[no-any-return]
+    return str(raw) if isinstance(raw, int) else raw.decode()
 
 
 def _integer(raw: int) -> int:

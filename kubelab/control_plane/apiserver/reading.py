@@ -73,7 +73,8 @@ def list_options(collection: Collection, query: Mapping[str, str], name: str = "
     fields = parse_field_selector(text) if text else None
     if fields is not None:
         _check_fields(collection, fields)
-    limit, given, match = query.get("limit", ""), query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
+    limit, given = query.get("limit", ""), query.get("resourceVersion", "")
+    match = query.get("resourceVersionMatch", "")
     try:
         count = int(limit) if limit else 0
     except ValueError:
@@ -106,9 +107,11 @@ def _check_match(query: Mapping[str, str], revision: str, match: str) -> None:
         errors.append(forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     if watching:
         if initial is not None and match != "NotOlderThan":
-            errors.append(forbidden_field(path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
+            errors.append(forbidden_field(path, "sendInitialEvents requires setting resourceVersionMatch to "
+                                          "NotOlderThan"))
         if match and initial is None:
-            errors.append(forbidden_field(path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
+            errors.append(forbidden_field(path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents "
+                                          "is provided"))
     elif match:
         if not revision:
             errors.append(forbidden_field(path, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
@@ -145,10 +148,9 @@ def list_page(storage: Storage, collection: Collection, namespace: str, options:
 
 def _chosen(collection: Collection, namespace: str, matches: Matches | None, after: str,
             options: ListOptions) -> list[tuple[str, Encoded]]:
-    exact = [value for path, op, value in options.fields.requirements if path == "metadata.name" and op in ("=", "==")] \
-        if options.fields is not None else []
-    if exact and (namespace or not collection.kind.namespaced):
-        key = f"{namespace}/{exact[0]}" if namespace else exact[0]
+    name = options.fields.exact.get("metadata.name") if options.fields is not None else None
+    if name and (namespace or not collection.kind.namespaced):
+        key = f"{namespace}/{name}" if namespace else name
         body = collection.objects.get(key)
         return [(key, body)] if body is not None and matches is not None and matches(body.obj) else []
     return list(collection.select(namespace, matches, after))
@@ -177,8 +179,7 @@ def _in_the_past(storage: Storage, collection: Collection, namespace: str, revis
 def too_large(asked: int, current: int) -> ApiError:
     message = f"Timeout: Too large resource version: {asked}, current: {current}"
     return ApiError(504, "Timeout", message, {"causes": [{"reason": "ResourceVersionTooLarge",
-                                                         "message": "Too large resource version"}],
-                                              "retryAfterSeconds": 1})
+                                                         "message": "Too large resource version"}]})
 
 
 def _token(revision: int, last_key: str) -> str:

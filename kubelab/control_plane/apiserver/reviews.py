@@ -16,7 +16,7 @@ from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.tokens import InvalidToken
 from kubelab.machinery import apply, schema
 from kubelab.machinery.decoding import check
-from kubelab.machinery.errors import FieldError, bad_request, invalid, invalid_value, required
+from kubelab.machinery.errors import bad_request, invalid, invalid_value, required
 from kubelab.machinery.request import Obj, Response, User
 from kubelab.units.catalogue import Kind
 
@@ -48,7 +48,8 @@ class Reviews:
             node = schema.compiled(kind.api_version, kind.kind)
             checked = check(node, sent, "Ignore") if node is not None else None
             if checked is not None and checked.errors:
-                raise bad_request(f'{kind.kind} in version "v1" cannot be handled as a {kind.kind}: {checked.errors[0]}')
+                raise bad_request(f'{kind.kind} in version "v1" cannot be handled as a {kind.kind}: '
+                                  + checked.errors[0])
             review = checked.obj if checked is not None else sent
             status = answer(call, review)
             self._track(call, review)
@@ -87,20 +88,22 @@ class Reviews:
         spec = review.get("spec") or {}
         asked = self._asked(review)
         if not spec.get("user") and not spec.get("groups"):
-            raise invalid(AUTHZ, "", "", [invalid_value("spec.user", "", "at least one of user or group must be specified")])
+            raise invalid(AUTHZ, "", "", [invalid_value("spec.user", "",
+                                                        "at least one of user or group must be specified")])
         if review["kind"] == "LocalSubjectAccessReview" and asked.namespace != call.info.namespace:
             raise bad_request("namespace of the request does not match the namespace in spec.resourceAttributes")
         extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
-        return self._decide(User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""), extra), asked)
+        user = User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""), extra)
+        return self._decide(user, asked)
 
     def _asked(self, review: Obj) -> RequestInfo:
         spec = review.get("spec") or {}
         resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
         if (resource is None) == (path is None):
-            errors: list[FieldError] = [invalid_value("spec.resourceAttributes", None, "exactly one of nonResourceAttributes "
-                                                      "or resourceAttributes must be specified")]
-            raise invalid(AUTHZ, "", "", errors)
+            why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            raise invalid(AUTHZ, "", "", [invalid_value("spec.resourceAttributes", None, why)])
         if resource is None:
+            assert path is not None
             return RequestInfo(path.get("verb", ""), path.get("path", ""))
         return RequestInfo(resource.get("verb", ""), "", resource.get("group", ""), resource.get("version", ""),
                            resource.get("namespace", ""), resource.get("resource", ""), resource.get("name", ""),

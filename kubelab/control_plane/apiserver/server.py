@@ -94,7 +94,8 @@ class ApiServer(Component):
         self.discovery = Discovery(self.registry.served.values(), f"{self.host}:{self.port}")
         self.openapi = OpenApi(self.registry.served.values())
         pipeline = Pipeline(self.storage, self.clock, self.journal, authenticate=self._authenticate,
-                            authorise=self.authorizer.check, admission=Plugins(self.storage, allocator), serve=self._serve)
+                            authorise=self.authorizer.check, admission=Plugins(self.storage, allocator),
+                            serve=self._serve)
         deleter = Deleter(self.storage, self.clock)
         self.registry.pipeline, self.registry.deleter = pipeline, deleter
         self._register(pipeline, deleter)
@@ -159,8 +160,7 @@ class ApiServer(Component):
         """Answer one request: the whole API server as a function."""
         if self._pipeline is None:
             return Response(503, ApiError(503, "ServiceUnavailable", "the API server is stopped").status)
-        response = await self._pipeline.handle(request)
-        return response
+        return await self._pipeline.handle(request)
 
     def _authenticate(self, request: Request) -> User:
         """Find out who asks; in process, the caller has been given a user and nobody else can set one."""
@@ -175,7 +175,8 @@ class ApiServer(Component):
             user = impersonated(headers, user, groups.split("\n") if groups else (), self._may_impersonate)
         return user
 
-    def _may_impersonate(self, user: User, group: str, resource: str, subresource: str, namespace: str, name: str) -> None:
+    def _may_impersonate(self, user: User, group: str, resource: str, subresource: str, namespace: str,
+                         name: str) -> None:
         self.authorizer.check(user, RequestInfo("impersonate", "", group, "v1", namespace, resource, name, subresource))
 
     def _stored(self, plural: str, namespace: str, name: str) -> Obj | None:

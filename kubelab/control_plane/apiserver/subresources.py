@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from kubelab.control_plane.apiserver import patching, prepare
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.decode import read_object
-from kubelab.control_plane.apiserver.deleting import Deleter, DeleteOptions
+from kubelab.control_plane.apiserver.deleting import DeleteOptions, Deleter
 from kubelab.control_plane.apiserver.pipeline import Pipeline, is_finished
 from kubelab.control_plane.apiserver.scale import SCALE, scale_of, with_replicas
 from kubelab.control_plane.apiserver.storage import Changed
@@ -23,6 +23,7 @@ from kubelab.control_plane.apiserver.tokens import TokenIssuer
 from kubelab.machinery.errors import (
     STALE,
     ApiError,
+    FieldError,
     bad_request,
     conflict,
     invalid,
@@ -93,7 +94,9 @@ class Subresources:
         """Put a pod on a node. Raises `Conflict` when it is on one already."""
         sent, _ = read_object(call.request, BINDING)
         target = sent.get("target") or {}
-        errors = [] if target.get("kind") in (None, "", "Node") else [not_supported("target.kind", target["kind"], ["Node", "<empty>"])]
+        errors: list[FieldError] = []
+        if target.get("kind") not in (None, "", "Node"):
+            errors.append(not_supported("target.kind", target["kind"], ["Node", "<empty>"]))
         if not target.get("name"):
             errors.append(required("target.name"))
         if errors:
@@ -153,7 +156,8 @@ class Subresources:
     async def ephemeral_containers(self, call: Call) -> Response:
         """Add containers for debugging to a pod that runs."""
         def only(new: Obj, old: Obj) -> Obj:
-            return {**old, "spec": {**old["spec"], "ephemeralContainers": (new.get("spec") or {}).get("ephemeralContainers") or []}}
+            added = (new.get("spec") or {}).get("ephemeralContainers") or []
+            return {**old, "spec": {**old["spec"], "ephemeralContainers": added}}
 
         return await self._part(call, only)
 
@@ -161,7 +165,8 @@ class Subresources:
         """Change what the containers of a pod may use."""
         def only(new: Obj, old: Obj) -> Obj:
             wanted = {c.get("name"): c.get("resources") or {} for c in (new.get("spec") or {}).get("containers") or ()}
-            containers = [{**c, "resources": wanted.get(c["name"], c.get("resources") or {})} for c in old["spec"]["containers"]]
+            containers = [{**c, "resources": wanted.get(c["name"], c.get("resources") or {})}
+                          for c in old["spec"]["containers"]]
             return {**old, "spec": {**old["spec"], "containers": containers}}
 
         return await self._part(call, only)
@@ -189,9 +194,10 @@ class Subresources:
         if seconds < MIN_TOKEN_S or seconds > MAX_TOKEN_S:
             why = "may not specify a duration less than 10 minutes" if seconds < MIN_TOKEN_S else \
                 "may not specify a duration larger than 2^32 seconds"
-            raise invalid("authentication.k8s.io", "TokenRequest", "", [invalid_value("spec.expirationSeconds", seconds, why)])
+            raise invalid("authentication.k8s.io", "TokenRequest", "",
+                          [invalid_value("spec.expirationSeconds", seconds, why)])
         if self._issuer is None:
-            raise ApiError(500, "InternalError", "Internal error occurred: this API server has no key to sign tokens with")
+            raise ApiError(500, "InternalError", "Internal error occurred: this API server has no key for tokens")
         bound = self._bound_object(call, spec.get("boundObjectRef"))
         audiences = spec.get("audiences") or list(self._issuer.audiences)
         token, expires = self._issuer.issue(account, audiences=audiences, expires_s=seconds, bound_to=bound)
@@ -210,8 +216,8 @@ class Subresources:
         if found is None:
             raise not_found("", plural, ref.get("name", ""))
         if ref.get("uid") and ref["uid"] != found["metadata"]["uid"]:
-            raise conflict("", plural, ref["name"], f"the UID in the bound object reference ({ref['uid']}) does not match "
-                           f"the UID in record. The object might have been deleted and then recreated")
+            raise conflict("", plural, ref["name"], f"the UID in the bound object reference ({ref['uid']}) does not "
+                           "match the UID in record. The object might have been deleted and then recreated")
         return found
 
     async def finalize(self, call: Call) -> Response:
@@ -225,7 +231,9 @@ class Subresources:
             if version and version != old["metadata"]["resourceVersion"]:
                 raise conflict("", "namespaces", call.info.name, STALE)
             spec = {key: value for key, value in (old.get("spec") or {}).items() if key != "finalizers"}
-            return {**old, "metadata": {**old["metadata"]}, "spec": {**spec, **({"finalizers": finalizers} if finalizers else {})}}
+            if finalizers:
+                spec["finalizers"] = finalizers
+            return {**old, "metadata": {**old["metadata"]}, "spec": spec}
 
         return Response(200, await self._change(call, emptied))
 

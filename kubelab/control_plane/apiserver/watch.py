@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import orjson
 
@@ -53,8 +53,8 @@ def at_revision(body: Encoded | None, revision: int) -> Encoded | None:
     """Return the same object under another resourceVersion, as the last word of something deleted."""
     if body is None:
         return None
-    metadata = body.obj["metadata"]
-    before, after = b'"resourceVersion":"%b"' % metadata["resourceVersion"].encode(), b'"resourceVersion":"%d"' % revision
+    metadata, key = body.obj["metadata"], b'"resourceVersion":"%b"'
+    before, after = key % metadata["resourceVersion"].encode(), key % b"%d" % revision
     obj = {**body.obj, "metadata": {**metadata, "resourceVersion": str(revision)}}
     return Encoded(obj, body.raw.replace(before, after, 1))
 
@@ -155,7 +155,7 @@ class Fanout:
         self._buckets: dict[tuple[str, str], dict[Watcher, None]] = {}
         self._indexes_fields = False
 
-    def __iter__(self) -> Iterable[Watcher]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Watcher]:
         return iter([watcher for bucket in self._buckets.values() for watcher in bucket])
 
     def add(self, watcher: Watcher) -> None:

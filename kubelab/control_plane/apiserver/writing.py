@@ -70,7 +70,11 @@ async def patch(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
         return await _apply(call, pipeline)
     body = patching.read_patch(call, format_)
     version = prepare.pinned(body) if isinstance(body, dict) else ""
-    return await _on_stored(call, pipeline, lambda old: patching.patched(call, call.kind, old, format_, body), version), False
+
+    def patched(old: Obj) -> Obj:
+        return patching.patched(call, call.kind, old, format_, body)
+
+    return await _on_stored(call, pipeline, patched, version), False
 
 
 async def _on_stored(call: Call, pipeline: Pipeline, make: Callable[[Obj], Obj], version: str) -> Encoded:
