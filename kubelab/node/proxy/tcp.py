@@ -31,7 +31,7 @@ class _Side(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.other: _Side | None = None
         self.counts: tuple[Counter, Counter] | None = None  # of the service, of the endpoint
-        self.closed = False
+        self.closed = self.ended = False  # ended: nothing more comes from this side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
@@ -45,8 +45,10 @@ class _Side(asyncio.Protocol):
         """Add to the counters of this direction."""
 
     def eof_received(self) -> bool:
-        other = self.other
-        if other is not None and other.transport is not None and not other.closed and other.transport.can_write_eof():
+        self.ended, other = True, self.other
+        if other is not None and other.transport is not None and not other.closed:
+            if other.ended:
+                return False  # both directions are done: this closes us, and connection_lost the other
             other.transport.write_eof()
         return True  # our side stays open for what still comes back
 
@@ -84,7 +86,6 @@ class _Inner(_Side):
         super().__init__()
         self.listener = listener
         self._early = b""  # what the client said before there was an endpoint
-        self._ended_early = False
         self.task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -117,17 +118,13 @@ class _Inner(_Side):
             self._early += data
             self.transport.pause_reading()
 
-    def eof_received(self) -> bool:
-        self._ended_early = self.other is None
-        return super().eof_received()
-
     def _catch_up(self) -> None:
         early, self._early = self._early, b""
         if early and self.transport is not None:
             super().data_received(early)
             self.transport.resume_reading()
-        if self._ended_early:
-            super().eof_received()
+        if self.ended:
+            self.eof_received()
 
     def reset(self) -> None:
         """Let the client see at once that nobody is there: RST, not an orderly end."""

@@ -4,7 +4,7 @@ They stand in front of the host's own tools of these names, because they know wh
 DNS listens, and which ports are mapped. All others (ls, cat, grep, ...) are the host's.
 
 Models:    the applets of busybox, and as much of curl as `kubectl exec` is used for
-Left out:  TLS: these tools talk inside the cluster, in plain HTTP
+Left out:  most options; an unknown one is an error, not passed over
 """
 
 from __future__ import annotations
@@ -57,9 +57,10 @@ def hostname(argv: list[str]) -> int:
 
 
 def _follow(url: str, *, method: str = "GET", headers: list[tuple[str, str]], body: bytes = b"",
-            timeout_s: float | None, follow: bool = True) -> Fetched:
+            timeout_s: float | None, follow: bool = True, ca_file: str | None = None, verify: bool = True) -> Fetched:
     for _ in range(MAX_REDIRECTS):
-        got = fetch(url, method=method, headers=headers, body=body, timeout_s=timeout_s)
+        got = fetch(url, method=method, headers=headers, body=body, timeout_s=timeout_s, ca_file=ca_file,
+                    verify=verify)
         if not follow or got.status not in (301, 302, 303, 307, 308) or not got.header("location"):
             return got
         url = urljoin(url if "://" in url else f"http://{url}", got.header("location"))
@@ -87,7 +88,7 @@ def wget(argv: list[str]) -> int:
     timeout = flags.get("T") or flags.get("timeout")
     try:
         got = _follow(url, method="POST" if body else "GET", headers=headers, body=body,
-                      timeout_s=float(timeout) if timeout else None)
+                      timeout_s=float(timeout) if timeout else None, verify="no-check-certificate" not in flags)
     except FetchError as error:
         host = url.partition("://")[2].partition("/")[0] or url
         known = str(error).startswith(("bad address", "not an http"))
@@ -117,12 +118,13 @@ def _save(body: bytes, path: str, *, quiet: bool) -> None:
 
 def curl(argv: list[str]) -> int:
     """Run `curl [-s] [-S] [-i] [-I] [-L] [-f] [-v] [-o FILE] [-w FORMAT] [-X METHOD] [-H ...] [-d ...] [-m S] URL`."""
-    long = {"silent": "s", "include": "i", "head": "I", "location": "L", "fail": "f", "verbose": "v"}
+    long = {"silent": "s", "include": "i", "head": "I", "location": "L", "fail": "f", "verbose": "v",
+            "insecure": "k", "show-error": "S"}
     valued = {"--request": "-X", "--header": "-H", "--data": "-d", "--output": "-o", "--max-time": "-m",
-              "--write-out": "-w", "--connect-timeout": "-m", "--user-agent": "-A"}
+              "--write-out": "-w", "--cacert": "-C", "--connect-timeout": "-m", "--user-agent": "-A"}
     try:
         words = [part for word in argv for part in _split_long(word, valued)]
-        flags, urls = options(words, "sSiILfvkN4", "oXHdmwA")
+        flags, urls = options(words, "sSiILfvkN4", "oXHdmwAC")
         if not urls:
             raise ValueError("no URL specified")
     except ValueError as error:
@@ -136,7 +138,8 @@ def curl(argv: list[str]) -> int:
     method = flags.get("X") or ("HEAD" if "I" in flags else "POST" if body else "GET")
     try:
         got = _follow(urls[0], method=method, headers=headers, body=body, follow="L" in flags,
-                      timeout_s=float(flags["m"]) if "m" in flags else None)
+                      timeout_s=float(flags["m"]) if "m" in flags else None, ca_file=flags.get("C"),
+                      verify="k" not in flags)
     except FetchError as error:
         return _curl_error(urls[0], str(error), silent="s" in flags and "S" not in flags)
     return _curl_show(got, flags)
@@ -158,6 +161,8 @@ def _curl_error(url: str, why: str, *, silent: bool) -> int:
         code, text = 28, why
     elif why.startswith("Empty reply"):
         code, text = 52, why
+    elif why.startswith("SSL"):
+        code, text = 60, why
     elif why.startswith("not an http"):
         code, text = 1, why
     if not silent:
