@@ -22,7 +22,8 @@ from kubelab import units
 
 FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "parity"
 BEYOND = frozenset({"managedFields", "selfLink"})
-VENDOR = "openshift-service-ca.crt"
+ONLY_ONE_SIDE = {"openshift-service-ca.crt", "system:coredns", "kube-root-ca.crt"}
+VENDOR = "openshift-service-ca.crt"  # the recorded server's vendor puts it into every namespace and every pod
 VIRTUAL = {("authorization.k8s.io", "v1"), ("authentication.k8s.io", "v1"), ("events.k8s.io", "v1")}
 GROUPS = {k.group for k in units.CATALOGUE} | {group for group, _ in VIRTUAL}
 
@@ -58,11 +59,11 @@ def normalise(value: Any, key: str = "", without: frozenset[str] = BEYOND) -> An
     if isinstance(value, dict):
         return {k: normalise(v, k, without) for k, v in value.items() if k not in without}
     if isinstance(value, list):
-        kept = [v for v in value if not _is_vendors(v)]
+        kept = [v for v in value if not _is_one_sided(v)]
         return [normalise(v, key, without) for v in kept]
     if key == "resourceVersion":
         return "<rv>"
-    if key == "nodePort":
+    if key == "nodePort" or (key in ("port", "targetPort") and isinstance(value, int) and value > 10_000):
         return "<port>"
     if not isinstance(value, str):
         return value
@@ -77,10 +78,12 @@ def normalise(value: Any, key: str = "", without: frozenset[str] = BEYOND) -> An
     return value
 
 
-def _is_vendors(item: Any) -> bool:
+def _is_one_sided(item: Any) -> bool:
     if not isinstance(item, dict):
         return False
-    return VENDOR in ((item.get("configMap") or {}).get("name"), (item.get("metadata") or {}).get("name"))
+    if (item.get("metadata") or {}).get("name") in ONLY_ONE_SIDE:
+        return True
+    return bool((item.get("configMap") or {}).get("name") == VENDOR)
 
 
 def is_ours(request: dict[str, Any]) -> bool:

@@ -50,6 +50,12 @@ class StandIn:
                               "addresses": [{"type": "InternalIP", "address": f"10.1.0.{i}"}],
                               "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]}
             await self._client.create("nodes", node)
+        waiting = set(NODES)
+        async for event in self._client.watch("nodes"):
+            if event.type != "BOOKMARK" and not event.obj["spec"].get("taints"):
+                waiting.discard(event.obj["metadata"]["name"])
+            if not waiting:
+                break
         self._task = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
@@ -92,9 +98,9 @@ async def act(client: Client, story: dict[str, Any], namespace: str) -> None:
             case {"create": obj}:
                 await client.create(units.by_kind(obj["apiVersion"], obj["kind"]), obj, namespace)  # type: ignore[arg-type]
             case {"patch": [kind, name, patch]}:
-                await client.patch(kind.lower(), name, patch, namespace, type="strategic")
+                await client.patch(kind.lower(), name, patch, namespace, type="merge")
             case {"patch node": [name, patch]}:
-                await client.patch("nodes", name, patch, type="strategic")
+                await client.patch("nodes", name, patch, type="merge")
             case {"delete namespace": _}:
                 await client.delete("namespaces", namespace)
             case {"wait_s": seconds}:
@@ -147,7 +153,7 @@ def _line(*parts: str) -> str:
 
 
 def _name(obj: Any) -> str:
-    return str(obj["metadata"]["name"])
+    return f"{obj['metadata']['name']} {obj['metadata'].get('annotations')}"
 
 
 def _object(obj: Obj) -> Any:
