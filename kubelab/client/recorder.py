@@ -106,6 +106,8 @@ class EventRecorder:
         metadata = obj["metadata"]
         about: Key = (obj.get("kind"), metadata.get("namespace", ""), metadata["name"], metadata.get("uid"))
         message, key = self._combine(about, type, reason, message, field_path, now)
+        if self.series:  # upstream's key is the whole reference: what changed since is told anew
+            key = (*key, metadata.get("resourceVersion"))
         told = self._told.get(key)
         if not self._passes(about, now):
             return
