@@ -76,7 +76,7 @@ class Controller(Component):
         self.reconciles += 1
         entry = None
         if self.journal is not None:
-            entry = self.journal.record("reconcile", self.name, key, actor=self.name)
+            entry = self.journal.record("reconcile", self.name, key, actor=self.name, cause=self.queue.cause(key))
         token = current_cause.set(entry)
         try:
             await self.reconcile(key)

@@ -7,7 +7,8 @@
       └ 410 Expired ─► list again, and tell the handlers only what differs
 
 Invariants: every change reaches every handler once, in order, and what `get` returns is never older than what a
-            handler was told; objects are shared and never changed.
+            handler was told; objects are shared and never changed. While a handler runs, `current_cause` is the
+            write that it hears of.
 Models:     client-go's SharedIndexInformer and Reflector
 Left out:   resync periods (a reconcile that needs time asks the workqueue for it)
 """
@@ -22,6 +23,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from kubelab.client.client import Client, Resource, kind_of
 from kubelab.machinery.clock import Clock, RealClock
 from kubelab.machinery.errors import ApiError
+from kubelab.machinery.journal import current_cause
 from kubelab.machinery.request import Obj, WatchEvent
 
 log = logging.getLogger("kubelab")
@@ -176,7 +178,9 @@ class Informer:
 
     def _follow(self, event: WatchEvent) -> None:
         if event.type != "BOOKMARK":
+            token = current_cause.set(event.cause)  # what the handlers start has the write as its cause
             self._apply(event.type, event.obj)
+            current_cause.reset(token)
         self.resource_version = event.obj["metadata"]["resourceVersion"]
 
     def _apply(self, type_: str, obj: Obj) -> None:

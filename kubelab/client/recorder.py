@@ -77,6 +77,7 @@ class EventRecorder:
         self._outbox: deque[tuple[str, str, Obj, bool]] = deque()  # namespace, name, event or patch, is it a patch
         self._task: asyncio.Task[None] | None = None
         self._last_stamp = 0
+        self._second, self._when = -1, ""
         self._stopped = False
 
     async def start(self) -> None:
@@ -151,7 +152,7 @@ class EventRecorder:
     def _repeat(self, told: Told, message: str, now: float) -> Obj | None:
         told.count += 1
         if not self.series:
-            return {"count": told.count, "lastTimestamp": timestamp(now), "message": message}
+            return {"count": told.count, "lastTimestamp": self._timestamp(now), "message": message}
         if told.count > 2 and now - told.written < SERIES_QUIET_S:
             return None
         told.written = now
@@ -175,10 +176,16 @@ class EventRecorder:
         if self.series:
             return event | {"eventTime": micro_timestamp(now), "action": action or reason, "source": {},
                             "reportingInstance": f"{self.component}-{self.host or 'kubelab'}"}
-        when = timestamp(now)
+        when = self._timestamp(now)
         source = {"component": self.component} | ({"host": self.host} if self.host else {})
         return event | {"source": source, "firstTimestamp": when, "lastTimestamp": when, "count": 1,
                         "reportingInstance": self.host}
+
+    def _timestamp(self, now: float) -> str:
+        """Write the time once a second: a burst of events shares it."""
+        if int(now) != self._second:
+            self._second, self._when = int(now), timestamp(now)
+        return self._when
 
     # ── telling it ───────────────────────────────────────────────────────────────────────────────────────────
 

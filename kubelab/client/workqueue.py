@@ -15,6 +15,7 @@ import asyncio
 from collections import deque
 
 from kubelab.machinery.clock import Clock, Handle
+from kubelab.machinery.journal import current_cause
 
 FIRST_DELAY_S, LAST_DELAY_S = 0.005, 1000.0
 
@@ -33,6 +34,8 @@ class WorkQueue:
         self._processing: set[str] = set()
         self._getters: deque[asyncio.Future[None]] = deque()
         self._failures: dict[str, int] = {}
+        self._causes: dict[str, int | None] = {}  # why each dirty key was added first, as the trace journal counts
+        self._working: dict[str, int | None] = {}  # the same for the keys in work
         self._delayed: dict[str, tuple[float, Handle]] = {}  # key: when (monotonic), timer
         self._closed = False
 
@@ -49,6 +52,7 @@ class WorkQueue:
         if key in self._dirty or self._closed:
             return
         self._dirty.add(key)
+        self._causes[key] = current_cause.get()
         if key not in self._processing:
             self._queue.append(key)
             self._wake()
@@ -102,11 +106,17 @@ class WorkQueue:
         key = self._queue.popleft()
         self._dirty.discard(key)
         self._processing.add(key)
+        self._working[key] = self._causes.pop(key, None)
         return key
+
+    def cause(self, key: str) -> int | None:
+        """Return the journal entry that brought a key in work onto the queue."""
+        return self._working.get(key)
 
     def done(self, key: str) -> None:
         """Say that work on a key has ended; if it was added meanwhile, it is queued again."""
         self._processing.discard(key)
+        self._working.pop(key, None)
         if key in self._dirty:
             self._queue.append(key)
             self._wake()
@@ -119,6 +129,7 @@ class WorkQueue:
         self._delayed.clear()
         self._queue.clear()
         self._dirty.clear()
+        self._causes.clear()
         while self._getters:
             self._wake()
 

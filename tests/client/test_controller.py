@@ -7,7 +7,7 @@ import asyncio
 from kubelab.client.controller import Controller
 from kubelab.machinery.clock import SteppedClock
 from kubelab.machinery.errors import ApiError
-from kubelab.machinery.journal import Journal, current_cause
+from kubelab.machinery.journal import Journal, caused_by, current_cause
 
 
 class Recording(Controller):
@@ -41,6 +41,19 @@ async def test_keys_are_reconciled_and_journalled() -> None:
     entries = journal.entries()
     assert [(e.seam, e.actor) for e in entries] == [("reconcile", "recording")] * 3
     assert controller.causes == [e.seq for e in entries]
+    await controller.stop()
+
+
+async def test_a_reconcile_knows_what_led_to_it() -> None:
+    """The journal entry under which a key was added is the cause of its reconcile."""
+    clock, journal = SteppedClock(), Journal()
+    controller = Recording(clock, journal)
+    write = journal.record("write", "create", "pods/default/a")
+    with caused_by(write):
+        controller.queue.add("a")
+    await controller.start()
+    await clock.step(0)
+    assert [(e.seam, e.cause) for e in journal.entries()] == [("write", None), ("reconcile", write)]
     await controller.stop()
 
 

@@ -35,7 +35,7 @@ from kubelab.control_plane.etcd.wal import Compact, Grant, Revoke, Snapshot, Txn
 from kubelab.control_plane.etcd.watch import Watcher, WatchHub
 from kubelab.machinery.clock import Clock
 
-RETAINED_REVISIONS = 10_000  # history kept for watches and reads from the past
+RETAINED_REVISIONS = 5_000  # history kept for watches and reads from the past
 SNAPSHOT_EVERY = 10_000  # entries of the log
 
 
