@@ -91,7 +91,7 @@ def test_describe(kubectl: Kubectl) -> None:
 def test_create_edit_and_delete(kubectl: Kubectl, tmp_path: Path) -> None:
     """create refuses what exists; edit runs an editor; delete ends it."""
     assert kubectl("create", "configmap", "settings", "--from-literal=colour=blue") == "configmap/settings created\n"
-    assert "AlreadyExists" in kubectl("create", "configmap", "settings", ok=False)
+    assert 'configmaps "settings" already exists' in kubectl("create", "configmap", "settings", ok=False)
     editor = tmp_path / "editor"
     editor.write_text("#!/bin/sh\nsed -i s/blue/green/ \"$1\"\n")
     editor.chmod(0o755)
