@@ -11,13 +11,8 @@ from kubelab.machinery.request import Obj
 from kubelab.node.kubelet.containers import Containers
 from kubelab.node.kubelet.context import Context
 from kubelab.node.kubelet.observed import Observed
+from kubelab.node.kubelet.pod_facts import grace_s
 from kubelab.node.runtime.protocol import ContainerStatus
-
-
-def grace_s(pod: Obj) -> float:
-    """Return how long the pod's containers have between SIGTERM and SIGKILL."""
-    granted = pod["metadata"].get("deletionGracePeriodSeconds")
-    return float(pod["spec"].get("terminationGracePeriodSeconds", 30) if granted is None else granted)
 
 
 async def end_pod(context: Context, containers: Containers, pod: Obj, observed: Observed) -> None:

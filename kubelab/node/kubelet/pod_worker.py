@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from kubelab.machinery.clock import parse_timestamp, timestamp
+from kubelab.machinery.clock import timestamp
 from kubelab.machinery.request import Obj
 from kubelab.node.kubelet.container_config import sandbox_config
 from kubelab.node.kubelet.container_status import Scene
@@ -23,7 +23,8 @@ from kubelab.node.kubelet.context import Context, Waiting
 from kubelab.node.kubelet.loop import Loop
 from kubelab.node.kubelet.observed import Observed
 from kubelab.node.kubelet.plan import Stop, plan_pod
-from kubelab.node.kubelet.pod_end import end_pod, grace_s
+from kubelab.node.kubelet.pod_end import end_pod
+from kubelab.node.kubelet.pod_facts import container_named, deadline_left_s, differs, grace_s, with_gates
 from kubelab.node.kubelet.pod_status import Verdict, pod_status
 from kubelab.node.kubelet.prober import Prober
 from kubelab.node.kubelet.status_writer import StatusWriter
@@ -135,6 +136,8 @@ class PodWorker(Loop):
             await self._start(name)
         self._probe()
         self.report()
+        if plan.start and self.pod["spec"].get("initContainers"):
+            self.poke()  # a sidecar that has started lets the next one start
 
     async def _update_volumes(self) -> None:
         """Bring changed ConfigMaps, Secrets and labels into volumes that are mounted already."""
@@ -146,11 +149,9 @@ class PodWorker(Loop):
                 self.context.record(self.pod, None, "Warning", "FailedMount", str(error))
 
     def _check_deadline(self) -> None:
-        limit_s = self.pod["spec"].get("activeDeadlineSeconds")
-        started = self.status.get("startTime")
-        if limit_s is None:
+        left_s = deadline_left_s(self.pod, self.status, self.context.clock.now())
+        if left_s is None:
             return
-        left_s = limit_s if not started else parse_timestamp(started) + limit_s - self.context.clock.now()
         if left_s > 0:
             self.retry_in(left_s)
         else:
@@ -248,32 +249,12 @@ class PodWorker(Loop):
         """Hand the pod's status as it is now to the writer."""
         if self.removed:
             return
-        scene = Scene({**self.pod, "status": self._status_so_far()}, self.observed, self.prober.healths, self.waits,
+        scene = Scene({**self.pod, "status": with_gates(self.pod, self.status)}, self.observed, self.prober.healths, self.waits,
                       self.context.runtime.name, self.ended)
         now = timestamp(self.context.clock.now())
         self.status = pod_status(scene, host_ip=self.context.node_ip, now=now, verdict=self.verdict)
         self.writer.set(self.pod, self.status)
 
-    def _status_so_far(self) -> Obj:
-        """Return our last status; what readiness gates ask for stands in the API's."""
-        if not self.pod["spec"].get("readinessGates"):
-            return self.status
-        known = {c["type"]: c for c in self.pod.get("status", {}).get("conditions") or ()}
-        known |= {c["type"]: c for c in self.status.get("conditions") or ()}
-        return {**self.status, "conditions": list(known.values())}
-
     def container(self, name: str) -> Obj | None:
         """Return a container of the spec by name."""
-        spec = self.pod["spec"]
-        every = [*spec["containers"], *(spec.get("initContainers") or ())]
-        return next((c for c in every if c["name"] == name), None)
-
-
-def differs(old: Obj, new: Obj) -> bool:
-    """Tell whether the pod has changed in anything but the status that we write ourselves."""
-    a, b = old["metadata"], new["metadata"]
-    if any(a.get(k) != b.get(k) for k in ("deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations")):
-        return True
-    if old["spec"] != new["spec"]:
-        return True
-    return bool(new["spec"].get("readinessGates")) and old.get("status") != new.get("status")
+        return container_named(self.pod, name)
