@@ -35,6 +35,7 @@ def format_of(call: Call) -> str:
 def read_patch(call: Call, format_: str) -> Any:
     """Return the body of a patch: a list of operations for json, else a map. Raises `BadRequest`."""
     body = call.request.body
+    value: Any
     if not isinstance(body, (bytes, bytearray)):
         value = copy_obj(body)
     elif format_ == "apply":
@@ -55,7 +56,7 @@ def read_patch(call: Call, format_: str) -> Any:
 
 def patched(call: Call, kind: Kind, old: Obj, format_: str, body: Any) -> Obj:
     """Return `old` with a patch put on it. Raises `Invalid` or `BadRequest` when that is no object of its kind."""
-    new: Any
+    new: Any  # a JSON patch may make anything of it
     if format_ == "json":
         new = patch.json_patch(old, body)
     elif format_ == "merge":
@@ -90,4 +91,6 @@ def checked(call: Call, kind: Kind, obj: Obj) -> Obj:
     """Check what this endpoint takes: of a status write, the rest of the body is ignored and costs nothing."""
     if call.subresource == "status":
         obj = {key: obj[key] for key in ("kind", "apiVersion", "metadata", "status") if key in obj}
+        if isinstance(obj["metadata"], dict):
+            obj["metadata"] = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
     return prepare.check_schema(call, obj, kind)

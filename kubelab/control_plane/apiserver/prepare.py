@@ -35,6 +35,7 @@ METADATA = ("name", "generateName", "namespace", "uid", "resourceVersion", "gene
 SYSTEM = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
           "deletionGracePeriodSeconds", "selfLink")
 KEPT = ("uid", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+FREE = ("name", "generateName", "labels", "annotations", "ownerReferences", "finalizers")
 MAX_GENERATED_BASE = 58  # 63 characters less the random suffix
 HEAD = ("kind", "apiVersion", "metadata")
 
@@ -168,9 +169,13 @@ def count_generation(kind: Kind, obj: Obj, old: Obj) -> None:
 
 def validate(kind: Kind, obj: Obj, old: Obj | None, *, subresource: str = "") -> None:
     """Raise `Invalid` with everything that is wrong with an object."""
-    errors: list[FieldError] = list(validate_object_meta(obj["metadata"], kind))
+    metadata = obj["metadata"]
+    before = old["metadata"] if old is not None else {}
+    errors: list[FieldError] = []
+    if any(metadata.get(key) != before.get(key) for key in FREE):  # what was valid when it was stored still is
+        errors += validate_object_meta(metadata, kind)
     if old is not None:
-        errors += _finalizer_errors(obj["metadata"], old["metadata"])
+        errors += _finalizer_errors(metadata, before)
     if subresource != "status":
         errors += kind.validate(obj)
         if old is not None:

@@ -45,7 +45,9 @@ class RequestInfo:
 
 def request_info(method: str, path: str, query: Mapping[str, str]) -> RequestInfo:
     """Parse method, path and query of a request."""
-    parts = [unquote(part) for part in path.split("/") if part]
+    parts = [part for part in path.split("/") if part]
+    if "%" in path:
+        parts = [unquote(part) for part in parts]
     if len(parts) >= 3 and parts[0] == "api":
         group, version, rest = "", parts[1], parts[2:]
     elif len(parts) >= 4 and parts[0] == "apis":
