@@ -135,6 +135,8 @@ class Client:
         path, _, text = path.partition("?")
         response = await self._send(method, path, _merged(text, query), body, self._with(accept, content_type))
         found = response.body.obj if isinstance(response.body, Encoded) else response.body
+        if response.chunks is not None:
+            found = b"".join([chunk async for chunk in response.chunks])
         if isinstance(found, bytes) and "json" in response.headers.get("content-type", ""):
             return orjson.loads(found)
         return found

@@ -156,6 +156,7 @@ async def test_in_process_streams() -> None:
     client = Client(InProcess(handle, User("u")))
     assert [chunk async for chunk in client.stream("GET", "/log")] == [b"one", b"two"]
     assert [chunk async for chunk in client.stream("GET", "/plain")] == [b"plain"]
+    assert await client.raw("GET", "/log") == b"onetwo"
     with pytest.raises(Unreachable, match="kubeconfig"):
         await client.websocket("/exec", ())
 
