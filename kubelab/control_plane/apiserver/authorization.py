@@ -181,7 +181,7 @@ class Authorizer:
         kind = "secret" if info.resource == "secrets" else "configMap"
         for pod in self._list("pods"):
             if pod["metadata"].get("namespace") == info.namespace and pod["spec"].get("nodeName") == node \
-                    and info.name in references(pod["spec"], kind):
+                    and (info.name or info.selected) in references(pod["spec"], kind):
                 return True
         return False
 
