@@ -183,5 +183,5 @@ async def test_the_final_delete_spares_a_new_pod_of_the_same_name(world: World) 
     pod = await world.until("web", ready)
     await world.clock.step(5)
     assert (await world.pod("web"))["metadata"]["uid"] == pod["metadata"]["uid"]
-    with pytest.raises(ApiError, match="UID in precondition"):
+    with pytest.raises(ApiError, match="UID in the precondition"):
         await world.admin.delete("pods", "web", "default", uid="other")

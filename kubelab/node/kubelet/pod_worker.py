@@ -249,8 +249,8 @@ class PodWorker(Loop):
         """Hand the pod's status as it is now to the writer."""
         if self.removed:
             return
-        scene = Scene({**self.pod, "status": with_gates(self.pod, self.status)}, self.observed, self.prober.healths, self.waits,
-                      self.context.runtime.name, self.ended)
+        pod = {**self.pod, "status": with_gates(self.pod, self.status)}
+        scene = Scene(pod, self.observed, self.prober.healths, self.waits, self.context.runtime.name, self.ended)
         now = timestamp(self.context.clock.now())
         self.status = pod_status(scene, host_ip=self.context.node_ip, now=now, verdict=self.verdict)
         self.writer.set(self.pod, self.status)
