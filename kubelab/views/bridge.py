@@ -67,6 +67,9 @@ class Bridge:
     def running(self) -> bool:
         return bool(self._endings)
 
+    def now(self) -> float:
+        return self._clock.now()
+
     async def start(self) -> None:
         """Follow the cluster; return when the first picture is complete."""
         if self.running:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anywidget
+import traitlets
 
 from kubelab.client.client import Client
 from kubelab.client.component import Component
@@ -24,6 +25,8 @@ from kubelab.views.marks import Mark
 from kubelab.views.static_svg import draw
 
 STATIC = Path(__file__).parent / "static"
+SNAPSHOT_S = 3.0  # at most this often, and not for clusters that would swell a notebook file
+SNAPSHOT_ITEMS = 300
 
 
 class ClusterView(anywidget.AnyWidget):
@@ -35,6 +38,7 @@ class ClusterView(anywidget.AnyWidget):
 
     _esm = (STATIC / "cluster_view.js").read_text()
     _css = (STATIC / "cluster_view.css").read_text()
+    snapshot = traitlets.Dict().tag(sync=True)  # what a saved notebook shows while no kernel runs
 
     def __init__(self, client: Client, journal: Journal | None = None, *,
                  call: Callable[[Coroutine[Any, Any, Any]], Any],
@@ -42,6 +46,7 @@ class ClusterView(anywidget.AnyWidget):
                  clock: Clock | None = None) -> None:
         super().__init__()
         self._call = call
+        self._save: asyncio.TimerHandle | None = None
         self._bridge = Bridge(client, self._post, journal=journal, components=components, name=name, clock=clock)
         self._loop: asyncio.AbstractEventLoop | None = call(self._start())
         self.on_msg(self._heard)
@@ -59,7 +64,13 @@ class ClusterView(anywidget.AnyWidget):
         """Stop following the cluster; the last picture stays. Safe to call again, and after the loop has ended."""
         loop, self._loop = self._loop, None
         if loop is not None and not loop.is_closed() and loop.is_running():
-            self._call(self._bridge.stop())
+            self._call(self._end())
+
+    async def _end(self) -> None:
+        if self._save is not None:
+            self._save.cancel()
+            self._remember()
+        await self._bridge.stop()
 
     def close(self) -> None:
         self.stop()
@@ -70,8 +81,17 @@ class ClusterView(anywidget.AnyWidget):
         return draw(dict(self._bridge.projection.items))
 
     def _post(self, message: dict[str, Any]) -> None:
-        if self._loop is not None:
-            self.send(message)
+        if self._loop is None:
+            return
+        self.send(message)
+        if self._save is None and message["type"] != "answer":
+            self._save = self._loop.call_later(SNAPSHOT_S, self._remember)
+
+    def _remember(self) -> None:
+        self._save = None
+        items = self._bridge.projection.items
+        if len(items) <= SNAPSHOT_ITEMS:
+            self.snapshot = {"now": self._bridge.now(), "items": dict(items)}
 
     def _heard(self, _: Any, message: dict[str, Any], __: Any) -> None:
         if self._loop is not None and not self._loop.is_closed():

@@ -22,7 +22,7 @@ PAGE = """<!doctype html><meta charset="utf-8"><style>body{margin:0;background:%
 <script type="module">
 import view from "./cluster_view.js";
 const heard = [];
-const model = { sent: [], on(_, f) { heard.push(f); }, off() { heard.length = 0; },
+const model = { sent: [], get: (name) => window.saved?.[name], on(_, f) { heard.push(f); }, off() { heard.length = 0; },
   send(m) { this.sent.push(m); const data = window.answers?.[m.what] ?? {};
     if (m.type === "ask") setTimeout(() => window.say({ type: "answer", view: m.view, id: m.id, data }), 5); } };
 window.model = model;

@@ -378,6 +378,7 @@ function explainNode(node, now) {
 /** @param {Item} svc */
 function explainService(svc) {
   const picks = Object.entries(svc.selector).map(([k, v]) => `${k}=${v}`).join(", ");
+  if (!picks && svc.pods.length) return `leads to ${svc.pods.length === 1 ? "an address that is" : "addresses that are"} written down for it, not to pods.`;
   const at = svc.ip && svc.ip !== "None" ? ` (${svc.ip}:${svc.ports.join(", ")})` : "";
   if (svc.pods.length) return `${at} sends traffic to ${plural(svc.pods.length, "ready pod")}${picks ? ` labelled ${picks}` : ""}.`.trim();
   if (svc.waiting.length) return `${at} has nobody to send traffic to yet: ${plural(svc.waiting.length, "pod")} labelled ${picks}, none ready.`.trim();
@@ -921,17 +922,30 @@ class TimeBar {
     this.live.textContent = this.at === null ? "live" : "back to live";
     const width = this.track.clientWidth || 600, shown = marks.filter((m) => m.at >= from);
     let edge = width + 90; // labels are laid out from the newest: what was just done is always named
-    this.marks.replaceChildren(...shown.reverse().map((mark) => {
-      const x = ((mark.at - this.from) / span) * width, label = mark.text.length * 5.8 + 10;
-      const el = h("div", { class: `mark ${mark.mood}`, title: mark.text });
+    this.marks.replaceChildren(...near(shown, (mark) => ((mark.at - this.from) / span) * width).reverse().map(({ x, marks: group }) => {
+      const names = [...new Set(group.map((mark) => mark.text))], rest = names.length > 2 ? ` +${names.length - 2}` : "";
+      const words = names.slice(0, 2).join(", ") + rest, label = words.length * 5.8 + 10;
+      const el = h("div", { class: `mark ${group.some((mark) => mark.mood === "broke") ? "broke" : ""}`, title: names.join(", ") });
       el.style.left = `${x.toFixed(1)}px`;
       if (x + label <= edge) {
-        el.append(h("span", {}, mark.text));
+        el.append(h("span", {}, words));
         edge = x;
       }
       return el;
     }));
   }
+}
+
+/** Marks that stand on one another become one. @param {Item[]} marks @param {(mark: Item) => number} place */
+function near(marks, place) {
+  /** @type {{x: number, marks: Item[]}[]} */
+  const groups = [];
+  for (const mark of marks) {
+    const x = place(mark), last = groups[groups.length - 1];
+    if (last && x - last.x < 8) last.marks.push(mark);
+    else groups.push({ x, marks: [mark] });
+  }
+  return groups;
 }
 
 // ── wiring ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -1121,6 +1135,8 @@ function render({ model, el }) {
   const tick = setInterval(() => { if (!document.hidden && root.isConnected) soon(); }, 1000);
   theme();
   model.on("msg:custom", receive);
+  const saved = model.get("snapshot"); // what a notebook without a kernel shows
+  if (saved?.items) change({ set: saved.items, del: [] }, saved.now);
   model.send({ type: "hello", view: id });
 
   return () => {
