@@ -13,6 +13,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import orjson
+
 from kubelab.machinery.fieldset import ANY, FieldSet, compare, difference, union
 from kubelab.machinery.request import Obj
 from kubelab.machinery.schema import Node, compiled
@@ -92,12 +94,31 @@ def track_update(old: Obj | None, new: Obj, manager: str, operation: str, subres
 def _entries_before(old: Obj | None, given: Any, subresource: str) -> list[Obj]:
     """Return the entries to go on from: a client may set them itself, and [{}] resets them."""
     live: list[Obj] = (old or {}).get("metadata", {}).get("managedFields") or []
-    if subresource or not given or not isinstance(given, list) or given is live:
+    if subresource or not given or not isinstance(given, list) or given == live:
         return live
     if given == [{}]:
         return []
-    legible = all(isinstance(entry, dict) and isinstance(entry.get("fieldsV1"), dict) for entry in given)
-    return given if legible else live
+    return given if all(_is_legible(entry) for entry in given) else live
+
+
+def _is_legible(entry: Any) -> bool:
+    return isinstance(entry, dict) and _is_fieldset(entry.get("fieldsV1")) and all(
+        isinstance(entry.get(key, ""), str) for key in ("manager", "operation", "apiVersion", "time", "subresource"))
+
+
+def _is_fieldset(fields: Any) -> bool:
+    return isinstance(fields, dict) and all(
+        (key == "." or (key[:2] in ("f:", "i:") or _is_json(key))) and _is_fieldset(below)
+        for key, below in fields.items())
+
+
+def _is_json(element: str) -> bool:
+    """Read the element of a list: k:{"name":"web"} by its keys, v:"x" by its value."""
+    try:
+        read = orjson.loads(element[2:])
+    except orjson.JSONDecodeError:
+        return False
+    return element.startswith("v:") or (element.startswith("k:") and isinstance(read, dict))
 
 
 def new_entry(manager: str, operation: str, api_version: str, subresource: str, now: str) -> Obj:

@@ -135,6 +135,9 @@ def _list_errors(node: Node, items: list[Any], path: str) -> list[str]:
                 found.append(f"{path}: element {i}: associative list with keys has an element that omits key field "
                              f"{shown(node.keys[0] if node.keys else '')} (and doesn't have default value)")
                 continue
+            if type(item) is dict and any(type(item.get(key)) in (dict, list) for key in node.keys):
+                found += errors_of(node.element, item, where)  # a key of the wrong type: the element has no place
+                continue
             place = next(iter(elements(node, [item])))
             where = path + next(paths({place: {}}))
             if place in seen:

@@ -172,7 +172,7 @@ def validate(kind: Kind, obj: Obj, old: Obj | None, *, subresource: str = "") ->
     metadata = obj["metadata"]
     before = old["metadata"] if old is not None else {}
     errors: list[FieldError] = []
-    if any(metadata.get(key) != before.get(key) for key in FREE):  # what was valid when it was stored still is
+    if old is None or any(metadata.get(key) != before.get(key) for key in FREE):  # what was stored was valid
         errors += validate_object_meta(metadata, kind)
     if old is not None:
         errors += _finalizer_errors(metadata, before)

@@ -85,7 +85,6 @@ async def _on_stored(call: Call, pipeline: Pipeline, make: Callable[[Obj], Obj],
             raise not_found(call.kind.group, call.kind.plural, call.info.name)
         if version and version.isdigit() and version != old.obj["metadata"]["resourceVersion"]:
             break
-        call.warnings.clear()
         try:
             return await pipeline.write(call, make(call.outward(old.obj)), old)
         except Changed:
@@ -123,6 +122,8 @@ def _applied(call: Call) -> Obj:
     if sent.get("apiVersion") != call.kind.api_version or sent.get("kind") != call.kind.kind:
         raise bad_request(f"invalid object type: {group}/{version}, Kind={sent.get('kind', '')}")
     sent = as_kind(sent, call.kind)
+    if not isinstance(sent["metadata"], dict):
+        raise bad_request("failed to create typed patch object: .metadata: expected map")
     if sent["metadata"].get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")
     prepare.must_be_named(call, sent)
