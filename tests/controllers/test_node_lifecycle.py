@@ -49,10 +49,14 @@ async def test_a_silent_node_is_found_and_forgiven(make_world: Any) -> None:
         return [p["metadata"]["name"] for p in await world.items("pods")] == ["stays"]
 
     await world.until(evicted)
-    told = {(about, reason, message) for about, _, reason, message, _ in await world.events()}
-    assert ("Pod/leaves", "TaintManagerEviction", "Marking for deletion Pod default/leaves") in told
-    assert ("Pod/stays", "NodeNotReady", "Node is not ready") in told
-    assert ("Node/node-2", "NodeNotReady", "Node node-2 status is now: NodeNotReady") in told
+
+    async def told() -> bool:
+        events = {(about, reason, message) for about, _, reason, message, _ in await world.events()}
+        return {("Pod/leaves", "TaintManagerEviction", "Marking for deletion Pod default/leaves"),
+                ("Pod/stays", "NodeNotReady", "Node is not ready"),
+                ("Node/node-2", "NodeNotReady", "Node node-2 status is now: NodeNotReady")} <= events
+
+    await world.until(told)
     node = await world.client.get("nodes", "node-1")
     assert "taints" not in node["spec"]
 

@@ -89,12 +89,9 @@ class ControllerManager(Component):
         return recorder
 
     async def setup(self) -> None:
-        for recorder in self.recorders:
-            await recorder.start()
-
-    async def run(self) -> None:
-        await self.informers.start_all()
-        await asyncio.gather(*(controller.start() for controller in self.controllers.values()))
+        """Start everything; each controller itself waits until its informers have listed."""
+        for part in (*self.recorders, *self.informers, *self.controllers.values()):
+            await part.start()
 
     async def teardown(self) -> None:
         await asyncio.gather(*(controller.stop() for controller in self.controllers.values()))

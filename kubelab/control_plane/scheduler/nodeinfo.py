@@ -26,9 +26,12 @@ millis = lru_cache(maxsize=4096)(quantity.millis)
 value = lru_cache(maxsize=4096)(quantity.value)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Requests:
-    """What a pod asks of a node. `scalars` holds extended resources such as example.com/gpu."""
+    """What a pod asks of a node. `scalars` holds extended resources such as example.com/gpu.
+
+    `requests_of` gives pods that ask for the same the same object, so that it is a cheap key.
+    """
 
     cpu_m: int = 0
     memory_bytes: int = 0
@@ -90,8 +93,11 @@ def requests_of(spec: Mapping[str, Any]) -> Requests:
     exact = pod_amounts(spec)
     scored = pod_amounts(spec, assume_minimum=True)
     scalars = tuple(sorted((n, a) for n, a in exact.items() if n not in ("cpu", "memory", "ephemeral-storage")))
-    return Requests(exact.get("cpu", 0), exact.get("memory", 0), exact.get("ephemeral-storage", 0), scalars,
-                    scored.get("cpu", 0), scored.get("memory", 0))
+    return _shared(exact.get("cpu", 0), exact.get("memory", 0), exact.get("ephemeral-storage", 0), scalars,
+                   scored.get("cpu", 0), scored.get("memory", 0))
+
+
+_shared = lru_cache(maxsize=4096)(Requests)
 
 
 def host_ports_of(spec: Mapping[str, Any]) -> tuple[tuple[str, str, int], ...]:
