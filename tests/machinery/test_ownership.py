@@ -93,3 +93,15 @@ def test_real_objects_are_tracked_as_recorded(recorded: Any) -> None:
             assert new["metadata"].get("managedFields", []) == real, case["case"]
             agreed += 1
     assert agreed > 20
+
+
+def test_illegible_managed_fields_from_a_client_are_not_taken() -> None:
+    """A client may send managedFields back, but what is no field set is ignored, and the stored ones go on."""
+    old = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "managedFields": [
+        {"manager": "a", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1",
+         "fieldsV1": {"f:data": {"f:a": {}}}}]}, "data": {"a": "1"}}
+    for junk in ([{"fieldsV1": {"f:data": 5}}], [{"fieldsV1": {"k:{": {}}}], [{"manager": [], "fieldsV1": {}}], ["x"]):
+        new = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "managedFields": junk},
+               "data": {"a": "1"}}
+        track_update(old, new, "b", "Update", "", "2026-01-02T03:04:05Z")
+        assert new["metadata"]["managedFields"] == old["metadata"]["managedFields"]
