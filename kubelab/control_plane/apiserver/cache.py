@@ -55,7 +55,7 @@ class Collection:
         self.objects[key] = body
         insort(self.keys, key)
 
-    def apply(self, revision: int, key: str, body: Encoded | None) -> None:
+    def apply(self, revision: int, key: str, body: Encoded | None, cause: int | None = None) -> None:
         """Follow one change of etcd: this is the instant at which readers and watchers see a write."""
         old = self.objects.get(key)
         if body is not None:
@@ -68,7 +68,7 @@ class Collection:
         else:
             return
         self.latest = revision
-        change = Change(revision, body, old)
+        change = Change(revision, body, old, cause)
         self.history.append(change)
         if len(self.history) > HISTORY:
             self.floor = self.history.popleft().revision

@@ -59,7 +59,10 @@ def read_json(body: bytes) -> tuple[Any, list[str]]:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise Malformed(_go_syntax_error(body, error)) from None
-    return value, duplicate_fields(body, value)
+    try:
+        return value, duplicate_fields(body, value)
+    except (orjson.JSONEncodeError, RecursionError):  # what can be read but not be written again is nested too deep
+        raise Malformed("exceeded max depth") from None
 
 
 def duplicate_fields(body: bytes, value: Any) -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -27,7 +28,7 @@ from kubelab.machinery.request import Encoded, Handler, Request, Response, Watch
 
 MAX_BODY = 3 * 1024 * 1024
 MAX_BEHIND = 16 * 1024 * 1024  # bytes a watcher may leave unread
-REASONS = {200: b"OK", 201: b"Created", 301: b"Moved Permanently", 307: b"Temporary Redirect", 304: b"Not Modified"}
+REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 JSON = "application/json"
 
 
@@ -42,7 +43,7 @@ class HttpServer:
     async def start(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
         """Listen; return the port, which the system chooses for 0."""
         self._server = Server(self._answer, access_log=None, handler_cancellation=True, max_line_size=65536,
-                              max_field_size=65536)
+                              max_field_size=65536, lingering_time=2.0)
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(self._server, host, port, ssl=context, backlog=512)
         return int(self._listener.sockets[0].getsockname()[1])
@@ -213,7 +214,8 @@ def encoded(response: Response, accept: str) -> tuple[bytes, str]:
     if accept.startswith("application/yaml"):
         from kubelab.machinery.yaml import dump
 
-        return dump(body.obj if isinstance(body, Encoded) else body).encode(), "application/yaml"
+        raw = body.raw if isinstance(body, Encoded) else orjson.dumps(body)
+        return dump(orjson.loads(raw)).encode(), "application/yaml"  # a fresh tree: shared parts would become aliases
     if isinstance(body, Encoded):
         return body.raw, JSON
     if response.encode is not None:

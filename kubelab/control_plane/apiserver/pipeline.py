@@ -10,6 +10,7 @@ Models:    the handler chain and generic registry of kube-apiserver
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -30,6 +31,7 @@ Authenticate = Callable[[Request], User]
 Authorise = Callable[[User, RequestInfo], None]
 Serve = Callable[[Request, RequestInfo, User], Awaitable[Response]]
 GENERATE_ATTEMPTS = 8
+log = logging.getLogger("kubelab")
 
 
 class Admission(Protocol):
@@ -44,8 +46,9 @@ class Pipeline:
     """Carries requests to their answers."""
 
     def __init__(self, storage: Storage, clock: Clock, journal: Journal, *, authenticate: Authenticate,
-                 authorise: Authorise, admission: Admission, serve: Serve) -> None:
-        self.storage, self.clock, self.journal = storage, clock, journal
+                 authorise: Authorise, admission: Admission, serve: Serve,
+                 count: Callable[[RequestInfo, int], None]) -> None:
+        self.storage, self.clock, self.journal, self.count = storage, clock, journal, count
         self.authenticate, self.authorise, self.admission, self.serve = authenticate, authorise, admission, serve
 
     async def handle(self, request: Request) -> Response:
@@ -56,15 +59,20 @@ class Pipeline:
             token = current_cause.set(self._record(request, info, user))
             try:
                 self.authorise(user, info)
-                return await self.serve(request, info, user)
+                response = await self.serve(request, info, user)
+                self.count(info, response.status)
+                return response
             finally:
                 current_cause.reset(token)
         except ApiError as error:
             return Response(error.code, error.status)
         except (Unavailable, StoreFailed) as error:
             return Response(500, ApiError(500, "", str(error)).status)
-        except RecursionError:
+        except (RecursionError, orjson.JSONEncodeError):
             return Response(400, ApiError(400, "BadRequest", "exceeded max depth").status)
+        except Exception as error:  # a fault of ours: the caller is told, everybody else goes on
+            log.exception("%s %s failed", request.method, request.path)
+            return Response(500, ApiError(500, "InternalError", f"Internal error occurred: {error!r}").status)
 
     async def write(self, call: Call, obj: Obj, old: Encoded | None) -> Encoded:
         """Take a new object (to replace `old`, if there is one) all the way into the store."""

@@ -172,7 +172,7 @@ def validate(kind: Kind, obj: Obj, old: Obj | None, *, subresource: str = "") ->
     metadata = obj["metadata"]
     before = old["metadata"] if old is not None else {}
     errors: list[FieldError] = []
-    if old is None or any(metadata.get(key) != before.get(key) for key in FREE):  # what was stored was valid
+    if old is None or any(metadata.get(key) != before.get(key) for key in FREE):  # else it was valid before
         errors += validate_object_meta(metadata, kind)
     if old is not None:
         errors += _finalizer_errors(metadata, before)

@@ -19,7 +19,7 @@ from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.deleting import Deleter, read_delete_options
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.present import Presentation, presentation
-from kubelab.control_plane.apiserver.reading import ListOptions, Page, list_options, list_page
+from kubelab.control_plane.apiserver.reading import ListOptions, Page, list_options, list_page, too_large
 from kubelab.control_plane.apiserver.routes import RequestInfo, is_true
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.apiserver.watch import Watcher
@@ -29,6 +29,7 @@ from kubelab.units.catalogue import Kind
 
 Handler = Callable[[Call], Awaitable[Response]]
 MIN_WATCH_S = 1800  # a watch without timeoutSeconds over the wire ends between this and twice this
+DEPRECATED = {"endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
@@ -80,6 +81,8 @@ class Registry:
         if (info.group, info.version, info.resource) == ("", "v1", "bindings") and info.verb == "create":
             info = _named_binding(request, info)
         call = self.call(request, info, user)
+        if info.resource in DEPRECATED:
+            call.warnings.append(DEPRECATED[info.resource])
         if info.verb in WRITES:
             call.read_options()
         if info.subresource:
@@ -126,6 +129,8 @@ class Registry:
 
     async def watch(self, call: Call) -> Response:
         options = list_options(call.collection, event_versions.query(call), call.info.name)
+        if options.revision and options.revision > self.storage.revision:
+            raise too_large(options.revision, self.storage.revision)
         how, query = self._presentation(call), call.query
         watcher = Watcher(namespace=call.namespace, labels=options.labels, fields=options.fields,
                           selectable=call.collection.selectable, bookmarks=is_true(query.get("allowWatchBookmarks")),

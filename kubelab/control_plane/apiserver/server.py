@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from kubelab.control_plane.apiserver.pki import Pki
 
 BOOKMARK_EVERY_S = 60.0
+PATHS = ("/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version")
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 RBAC = "rbac.authorization.k8s.io"
 RBAC_KINDS = frozenset({"roles", "rolebindings", "clusterroles", "clusterrolebindings"})
@@ -85,7 +86,7 @@ class ApiServer(Component):
         return str(ipaddress.IPv4Network(self.service_cidr)[1])
 
     async def setup(self) -> None:
-        self.storage = Storage(self.etcd, CATALOGUE)
+        self.storage = Storage(self.etcd, CATALOGUE, self.clock)
         self.storage.start()
         if self.pki is not None:
             await self._listen(self.pki)
@@ -95,7 +96,7 @@ class ApiServer(Component):
         self.openapi = OpenApi(self.registry.served.values())
         pipeline = Pipeline(self.storage, self.clock, self.journal, authenticate=self._authenticate,
                             authorise=self.authorizer.check, admission=Plugins(self.storage, allocator),
-                            serve=self._serve)
+                            serve=self._serve, count=self._count)
         deleter = Deleter(self.storage, self.clock)
         self.registry.pipeline, self.registry.deleter = pipeline, deleter
         self._register(pipeline, deleter)
@@ -162,6 +163,9 @@ class ApiServer(Component):
             return Response(503, ApiError(503, "ServiceUnavailable", "the API server is stopped").status)
         return await self._pipeline.handle(request)
 
+    def _count(self, info: RequestInfo, status: int) -> None:
+        self.metrics.count(info.verb, info.group, info.resource, status)
+
     def _authenticate(self, request: Request) -> User:
         """Find out who asks; in process, the caller has been given a user and nobody else can set one."""
         if request.user is not None:
@@ -196,6 +200,12 @@ class ApiServer(Component):
             return Response(200, VERSION)
         if path == "/metrics":
             return self.metrics.show()
+        if path == "/":
+            return Response(200, {"paths": [*self.discovery.paths(), *PATHS]})
+        if self.authenticator.issuer is not None and path == "/.well-known/openid-configuration":
+            return Response(200, self.authenticator.issuer.openid_configuration(self.url))
+        if self.authenticator.issuer is not None and path == "/openid/v1/jwks":
+            return Response(200, self.authenticator.issuer.jwks(), {"content-type": "application/jwk-set+json"})
         probe = self.health.probe(path, request.query)
         if probe is not None:
             return probe

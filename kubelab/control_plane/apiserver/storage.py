@@ -28,10 +28,13 @@ from kubelab.control_plane.etcd.api import (
     WatchHandle,
     prefix_end,
 )
+from kubelab.machinery.clock import Clock
+from kubelab.machinery.journal import current_cause
 from kubelab.machinery.request import Encoded, Obj
 from kubelab.units.catalogue import Kind
 
 ROOT = "/registry/"
+EVENT_TTL_S, LEASE_SHARED_S = 3600, 60
 PLACEHOLDER = b'"resourceVersion":""'
 # Kinds that Kubernetes keeps under an older name than their plural.
 KEY_OF_PLURAL = {"services": "services/specs", "endpoints": "services/endpoints", "nodes": "minions",
@@ -45,12 +48,13 @@ class Changed(Exception):
 class Storage:
     """Every collection of the cluster over one etcd."""
 
-    def __init__(self, etcd: EtcdApi, kinds: Iterable[Kind]) -> None:
-        self.etcd = etcd
+    def __init__(self, etcd: EtcdApi, kinds: Iterable[Kind], clock: Clock) -> None:
+        self.etcd, self._clock = etcd, clock
+        self._lease = (0, float("-inf"))  # of Events: its id, and until when new ones take it
         self.revision = 0
         self.collections: dict[tuple[str, str], Collection] = {}
         self._by_prefix: dict[str, Collection] = {}
-        self._writing: dict[str, tuple[bytes, Obj]] = {}
+        self._writing: dict[str, tuple[bytes, Obj, int | None]] = {}  # by etcd key: value, object, cause
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._watch: WatchHandle | None = None
         for kind in kinds:
@@ -100,7 +104,8 @@ class Storage:
             if place is not None:
                 collection, key = place
                 body = None if event.type == "DELETE" else self._body(full_key, event.kv.value, revision)
-                collection.apply(revision, key, body)
+                ours = self._writing.get(full_key)
+                collection.apply(revision, key, body, ours[2] if ours is not None else None)
             self.revision = revision
         while self._waiting and self._waiting[0][0] <= self.revision:
             future = self._waiting.pop(0)[1]
@@ -134,10 +139,11 @@ class Storage:
         etcd_key = full_key.encode()
         obj["metadata"]["resourceVersion"] = ""
         value = orjson.dumps(obj)
-        self._writing[full_key] = (value, obj)
+        lease = await self._event_lease() if collection.kind.plural == "events" else 0
+        self._writing[full_key] = (value, obj, current_cause.get())
         try:
             result = await self.etcd.txn((Compare(etcd_key, "mod", "=", expected),),
-                                         (Put(etcd_key, value),))  # the commit
+                                         (Put(etcd_key, value, lease),))  # the commit
             await self.reached(result.revision)
         finally:
             self._writing.pop(full_key, None)
@@ -148,11 +154,23 @@ class Storage:
             return stored(value, result.revision)
         return body
 
+    async def _event_lease(self) -> int:
+        """Return the lease that ends Events after an hour; those of one minute share it, as in kube-apiserver."""
+        now = self._clock.monotonic()
+        if now >= self._lease[1]:
+            self._lease = (await self.etcd.lease_grant(EVENT_TTL_S), now + LEASE_SHARED_S)
+        return self._lease[0]
+
     async def delete(self, collection: Collection, key: str, old: Encoded) -> int:
         """Remove an object; return the revision of its end. Raises `Changed` as `update` does."""
-        etcd_key = (collection.prefix + key).encode()
-        result = await self.etcd.txn((Compare(etcd_key, "mod", "=", revision_of(old)),), (DeleteRange(etcd_key),))
-        await self.reached(result.revision)
+        full_key = collection.prefix + key
+        etcd_key = full_key.encode()
+        self._writing[full_key] = (b"", {}, current_cause.get())
+        try:
+            result = await self.etcd.txn((Compare(etcd_key, "mod", "=", revision_of(old)),), (DeleteRange(etcd_key),))
+            await self.reached(result.revision)
+        finally:
+            self._writing.pop(full_key, None)
         if not result.succeeded:
             raise Changed
         return result.revision
@@ -165,7 +183,7 @@ class Storage:
                 continue
             obj["metadata"]["resourceVersion"] = ""
             value = orjson.dumps(obj)
-            self._writing[collection.prefix + key] = (value, obj)
+            self._writing[collection.prefix + key] = (value, obj, None)
             ops.append(Put((collection.prefix + key).encode(), value))
         if ops:
             await self.reached((await self.etcd.txn((), ops)).revision)

@@ -28,10 +28,10 @@ INDEXED_FIELDS = ("metadata.name", "spec.nodeName")
 class Change:
     """One write as watchers see it: `old` is None for a creation, `new` is None for a deletion."""
 
-    __slots__ = ("_events", "new", "old", "revision")
+    __slots__ = ("_events", "cause", "new", "old", "revision")
 
-    def __init__(self, revision: int, new: Encoded | None, old: Encoded | None) -> None:
-        self.revision, self.new, self.old = revision, new, old
+    def __init__(self, revision: int, new: Encoded | None, old: Encoded | None, cause: int | None = None) -> None:
+        self.revision, self.new, self.old, self.cause = revision, new, old, cause
         self._events: dict[str, WatchEvent] = {}
 
     def event(self, type_: str) -> WatchEvent:
@@ -40,7 +40,7 @@ class Change:
         if found is None:
             body = self.new if type_ != "DELETED" else at_revision(self.old, self.revision)
             assert body is not None
-            found = self._events[type_] = WatchEvent(type_, body.obj, frame(type_, body.raw))
+            found = self._events[type_] = WatchEvent(type_, body.obj, frame(type_, body.raw), self.cause)
         return found
 
 
