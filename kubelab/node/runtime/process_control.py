@@ -214,7 +214,19 @@ def sweep(state_dir: Path) -> list[int]:
 
     A process is known by KUBELAB_STATE in the environment that it was started with, which nothing else has.
     """
-    mark = b"KUBELAB_STATE=" + os.fsencode(state_dir)
+    from kubelab.node.runtime.process_cgroup import Cgroups
+
+    found: list[int] = []
+    for _ in range(20):  # again and again, for what was just being forked
+        more = _kill_marked(b"KUBELAB_STATE=" + os.fsencode(state_dir))
+        if not more:
+            break
+        found += more
+    Cgroups(str(state_dir)).remove_all()
+    return found
+
+
+def _kill_marked(mark: bytes) -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*/environ"):
         try:
@@ -225,7 +237,4 @@ def sweep(state_dir: Path) -> list[int]:
                 found.append(pid)
         except OSError:
             continue  # it ended meanwhile, or belongs to another user
-    from kubelab.node.runtime.process_cgroup import Cgroups
-
-    Cgroups(str(state_dir)).remove_all()
     return found

@@ -80,7 +80,7 @@ def build(spec: Mapping[str, Any]) -> None:
 
     `spec` holds base (any empty folder of the host), hostname, files (path to text, in system folders), trees (folder
     to its files, which replace whatever the host has there), mounts (host path, container path, read only), visible
-    (path to the host's folder that stands there, read-only), user and read_only.
+    (path to the host's folder that stands there, read-only), user, cwd and read_only.
     Raises: OSError where the kernel refuses.
     """
     unshare(spec["user"] or 0)
@@ -103,14 +103,14 @@ def build(spec: Mapping[str, Any]) -> None:
             _write(f"{store}/tree/{number}/{name}", text)
         _bind(f"{store}/tree/{number}", folder, read_only=False)
         own.append(folder)
+    for source, target, read_only in sorted(mounts, key=lambda entry: entry[1].count("/")):
+        _bind(HOST + source, target, read_only=read_only)
+    os.makedirs(spec["cwd"], exist_ok=True)
+    call("umount2", HOST.encode(), MNT_DETACH)
+    os.rmdir(HOST)
     if spec["read_only"]:
         for path in own:
             _make_read_only(path)
-    for source, target, read_only in sorted(mounts, key=lambda entry: entry[1].count("/")):
-        _bind(HOST + source, target, read_only=read_only)
-    call("umount2", HOST.encode(), MNT_DETACH)
-    if not spec["read_only"]:
-        os.rmdir(HOST)
 
 
 def _pivot(base: str) -> None:
@@ -184,7 +184,8 @@ def probe(base: str) -> str:
         problem = ""
         try:
             build({"base": base, "hostname": socket.gethostname(), "files": {"/etc/hostname": "probe\n"}, "trees": {},
-                   "mounts": [(base, "/etc/probe/here", True)], "visible": {}, "user": 0, "read_only": False})
+                   "mounts": [(base, "/etc/probe/here", True)], "visible": {}, "user": 0, "cwd": "/",
+                   "read_only": False})
             os.listdir("/etc/probe/here")
         except (OSError, KeyError) as error:
             problem = str(error) or repr(error)

@@ -88,17 +88,11 @@ def _prepare(spec: Mapping[str, Any], shim: int) -> None:
     process_root.prctl(process_root.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != shim:  # it died before we asked to die with it
         os._exit(137)
-    _move(spec["cwd"], make=not spec.get("join"))
-
-
-def _move(folder: str, *, make: bool) -> None:
     try:
-        if make:
-            os.makedirs(folder, exist_ok=True)
-        os.chdir(folder)
+        os.chdir(spec["cwd"])
     except OSError as error:
-        raise NotStarted(f'chdir to cwd ("{folder}") set in config.json failed: {os.strerror(error.errno or 0).lower()}'
-                         ) from None
+        why = os.strerror(error.errno or 0).lower()
+        raise NotStarted(f'chdir to cwd ("{spec["cwd"]}") set in config.json failed: {why}') from None
 
 
 def _run(argv: list[str], env: dict[str, str], error_pipe: int, programs: Mapping[str, Program]) -> int:

@@ -48,7 +48,7 @@ def options(argv: list[str], plain: str, valued: str) -> tuple[dict[str, str], l
 
 def hostname(argv: list[str]) -> int:
     """Print the pod's host name; with -i its address."""
-    name = os.environ.get("HOSTNAME") or socket.gethostname()
+    name = pod.hostname()
     print(pod.address() if argv and argv[0] in ("-i", "-I") else name.partition(".")[0] if argv == ["-s"] else name)
     return 0
 

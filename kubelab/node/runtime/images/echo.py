@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable
 
+from kubelab.node.runtime.images import pod
 from kubelab.node.runtime.images.http import Handler, Request, Response, server
 from kubelab.node.runtime.images.loop import Server
 
@@ -51,7 +51,7 @@ def echo(argv: list[str]) -> int:
 
     def handle(request: Request) -> Response:
         print(f"{request.method} {request.target}", flush=True)
-        found = {"hostname": socket.gethostname(), "method": request.method, "path": request.path,
+        found = {"hostname": pod.hostname(), "method": request.method, "path": request.path,
                  "query": request.query, "headers": dict(request.headers),
                  "body": request.body.decode(errors="replace"), "remote": request.remote[0]}
         return Response(200, json.dumps(found, indent=2).encode() + b"\n", "application/json")
@@ -73,14 +73,14 @@ def http_echo(argv: list[str]) -> int:
 def bootcamp(argv: list[str]) -> int:
     """Greet like the tutorial's first application."""
     version = os.environ.get("KUBELAB_IMAGE_TAG", "v1").lstrip("v")
-    text = f"Hello Kubernetes bootcamp! | Running on: {socket.gethostname()} | v={version}\n".encode()
+    text = f"Hello Kubernetes bootcamp! | Running on: {pod.hostname()} | v={version}\n".encode()
     return _run([8080], lambda _: Response(200, text), "kubernetes-bootcamp")
 
 
 def hello_app(argv: list[str]) -> int:
     """Greet like Google's hello-app."""
     version = os.environ.get("KUBELAB_IMAGE_TAG", "1.0")
-    text = f"Hello, world!\nVersion: {version}.0\nHostname: {socket.gethostname()}\n".encode()
+    text = f"Hello, world!\nVersion: {version}.0\nHostname: {pod.hostname()}\n".encode()
     return _run([int(os.environ.get("PORT") or 8080)], lambda _: Response(200, text), "hello-app")
 
 
@@ -95,7 +95,7 @@ def agnhost(argv: list[str]) -> int:
         return _run(ports, _netexec, "netexec", int(flags.get("udp-port", "8081")))
     if command == "serve-hostname":
         port = int(flags.get("port", "9376"))
-        return _run([port], lambda _: Response(200, socket.gethostname().encode()), "serve-hostname")
+        return _run([port], lambda _: Response(200, pod.hostname().encode()), "serve-hostname")
     if command == "pause":
         return pause([])
     print(f'Error: kubelab\'s agnhost has "netexec", "serve-hostname" and "pause", not "{command}"', file=sys.stderr)
@@ -105,8 +105,8 @@ def agnhost(argv: list[str]) -> int:
 def _netexec(request: Request) -> Response:
     answers: dict[str, Callable[[], bytes]] = {
         "/": lambda: f"NOW: {time.strftime('%Y-%m-%d %H:%M:%S +0000 UTC', time.gmtime())}".encode(),
-        "/hostname": lambda: socket.gethostname().encode(),
-        "/hostName": lambda: socket.gethostname().encode(),
+        "/hostname": lambda: pod.hostname().encode(),
+        "/hostName": lambda: pod.hostname().encode(),
         "/clientip": lambda: f"{request.remote[0]}:{request.remote[1]}".encode(),
         "/echo": lambda: request.query.get("msg", "").encode(),
         "/healthz": lambda: b"",
@@ -126,7 +126,7 @@ def _answer_udp(data: bytes, remote: tuple[str, int]) -> bytes:
         return rest.encode()
     if word == "clientip":
         return f"{remote[0]}:{remote[1]}".encode()
-    return socket.gethostname().encode()
+    return pod.hostname().encode()
 
 
 def pause(argv: list[str]) -> int:

@@ -200,7 +200,7 @@ def _proxy(upstream: str, location: Block, request: Request, headers: dict[str, 
 
 
 def _expand(text: str, request: Request) -> str:
-    values = {"$hostname": os.uname().nodename, "$remote_addr": request.remote[0], "$request_uri": request.target,
+    values = {"$hostname": pod.hostname(), "$remote_addr": request.remote[0], "$request_uri": request.target,
               "$uri": request.path, "$host": request.header("host").partition(":")[0], "$http_host":
               request.header("host"), "$scheme": "http", "$server_addr": request.local[0],
               "$server_port": str(request.local[1]), "$request_method": request.method, "$remote_port":
@@ -238,6 +238,13 @@ def main(argv: list[str]) -> int:
     return _serve(servers)
 
 
+def _write_pid(path: str) -> None:
+    """Leave our process id where the real one does, so that `kill $(cat /run/nginx.pid)` works."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as file:
+        file.write(f"{os.getpid()}\n")
+
+
 def _serve(servers: list[Block]) -> int:
     running = Server((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT))
     by_port: dict[int, list[Block]] = {}
@@ -259,6 +266,7 @@ def _serve(servers: list[Block]) -> int:
         except OSError as error:
             notice(f"bind() to {pod.address()}:{port} failed ({error.errno}: {os.strerror(error.errno or 0)})", "emerg")
             return 1
+    _write_pid(os.environ.get("KUBELAB_ROOTFS", "") + "/run/nginx.pid")
     notice(f"nginx/{version()}")
     notice("start worker processes")
     code = running.run()

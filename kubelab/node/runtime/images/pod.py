@@ -19,6 +19,11 @@ def address() -> str:
     return os.environ.get("KUBELAB_POD_IP", "127.0.0.1")
 
 
+def hostname() -> str:
+    """Return the pod's name; where it cannot have a host name of its own, the environment has it."""
+    return os.environ["HOSTNAME"] if os.environ.get("KUBELAB_ROOTFS") else socket.gethostname()
+
+
 def lowest_port() -> int:
     return int(os.environ.get("KUBELAB_LOWEST_PORT", "0"))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 import time
 from itertools import pairwise
@@ -76,7 +75,7 @@ def _seconds(text: str) -> float:
 
 def _text(request: Request, name: str) -> Response:
     lines = [f"Name: {name}"] if name else []
-    lines += [f"Hostname: {socket.gethostname()}", f"IP: {pod.address()}",
+    lines += [f"Hostname: {pod.hostname()}", f"IP: {pod.address()}",
               f"RemoteAddr: {request.remote[0]}:{request.remote[1]}",
               f"{request.method} {request.target} {request.version}", f"Host: {request.header('host')}"]
     lines += sorted(f"{key.title()}: {value}" for key, value in request.headers if key.lower() != "host")
@@ -88,7 +87,7 @@ def _json(request: Request, name: str) -> Response:
     for key, value in request.headers:
         if key.lower() != "host":
             headers.setdefault(key.title(), []).append(value)
-    found: dict[str, Any] = {"hostname": socket.gethostname(), "ip": [pod.address()], "headers": headers,
+    found: dict[str, Any] = {"hostname": pod.hostname(), "ip": [pod.address()], "headers": headers,
                              "url": request.target, "host": request.header("host"), "method": request.method,
                              "remoteAddr": f"{request.remote[0]}:{request.remote[1]}"}
     return Response(200, json.dumps(found | ({"name": name} if name else {})).encode() + b"\n", "application/json")
