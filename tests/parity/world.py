@@ -28,7 +28,8 @@ async def control_plane(namespace: str = "parity") -> AsyncIterator[tuple[ApiSer
     server = ApiServer(etcd, clock=clock, journal=journal, pki=pki)
 
     def client(user: str) -> Client:
-        return Client(InProcess(server.handle, User(user, ("system:authenticated",)), user), user_agent=user)
+        agent = user.removeprefix("system:")
+        return Client(InProcess(server.handle, User(user, ("system:authenticated",)), agent), user_agent=agent)
 
     parts: list[Component] = [
         etcd, server,

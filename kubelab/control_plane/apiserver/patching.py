@@ -91,6 +91,6 @@ def checked(call: Call, kind: Kind, obj: Obj) -> Obj:
     """Check what this endpoint takes: of a status write, the rest of the body is ignored and costs nothing."""
     if call.subresource == "status":
         obj = {key: obj[key] for key in ("kind", "apiVersion", "metadata", "status") if key in obj}
-        if isinstance(obj["metadata"], dict):
+        if isinstance(obj["metadata"], dict) and call.operation != "Apply":  # an apply has just written them
             obj["metadata"] = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
     return prepare.check_schema(call, obj, kind)
