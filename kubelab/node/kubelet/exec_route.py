@@ -88,8 +88,8 @@ class Conversation:
         async for channel, data in self.streams.output():
             if self.wanted.get(channel) and data:
                 await _send(self.socket, channel, data)
-        code = await self.streams.wait() if self.says_code else 0
-        await _send(self.socket, ERROR, orjson.dumps(exit_status(code)))
+        code = await self.streams.wait()
+        await _send(self.socket, ERROR, orjson.dumps(exit_status(code if self.says_code else 0)))
 
     async def _listen(self) -> bool:
         """Take input, sizes and closings; return whether the client is still there."""

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+
+from kubelab.control_plane.apiserver.pki import Pki
+from kubelab.node.kubelet.exec_route import exit_status
+from kubelab.node.kubelet.log_route import log_options
+from kubelab.node.kubelet.server import HttpError, KubeletServer
+from kubelab.node.runtime.hollow import HollowRuntime
+from kubelab.node.runtime.protocol import RuntimeFailure
+
+from .conftest import World, ready
+
+PKI = Pki.open(None)
+
+
+class Cat:
+    """A process that says its name, then gives back what it is told, and ends with code 3."""
+
+    def __init__(self) -> None:
+        self.said: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue()
+        self.said.put_nowait((2, b"cat"))
+        self.sizes: list[tuple[int, int]] = []
+
+    async def write_stdin(self, data: bytes) -> None:
+        self.said.put_nowait((1, data))
+
+    async def close_stdin(self) -> None:
+        self.said.put_nowait(None)
+
+    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        while (part := await self.said.get()) is not None:
+            yield part
+
+    async def resize(self, width: int, height: int) -> None:
+        self.sizes.append((width, height))
+
+    async def wait(self) -> int:
+        return 3
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class Echo:
+    """A connection that gives back what it gets."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def read(self, limit: int = 65536) -> bytes:
+        return await self.queue.get()
+
+    async def write(self, data: bytes) -> None:
+        self.queue.put_nowait(data)
+
+    async def close_write(self) -> None:
+        self.queue.put_nowait(b"")
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class Speaking(HollowRuntime):
+    """A hollow runtime whose exec runs `Cat` and whose ports echo."""
+
+    async def exec(self, container_id: str, command: Any, *, tty: bool = False, stdin: bool = False) -> Any:
+        if command[0] != "cat":
+            raise RuntimeFailure("InternalError", f"exec: {command[0]}: not found")
+        self.cat = Cat()
+        return self.cat
+
+    async def port_forward(self, sandbox_id: str, port: int) -> Any:
+        return Echo()
+
+
+class Caller:
+    """What the API server is to the kubelet."""
+
+    def __init__(self, world: World, server: KubeletServer, session: aiohttp.ClientSession) -> None:
+        self.world, self.server, self.session = world, server, session
+
+    def url(self, path: str) -> str:
+        return f"https://127.0.0.1:{self.server.port}{path}"
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with self.session.get(self.url(path)) as answer:
+            return answer.status, await answer.text()
+
+
+def client_tls(user: str | None, *groups: str) -> ssl.SSLContext:
+    return PKI.client_context(user, groups) if user else ssl.create_default_context(cadata=PKI.ca_pem.decode())
+
+
+@pytest.fixture
+async def caller(world: World) -> AsyncIterator[Caller]:
+    await world.kubelet.close()
+    world.runtime = Speaking("node-1", world.clock)
+    server = KubeletServer("127.0.0.1", 0, PKI.server_context(["node-1"], ["127.0.0.1"]))
+    world.kubelet = world.make_kubelet(server=server)
+    await world.kubelet.start()
+    await world.run("web")
+    await world.until("web", ready)
+    connector = aiohttp.TCPConnector(ssl=client_tls("kube-apiserver-kubelet-client", "system:masters"))
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield Caller(world, server, session)
+
+
+async def test_the_node_says_where_its_kubelet_listens(caller: Caller) -> None:
+    """The API server finds the kubelet by the node's address and port."""
+    node = await caller.world.admin.get("nodes", "node-1")
+    assert node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"] == caller.server.port
+    assert node["status"]["addresses"][0] == {"type": "InternalIP", "address": "127.0.0.1"}
+
+
+@pytest.mark.parametrize("user", [None, "system:node:node-2"])
+async def test_only_the_api_server_is_answered(caller: Caller, user: str | None) -> None:
+    """No certificate, or one of somebody else in the cluster, is 401."""
+    connector = aiohttp.TCPConnector(ssl=client_tls(user, "system:nodes"))
+    async with aiohttp.ClientSession(connector=connector) as session:
+        async with session.get(caller.url("/pods")) as answer:
+            assert answer.status == 401
+
+
+async def test_without_tls_it_stays_on_loopback() -> None:
+    """A server without a certificate never listens where others could reach it."""
+    with pytest.raises(ValueError, match="needs TLS"):
+        await KubeletServer("0.0.0.0", 0).start()
+
+
+async def test_logs_come_as_text(caller: Caller) -> None:
+    """The log of a container, whole or limited."""
+    status, text = await caller.get("/containerLogs/default/web/c")
+    assert (status, "no process runs behind it" in text) == (200, True)
+    assert await caller.get("/containerLogs/default/web/c?limitBytes=6") == (200, "hollow")
+
+
+@pytest.mark.parametrize(("path", "status", "message"), [
+    ("/containerLogs/default/nope/c", 404, 'pod "nope" not found'),
+    ("/containerLogs/default/web/x", 404, "container x is not valid for pod web"),
+    ("/containerLogs/default/web/c?previous=true", 400, 'previous terminated container "c" in pod "web" not found'),
+    ("/containerLogs/default/web/c?tailLines=x", 400, "invalid literal"),
+    ("/nothing", 404, "404 page not found")])
+async def test_what_is_not_there_is_said_so(caller: Caller, path: str, status: int, message: str) -> None:
+    """Errors come with the status and words that the API server passes on."""
+    code, text = await caller.get(path)
+    assert (code, message in text) == (status, True)
+
+
+async def test_exec_speaks_channels_and_ends_with_the_exit_code(caller: Caller) -> None:
+    """Input, output, errors, sizes and the closing of input go by channels; the Status is last."""
+    url = caller.url("/exec/default/web/c?command=cat&input=1&output=1&error=1")
+    async with caller.session.ws_connect(url, protocols=["v5.channel.k8s.io"]) as socket:
+        assert socket.protocol == "v5.channel.k8s.io"
+        await socket.send_bytes(b'\x04{"Width":80,"Height":24}')
+        await socket.send_bytes(b"\x04nonsense")
+        await socket.send_bytes(b"\x00hello")
+        assert await socket.receive_bytes() == b"\x02cat"
+        assert await socket.receive_bytes() == b"\x01hello"
+        await socket.send_bytes(b"\xff\x00")
+        last = await socket.receive_bytes()
+        assert last[0] == 3
+        assert orjson.loads(last[1:]) == exit_status(3)
+        assert (await socket.receive()).type == aiohttp.WSMsgType.CLOSE
+    assert caller.world.runtime.cat.sizes == [(80, 24)]
+
+
+async def test_a_command_that_cannot_start_is_an_internal_error(caller: Caller) -> None:
+    """The reason comes as a Status on the error channel, as kubectl expects it."""
+    url = caller.url("/exec/default/web/c?command=nope&output=1")
+    async with caller.session.ws_connect(url, protocols=["v4.channel.k8s.io"]) as socket:
+        status = orjson.loads((await socket.receive_bytes())[1:])
+    assert status["message"] == "Internal error occurred: error executing command in container: exec: nope: not found"
+
+
+async def test_exec_wants_an_upgrade_and_a_running_container(caller: Caller) -> None:
+    """A plain GET, an unknown subprotocol and an ended container are refused before the upgrade."""
+    assert (await caller.get("/exec/default/web/c?command=cat"))[0] == 400
+    with pytest.raises(aiohttp.WSServerHandshakeError):
+        await caller.session.ws_connect(caller.url("/exec/default/web/c?command=cat"), protocols=["x"])
+    await caller.world.run("job", annotations={"hollow.kubelab.io/exit-code": "0"}, restartPolicy="Never")
+    await caller.world.clock.step(0.1)
+    await caller.world.until("job", lambda p: p["status"]["phase"] == "Succeeded")
+    assert await caller.get("/exec/default/job/c?command=cat") == (500, 'container not found ("c")\n')
+
+
+async def test_statistics_name_every_running_container(caller: Caller) -> None:
+    """The summary and the resource metrics hold the pod's container."""
+    _, text = await caller.get("/stats/summary")
+    pods = orjson.loads(text)["pods"]
+    assert [(p["podRef"]["name"], [c["name"] for c in p["containers"]]) for p in pods] == [("web", ["c"])]
+    _, text = await caller.get("/metrics/resource")
+    assert 'container_memory_working_set_bytes{container="c",namespace="default",pod="web"}' in text
+
+
+def test_log_options_are_read_as_kubernetes_writes_them() -> None:
+    """sinceSeconds counts back from now, sinceTime is a time."""
+    assert log_options({"sinceSeconds": "10", "follow": "true"}, 100.0) == {
+        "follow": True, "timestamps": False, "since_s": 90.0}
+    assert log_options({"sinceTime": "1970-01-01T00:01:00Z"}, 0)["since_s"] == 60.0
+    with pytest.raises(HttpError):
+        log_options({"sinceTime": "yesterday"}, 0)
+
+
+async def test_one_server_serves_many_hollow_nodes(world: World, tmp_path: Path) -> None:
+    """The socket opens with the first kubelet and closes with the last."""
+    server = KubeletServer("127.0.0.1", 0)
+    await server.add(world.kubelet)
+    other: Any = type("Other", (), {"node_name": "node-2", "worker": lambda *a: None})()
+    await server.add(other)
+    await world.run("web")
+    await world.until("web", ready)
+    assert server.target(["default", "web", "c"], container=True).kubelet is world.kubelet
+    await server.remove(world.kubelet)
+    assert server.state == "running"
+    await server.remove(other)
+    assert server.state == "stopped"
