@@ -458,6 +458,7 @@ class Stage {
     /** @type {Map<string, {el: SVGElement, item: Item, stamp: string, box: Box}>} */
     this.drawn = new Map();
     this.roving = "part:apiserver";
+    this.framesStamp = this.trafficStamp = "";
   }
 
   /**
