@@ -26,7 +26,8 @@ class FakeKubelets:
     """Runs every pod that has a node at once, unless its image says "never"; removes what is being deleted."""
 
     def __init__(self, client: Client) -> None:
-        self.client, self.tasks, self.pods = client, set(), Informer(client, "pods")
+        self.client, self.pods = client, Informer(client, "pods")
+        self.tasks: set[asyncio.Task[None]] = set()
         self.silent: set[str] = set()
         self.pods.on_event(self._on_pod)
         self.addresses = 0

@@ -92,10 +92,10 @@ async def test_a_cordoned_node_is_tainted(world: Any) -> None:
         return [t["key"] for t in (await world.client.get("nodes", "node-1"))["spec"].get("taints") or ()]
 
     async def cordoned() -> bool:
-        return await taints() == [key]
+        return bool(await taints() == [key])
 
     async def free() -> bool:
-        return await taints() == []
+        return not await taints()
 
     await world.until(cordoned)
     await world.client.patch("nodes", "node-1", {"spec": {"unschedulable": None}})
@@ -110,6 +110,6 @@ async def test_pods_of_a_deleted_node_go(make_world: Any) -> None:
     await world.client.delete("nodes", "node-2")
 
     async def gone() -> bool:
-        return await world.items("pods") == []
+        return not await world.items("pods")
 
     await world.until(gone)

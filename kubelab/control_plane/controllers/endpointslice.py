@@ -32,6 +32,7 @@ SLICES = "endpointslices.discovery.k8s.io"
 MANAGED_BY, SERVICE_NAME = "endpointslice.kubernetes.io/managed-by", "kubernetes.io/service-name"
 MANAGER = "endpointslice-controller.k8s.io"
 ZONE = "topology.kubernetes.io/zone"
+STALE_S = 30.0
 
 
 def service_key(obj: Obj) -> list[str]:
@@ -49,6 +50,7 @@ class EndpointSliceController(ServicePodsController):
         self.recorder = recorder
         super().__init__(name, client, informers, clock=clock, journal=journal, more=(self.slices, self.nodes))
         self._written: dict[str, dict[str, str | None]] = {}  # Service → slice → revision to be seen, None: gone
+        self._waiting_since: dict[str, float] = {}
         self.slices.on_event(self._on_slice)
         self.nodes.on_event(self._on_node)
 
@@ -57,7 +59,7 @@ class EndpointSliceController(ServicePodsController):
             expected = self._written.get(key, {})
             name, revision = obj["metadata"]["name"], obj["metadata"]["resourceVersion"]
             ours = name in expected
-            if ours and _caught_up(expected[name], None if type_ == "DELETED" else revision):
+            if ours and (type_ == "DELETED" or _caught_up(expected[name], revision)):
                 del expected[name]
             if type_ == "DELETED" or not ours:  # somebody else's change, or the last we waited for
                 self.queue.add(key)
@@ -77,8 +79,10 @@ class EndpointSliceController(ServicePodsController):
             return
         if not service["spec"].get("selector"):
             return
-        if self._written.get(key):
+        if self._written.get(key) and not self._waited_enough(key):
             return  # the informer's news of our own writes bring us back
+        self._written.pop(key, None)
+        self._waiting_since.pop(key, None)
         zones = {node["metadata"]["name"]: (node["metadata"].get("labels") or {}).get(ZONE, "")
                  for node in self.nodes.list()}
         wanted = wanted_endpoints(service, self._pods_of(service), zones)
@@ -95,6 +99,13 @@ class EndpointSliceController(ServicePodsController):
                 *(self._create(key, service, labels, notes, ports, endpoints) for ports, endpoints in plan.create),
                 *(self._update(key, existing, labels, notes, endpoints) for existing, endpoints in plan.update),
                 *(self._delete(key, existing) for existing in plan.delete))
+
+    def _waited_enough(self, key: str) -> bool:
+        """Believe the informer again after a while: it may have listed anew and never show what we wait for."""
+        now = self.clock.monotonic()
+        left_s = self._waiting_since.setdefault(key, now) + STALE_S - now
+        self.queue.add_after(key, left_s)
+        return left_s <= 0
 
     @staticmethod
     def _labels(service: Obj) -> dict[str, str]:
