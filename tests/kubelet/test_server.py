@@ -11,9 +11,11 @@ import orjson
 import pytest
 
 from kubelab.control_plane.apiserver.pki import Pki
+from kubelab.node.kubelet import spdy
 from kubelab.node.kubelet.exec_route import exit_status
 from kubelab.node.kubelet.log_route import log_options
 from kubelab.node.kubelet.server import HttpError, KubeletServer
+from kubelab.node.kubelet.spdy import Framer
 from kubelab.node.runtime.hollow import HollowRuntime
 from kubelab.node.runtime.protocol import RuntimeFailure
 
@@ -223,3 +225,49 @@ async def test_one_server_serves_many_hollow_nodes(world: World, tmp_path: Path)
     assert server.state == "running"
     await server.remove(other)
     assert server.state == "stopped"
+
+
+async def echo_over_spdy(send: Any, receive: Any) -> bytes:
+    """Open a pair of streams, send 200 kB, and return what came back until the data stream ended."""
+    client, back = Framer(), Framer()
+    head = {"port": "80", "requestID": "0"}
+    await send(client.syn_stream(1, head | {"streamType": "error"}) + spdy.data_frame(1, b"", fin=True)
+               + client.syn_stream(3, head | {"streamType": "data"}))
+    for i in range(20):
+        await send(spdy.data_frame(3, bytes([i]) * 10_000, fin=i == 19))
+    got = bytearray()
+    while True:
+        for frame in back.feed(await receive()):
+            if frame.type == spdy.DATA and frame.stream_id == 3:
+                got += frame.data
+                if frame.fin:
+                    return bytes(got)
+
+
+WANTED = b"".join(bytes([i]) * 10_000 for i in range(20))
+
+
+async def test_port_forward_inside_a_websocket(caller: Caller) -> None:
+    """kubectl's first choice: SPDY bytes in binary messages."""
+    url = caller.url("/portForward/default/web")
+    async with caller.session.ws_connect(url, protocols=["SPDY/3.1+portforward.k8s.io"]) as socket:
+        assert socket.protocol == "SPDY/3.1+portforward.k8s.io"
+        assert await asyncio.wait_for(echo_over_spdy(socket.send_bytes, socket.receive_bytes), 5) == WANTED
+
+
+async def test_port_forward_on_the_bare_connection(caller: Caller) -> None:
+    """kubectl's fall-back: the connection is upgraded to SPDY/3.1."""
+    tls = client_tls("kube-apiserver-kubelet-client", "system:masters")
+    reader, writer = await asyncio.open_connection("127.0.0.1", caller.server.port, ssl=tls)
+    writer.write(b"POST /portForward/default/web HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
+                 b"X-Stream-Protocol-Version: portforward.k8s.io\r\n\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert b"X-Stream-Protocol-Version: portforward.k8s.io" in head
+
+    async def send(data: bytes) -> None:
+        writer.write(data)
+        await writer.drain()
+
+    assert await asyncio.wait_for(echo_over_spdy(send, lambda: reader.read(65536)), 5) == WANTED
+    writer.close()
