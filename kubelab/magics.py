@@ -49,13 +49,12 @@ def register(shell: Any) -> None:
 
 def _cluster(shell: Any) -> Any:
     """Return the notebook's cluster: the variable `cluster`, else the last Cluster that is still running."""
-    from kubelab.cluster import Cluster, RemoteCluster
+    from kubelab.facade import Facade
 
-    kinds = (Cluster, RemoteCluster)
     chosen = shell.user_ns.get("cluster")
-    if isinstance(chosen, kinds):
+    if isinstance(chosen, Facade):
         return chosen
-    running = [v for v in shell.user_ns.values() if isinstance(v, kinds)]
+    running = [v for v in shell.user_ns.values() if isinstance(v, Facade) and v.background.running]
     if not running:
         raise RuntimeError("no cluster in this notebook yet; first run: cluster = Cluster()")
     return running[-1]

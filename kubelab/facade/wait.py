@@ -10,11 +10,11 @@ Models:    kubectl wait --for, with the detective work of kubectl describe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from kubelab.client.client import Client
-from kubelab.machinery.errors import ApiError
+from kubelab.machinery.errors import ApiError, not_found
 from kubelab.machinery.meta import get_condition
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Kind
@@ -92,38 +92,35 @@ async def wait_for(client: Client, kind: Kind, name: str, namespace: str | None,
 
 async def _until(client: Client, kind: Kind, name: str, namespace: str | None, holds: Predicate,
                  on_progress: OnProgress) -> Obj:
-    while True:
-        obj = await client.get(kind, name, namespace)
+    async for obj in _states(client, kind, name, namespace):
+        if obj is None:
+            raise not_found(kind.group, kind.plural, name)
         on_progress(*share(obj))
         if holds(obj):
             return obj
-        async for event in client.watch(kind, namespace, field_selector=f"metadata.name={name}",
-                                        resource_version=obj["metadata"]["resourceVersion"]):
-            if event.type in ("BOOKMARK", "ERROR"):
-                if event.type == "ERROR":
-                    break
-                continue
-            if event.type == "DELETED":
-                raise ApiError(404, "NotFound", f'{kind.qualified} "{name}" was deleted while waiting for it')
-            on_progress(*share(event.obj))
-            if holds(event.obj):
-                return event.obj
+    raise AssertionError("the states of an object never end")
 
 
 async def _until_deleted(client: Client, kind: Kind, name: str, namespace: str | None) -> None:
+    async for obj in _states(client, kind, name, namespace):
+        if obj is None:
+            return
+
+
+async def _states(client: Client, kind: Kind, name: str, namespace: str | None) -> AsyncIterator[Obj | None]:
+    """Yield the object as it is, then at each change, for ever; None while there is no such object."""
+    only = f"metadata.name={name}"
     while True:
+        listed = await client.list(kind, namespace, field_selector=only)
+        yield {"kind": kind.kind} | listed["items"][0] if listed["items"] else None
         try:
-            obj = await client.get(kind, name, namespace)
+            async for event in client.watch(kind, namespace, field_selector=only,
+                                            resource_version=listed["metadata"]["resourceVersion"]):
+                if event.type != "BOOKMARK":
+                    yield None if event.type == "DELETED" else event.obj
         except ApiError as error:
-            if error.code == 404:
-                return
-            raise
-        async for event in client.watch(kind, namespace, field_selector=f"metadata.name={name}",
-                                        resource_version=obj["metadata"]["resourceVersion"]):
-            if event.type == "DELETED":
-                return
-            if event.type == "ERROR":
-                break
+            if error.code != 410:  # Expired: the server forgot this revision; list again
+                raise
 
 
 async def explain(client: Client, kind: Kind, name: str, namespace: str | None) -> list[str]:

@@ -13,9 +13,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LONGEST_PROSE_WORDS = 125
 EXPECTED = {
     "00-what-kubernetes-is": ["Hostname: shop-", " visits, 0 failed"],
-    "01-master-and-nodes": ["the server is currently unable", "Successfully assigned default/orphan", "NotReady",
+    "01-master-and-nodes": ["Successfully assigned default/orphan", "NotReady", "was refused",
                             "connection refused"],
-    "02-first-deployment": ["spec.selector", "Welcome to nginx", "ErrImagePull", "pod/web-"],
+    "02-first-deployment": ["does not match template", "Welcome to nginx", "ErrImagePull", "pod/web-"],
 }
 
 

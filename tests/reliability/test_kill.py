@@ -144,7 +144,7 @@ def test_no_acknowledged_write_is_lost(tmp_path: Path) -> None:
     for round_ in range(5):
         up = Up(tmp_path, "--nodes", "0", "--data-dir", str(data))
         found = json.loads(up.kubectl("get", "configmaps", "-o", "json"))["items"]
-        kept = {item["metadata"]["name"]: item["data"]["value"] for item in found if "data" in item}
+        kept = {item["metadata"]["name"]: item["data"].get("value", "") for item in found if "data" in item}
         assert acknowledged.items() <= kept.items()
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(up.kubeconfig), str(round_)],
                                   stdout=subprocess.PIPE, text=True)

@@ -195,7 +195,7 @@ class ApiServer(Component):
     async def _serve(self, request: Request, info: RequestInfo, user: User) -> Response:
         if info.is_resource:
             return await self.registry.serve(request, info, user)
-        path = request.path
+        path = request.path.rstrip("/") or "/"
         if path == "/version":
             return Response(200, VERSION)
         if path == "/metrics":
