@@ -100,7 +100,7 @@ class Connect:
         name = pod["spec"]["nodeName"]
         node = self._get("nodes", "", name)
         if node is None:
-            raise not_found("", "nodes", name)
+            raise not_found("", "pods", name)  # upstream, too, speaks of the node as if it were a pod
         return kubelet_of(node)
 
     def _node_port(self, info: RequestInfo) -> Target:
