@@ -95,10 +95,12 @@ def _secret_errors(secret: Obj) -> rules.Errors:
 
 
 def _docker_config(path: str, encoded: str) -> rules.Errors:
+    text = base64.b64decode(encoded).decode(errors="replace").strip()
     try:
-        json.loads(base64.b64decode(encoded))
+        json.loads(text)
     except ValueError:
-        yield invalid_value(path, "<secret contents redacted>", "invalid character looking for beginning of value")
+        why = f"invalid character '{text[0]}' looking for beginning of value" if text else "unexpected end of JSON input"
+        yield invalid_value(path, "<secret contents redacted>", why)
 
 
 def _validate_secret_update(new: Obj, old: Obj) -> Sequence[FieldError]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kubelab.machinery.errors import FieldError
+from kubelab.machinery.errors import FieldError, invalid_value
+from kubelab.machinery.names import STANDARD_FINALIZERS
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
 from kubelab.units.catalogue import Column, Kind
@@ -36,8 +37,15 @@ def _prepare_update(new: Obj, old: Obj) -> None:
 
 
 def _validate(namespace: Obj) -> Sequence[FieldError]:
-    return [e for i, name in enumerate((namespace.get("spec") or {}).get("finalizers") or ())
-            if "/" not in name and name != "kubernetes" for e in rules.qualified_name(f"spec.finalizers[{i}]", name)]
+    return [e for name in (namespace.get("spec") or {}).get("finalizers") or () for e in _finalizer_errors(name)]
+
+
+def _finalizer_errors(name: str) -> rules.Errors:
+    wrong = list(rules.qualified_name("spec.finalizers", name))
+    yield from wrong
+    if not wrong and "/" not in name and name not in STANDARD_FINALIZERS:
+        yield invalid_value("spec.finalizers", name,
+                            "name is neither a standard finalizer name nor is it fully qualified")
 
 
 def _fields(namespace: Obj) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubelab.machinery import names
-from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
+from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
 from kubelab.units.catalogue import Column, Kind
@@ -63,8 +63,10 @@ def _taint_errors(taints: Sequence[Mapping[str, Any]]) -> rules.Errors:
         elif effect not in EFFECTS:
             yield rules.unsupported(f"{path}.effect", effect, EFFECTS)
         if (taint.get("key"), effect) in seen:
-            twice = duplicate(path, dict(taint))
-            yield FieldError(path, twice.reason, f"{twice.message}: taints must be unique by key and effect pair")
+            struct = {"Key": taint.get("key", ""), "Value": taint.get("value", ""), "Effect": effect,
+                      "TimeAdded": taint.get("timeAdded")}
+            yield FieldError(path, "FieldValueDuplicate", f"Duplicate value: {rules.shown_in_order(struct)}: "
+                                                          "taints must be unique by key and effect pair")
         seen.add((taint.get("key"), effect))
 
 

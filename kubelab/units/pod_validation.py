@@ -39,6 +39,8 @@ UPDATABLE = (
 
 def validate(pod: Obj) -> Sequence[FieldError]:
     errors = list(spec_errors(pod["spec"], "spec"))
+    if pod["spec"].get("ephemeralContainers") and not pod["metadata"].get("resourceVersion"):
+        errors.append(rules.forbidden("spec.ephemeralContainers", "cannot be set on create"))
     if pod["spec"].get("schedulingGates") and pod["spec"].get("nodeName"):
         errors.append(rules.forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared"))
     return errors
@@ -54,6 +56,9 @@ def spec_errors(spec: Obj, path: str) -> rules.Errors:
     yield from rules.one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), RESTART_POLICIES)
     yield from rules.one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), DNS_POLICIES)
     yield from rules.label_map(f"{path}.nodeSelector", spec.get("nodeSelector"))
+    if spec.get("hostPID") and spec.get("shareProcessNamespace"):
+        yield invalid_value(f"{path}.securityContext.shareProcessNamespace", True,
+                            "ShareProcessNamespace and HostPID cannot both be enabled")
     yield from _security_errors(spec.get("securityContext") or {}, f"{path}.securityContext")
     for i, secret in enumerate(spec.get("imagePullSecrets") or ()):
         if not secret.get("name"):

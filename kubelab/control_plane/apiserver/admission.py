@@ -131,6 +131,9 @@ def no_runtime_class(pod: Obj) -> None:
     name = pod["spec"].get("runtimeClassName")
     if name:
         raise forbidden("", "pods", pod["metadata"].get("name", ""), f'pod rejected: RuntimeClass "{name}" not found')
+    if pod["spec"].get("overhead"):
+        raise forbidden("", "pods", pod["metadata"].get("name", ""), "pod rejected: Pod Overhead set without "
+                        "corresponding RuntimeClass defined Overhead")
 
 
 def add_tolerations(spec: Obj) -> None:
