@@ -99,7 +99,8 @@ def _docker_config(path: str, encoded: str) -> rules.Errors:
     try:
         json.loads(text)
     except ValueError:
-        why = f"invalid character '{text[0]}' looking for beginning of value" if text else "unexpected end of JSON input"
+        why = (f"invalid character '{text[0]}' looking for beginning of value" if text else
+               "unexpected end of JSON input")
         yield invalid_value(path, "<secret contents redacted>", why)
 
 

@@ -178,6 +178,7 @@ class Subresources:
 
         def changed(old: Obj) -> Obj:
             made = copy_obj(only(self._sent(call, call.kind, old), old))
+            call.kind.default(made)
             prepare.validate(call.kind, made, None)
             prepare.count_generation(call.kind, made, old)
             return made
