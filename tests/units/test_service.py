@@ -58,8 +58,8 @@ def test_a_service_that_becomes_a_name_has_no_address() -> None:
 
 def test_a_headless_service_without_selector_is_of_both_families() -> None:
     """Nobody allocates for it, so that it may name addresses of both families."""
-    obj = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"},
-           "spec": {"clusterIP": "None", "ports": [{"port": 80}]}}
+    obj: dict[str, Any] = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"},
+                           "spec": {"clusterIP": "None", "ports": [{"port": 80}]}}
     SERVICE.default(obj)
     SERVICE.prepare_create(obj)
     assert (obj["spec"]["ipFamilyPolicy"], obj["spec"]["ipFamilies"]) == ("RequireDualStack", ["IPv4", "IPv6"])
