@@ -27,6 +27,7 @@ from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Encoded, Handler, Request, Response, WatchEvent
 
 MAX_BODY = 3 * 1024 * 1024
+GRACE_S = 0.2  # for answers that are under way when the server stops
 MAX_BEHIND = 16 * 1024 * 1024  # bytes a watcher may leave unread
 REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 JSON = "application/json"
@@ -53,9 +54,7 @@ class HttpServer:
         if self._listener is not None:
             self._listener.close()
         if self._server is not None:
-            for connection in self._server.connections:
-                connection.force_close()
-            await self._server.shutdown(0.1)
+            await self._server.shutdown(GRACE_S)
         self._listener = self._server = None
 
     async def _answer(self, wire: BaseRequest) -> Any:

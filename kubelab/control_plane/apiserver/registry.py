@@ -17,6 +17,7 @@ from kubelab.control_plane.apiserver import event_versions, writing
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.deleting import Deleter, read_delete_options
+from kubelab.control_plane.apiserver.discovery import answer_of
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.present import Presentation, presentation
 from kubelab.control_plane.apiserver.reading import ListOptions, Page, list_options, list_page, too_large
@@ -102,11 +103,9 @@ class Registry:
         handler = self.subresources.get((kind.plural, name)) or self.subresources.get(("*", name))
         if name not in kind.subresources:
             raise no_such_resource()
-        if handler is not None:
-            return handler
-        if name == "status" and call.info.verb in ("get", "update", "patch"):
-            return self._verbs[call.info.verb]
-        raise method_not_allowed("the server does not allow this method on the requested resource")
+        if call.info.verb not in answer_of(kind, name)[3]:
+            raise method_not_allowed("the server does not allow this method on the requested resource")
+        return handler or self._verbs[call.info.verb]
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
 

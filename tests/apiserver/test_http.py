@@ -1,0 +1,137 @@
+"""The codec: the same answers over HTTPS."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import orjson
+from aiohttp import ClientSession, TCPConnector
+
+from kubelab.client.client import Client
+from kubelab.client.transport import Https
+from kubelab.control_plane.apiserver.http import MAX_BODY
+from kubelab.control_plane.apiserver.pki import Pki
+from kubelab.control_plane.apiserver.server import ApiServer
+from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
+from kubelab.machinery.clock import RealClock
+from kubelab.machinery.journal import Journal
+
+from .conftest import config_map, refused
+
+PKI = Pki.open(None)
+MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+@asynccontextmanager
+async def server() -> AsyncIterator[ApiServer]:
+    clock = RealClock()
+    etcd = EmbeddedEtcd(None, clock)
+    await etcd.start()
+    api = ApiServer(etcd, clock=clock, journal=Journal(), pki=PKI)
+    await api.start()
+    try:
+        yield api
+    finally:
+        await api.stop()
+        await etcd.stop()
+
+
+@asynccontextmanager
+async def session(api: ApiServer, context: ssl.SSLContext | None = None) -> AsyncIterator[ClientSession]:
+    context = context or PKI.client_context("kubernetes-admin", ("system:masters",))
+    async with ClientSession(api.url, connector=TCPConnector(ssl=context)) as made:
+        yield made
+
+
+async def test_a_client_certificate_says_who_asks() -> None:
+    """CN and O of the certificate are user and groups; without one the user is anonymous."""
+    async with server() as api:
+        client = Client(Https(api.url, ssl_context=PKI.client_context("u", ("g",))))
+        error = await refused(client.list("pods"))
+        assert 'User "u" cannot list resource "pods"' in error.message
+        await client.close()
+        bare = ssl.create_default_context(cadata=PKI.ca_pem.decode())
+        async with session(api, bare) as http:
+            paths = ("/version", "/readyz", "/api/v1/pods")
+            assert [(await http.get(path)).status for path in paths] == [200, 200, 403]
+            wrong = await http.get("/api/v1/pods", headers={"Authorization": "Bearer nonsense"})
+            assert wrong.status == 401
+
+
+async def test_a_token_of_a_service_account_is_accepted() -> None:
+    """TokenRequest issues what the bearer then is, also after a SubjectAccessReview of it."""
+    async with server() as api, session(api) as admin:
+        made = await admin.post("/api/v1/namespaces/default/serviceaccounts/default/token", json={})
+        token = (await made.json())["status"]["token"]
+        bare = ssl.create_default_context(cadata=PKI.ca_pem.decode())
+        async with session(api, bare) as http:
+            who = await http.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", json={},
+                                  headers={"Authorization": f"Bearer {token}"})
+            user = (await who.json())["status"]["userInfo"]["username"]
+        assert user == "system:serviceaccount:default:default"
+
+
+async def test_impersonation_needs_the_right_to_it() -> None:
+    """kubectl --as acts as another for those who may, and with all groups that were named."""
+    async with server() as api, session(api) as admin:
+        headers = [("Impersonate-User", "u"), ("Impersonate-Group", "g1"), ("Impersonate-Group", "g2")]
+        who = await admin.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", json={}, headers=headers)
+        assert (await who.json())["status"]["userInfo"]["groups"] == ["g1", "g2", "system:authenticated"]
+        async with session(api, PKI.client_context("u", ())) as http:
+            assert (await http.get("/api/v1/pods", headers={"Impersonate-User": "admin"})).status == 403
+
+
+async def test_a_watch_streams_frames() -> None:
+    """Each event is a line of JSON, and the stream ends cleanly with timeoutSeconds."""
+    async with server() as api, session(api) as http:
+        response = await http.get(f"{MAPS}?watch=1&timeoutSeconds=1&fieldSelector=metadata.name=a")
+        await http.post(MAPS, json=config_map("a"))
+        lines = [orjson.loads(line) async for line in response.content]
+        assert [(e["type"], e["object"]["metadata"]["name"]) for e in lines] == [("ADDED", "a")]
+
+
+async def test_a_client_that_hangs_up_ends_its_watch() -> None:
+    """Nothing is left of a watch whose connection is gone."""
+    async with server() as api:
+        ended = asyncio.Event()
+        async with session(api) as http:
+            await http.get("/api/v1/pods?watch=1")
+            watcher, = api.storage.of("", "pods").fanout
+            watcher.on_close.append(ended.set)
+        async with asyncio.timeout(5):
+            await ended.wait()
+        assert list(api.storage.of("", "pods").fanout) == []
+
+
+async def test_a_body_has_a_limit() -> None:
+    """More than three megabytes are 413, announced or not."""
+    async with server() as api, session(api) as http:
+        body = orjson.dumps(config_map("a", a="x" * MAX_BODY))
+        assert (await http.post(MAPS, data=body)).status == 413
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield body
+
+        assert (await http.post(MAPS, data=chunks())).status == 413
+        assert (await http.post(MAPS, json=config_map("b"))).status == 201
+
+
+async def test_yaml_in_and_out() -> None:
+    """A YAML body is accepted, and YAML is answered where it is asked for."""
+    async with server() as api, session(api) as http:
+        text = "kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\n"
+        yaml = "application/yaml"
+        made = await http.post(MAPS, data=text, headers={"Content-Type": yaml, "Accept": yaml})
+        assert (made.status, made.content_type) == (201, "application/yaml")
+        assert "name: a" in await made.text()
+
+
+async def test_stop_leaves_no_connection() -> None:
+    """Open watches end and the port is free when the server has stopped."""
+    async with server() as api, session(api) as http:
+        response = await http.get("/api/v1/pods?watch=1")
+        await api.stop()
+        assert await response.content.read() == b""
