@@ -95,7 +95,8 @@ async def test_events_have_two_faces(world: World) -> None:
     path = "/apis/events.k8s.io/v1/namespaces/default/events"
     body = {"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"}, "note": "hello",
             "reason": "R", "regarding": {"kind": "Pod", "name": "p", "namespace": "default"}, "type": "Normal",
-            "action": "A", "eventTime": "2026-01-02T03:04:05.000000Z", "reportingController": "x/y", "reportingInstance": "i"}
+            "action": "A", "eventTime": "2026-01-02T03:04:05.000000Z", "reportingController": "x/y",
+            "reportingInstance": "i"}
     made = await world.send("POST", path, body)
     assert made.status == 201, made.body
     core = await world.client.get("events", "e")
