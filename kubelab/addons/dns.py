@@ -19,6 +19,7 @@ import logging
 import random
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from types import ModuleType
 from typing import cast
 
@@ -34,7 +35,7 @@ from kubelab.machinery.request import Obj
 
 log = logging.getLogger("kubelab")
 DEAD_UPSTREAM_S = 30.0
-IDLE_TCP_S = 10.0
+IDLE_TCP_S, FIRST_SYNC_S = 10.0, 1.0
 MAX_CNAMES = 8
 
 
@@ -69,10 +70,12 @@ class Dns(Component):
         self._codec = loop.run_in_executor(None, _load_codec)  # 40 ms, while the rest of the cluster starts
         given = host_resolvers() if self._given_upstream is None else self._given_upstream
         self._upstream = [server for server in given if server[0] != self.address]
-        await self._informers.start_all()
         transport, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=(self.address, self.port))
         self._udp = transport
         self._tcp = await asyncio.start_server(self._serve_tcp, self.address, self.port)
+        with suppress(TimeoutError):  # longer we do not hold up the start: until then the answer is SERVFAIL
+            async with asyncio.timeout(FIRST_SYNC_S):
+                await self._informers.start_all()
 
     async def run(self) -> None:
         await announce(self._client, self.address, self.service_port)

@@ -69,7 +69,8 @@ class ServiceProxy(Component):
 
     async def setup(self) -> None:
         await self._recorder.start()
-        await self._informers.start_all()
+        for informer in self._informers:
+            await informer.start()
 
     async def run(self) -> None:
         await self._services.wait_synced()
