@@ -153,7 +153,7 @@ def open_ends(*, tty: bool, stdin: bool) -> Ends:
 class Client:
     """What `exec` and `attach` return: `Streams` over a queue of output."""
 
-    def __init__(self, exit_code: Awaitable[int], writer: Writer | None, *, limit: int = 0,
+    def __init__(self, exit_code: Callable[[], Awaitable[int]], writer: Writer | None, *, limit: int = 0,
                  keep_stdin: bool = False) -> None:
         self._exit_code, self.writer, self._limit, self._keep_stdin = exit_code, writer, limit, keep_stdin
         self._chunks: deque[tuple[int, bytes]] = deque()
@@ -206,7 +206,7 @@ class Client:
             self.writer.resize(width, height)
 
     async def wait(self) -> int:
-        return await self._exit_code
+        return await self._exit_code()
 
     async def close(self) -> None:
         self.end()
@@ -248,7 +248,7 @@ class Copier:
 
 def exec_client(ends: Ends, exit_code: asyncio.Future[int], *, tty: bool) -> Client:
     """Make the client of a process that `exec` started, whose reading paces the process's writing."""
-    client = Client(exit_code, Writer(ends.input, tty=tty) if ends.input >= 0 else None)
+    client = Client(lambda: asyncio.shield(exit_code), Writer(ends.input, tty=tty) if ends.input >= 0 else None)
     client.readers = [Reader(fd, lambda data, stream=stream: client.feed(stream, data))  # type: ignore[misc]
                       for stream, fd in ends.outputs]
     return client
