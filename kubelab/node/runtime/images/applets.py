@@ -21,8 +21,11 @@ from kubelab.node.runtime.images.fetch import Fetched, FetchError, connect, fetc
 MAX_REDIRECTS = 10
 
 
-def options(argv: list[str], plain: str, valued: str) -> tuple[dict[str, str], list[str]]:
-    """Read options as getopt does, in any order; "valued" letters take an argument. Raises: ValueError."""
+def options(argv: list[str], plain: str, valued: str, long: str = "") -> tuple[dict[str, str], list[str]]:
+    """Read options as getopt does, in any order; "valued" letters take an argument. Raises: ValueError.
+
+    `long` names the long options, separated by spaces; an argument of theirs follows an equals sign.
+    """
     flags: dict[str, str] = {}
     rest: list[str] = []
     words = iter(argv)
@@ -31,7 +34,9 @@ def options(argv: list[str], plain: str, valued: str) -> tuple[dict[str, str], l
             rest += words
         elif word.startswith("--"):
             name, _, value = word[2:].partition("=")
-            flags[name] = value
+            if name not in long.split():
+                raise ValueError(f"unrecognized option '--{name}'")
+            flags[name] = f"{flags[name]}\n{value}" if name in flags else value
         elif word.startswith("-") and len(word) > 1:
             for at, letter in enumerate(word[1:], 1):
                 if letter in valued:
@@ -75,7 +80,7 @@ def _headers(lines: str) -> list[tuple[str, str]]:
 def wget(argv: list[str]) -> int:
     """Run `wget [-q] [-S] [-O FILE] [-T SECONDS] [--header=...] [--post-data=...] [--spider] URL`."""
     try:
-        flags, urls = options(argv, "qScn", "OTUPt")
+        flags, urls = options(argv, "qScn", "OTUPt", "header post-data spider timeout no-check-certificate")
         if not urls:
             raise ValueError("missing URL")
     except ValueError as error:
@@ -124,7 +129,7 @@ def curl(argv: list[str]) -> int:
               "--write-out": "-w", "--cacert": "-C", "--connect-timeout": "-m", "--user-agent": "-A"}
     try:
         words = [part for word in argv for part in _split_long(word, valued)]
-        flags, urls = options(words, "sSiILfvkN4", "oXHdmwAC")
+        flags, urls = options(words, "sSiILfvkN4", "oXHdmwAC", " ".join(long))
         if not urls:
             raise ValueError("no URL specified")
     except ValueError as error:
