@@ -1,5 +1,7 @@
 """The commands of kubelab's redis: one function each, named like the command, over a `Store`.
 
+It is long because redis has many commands; each is a few lines and none knows another's business.
+
 Invariant: a command reads and writes only through the store it is given; a wrong call raises Wrong with redis' words.
 """
 
