@@ -110,7 +110,9 @@ def _lab(options: argparse.Namespace) -> int:
     first = sorted((home / "notebooks").glob("00*.ipynb"))
     target = f"/lab/tree/notebooks/{first[0].name}" if first else "/lab"
     words = ["jupyter-lab", f"--ServerApp.root_dir={home}", f"--LabApp.default_url={target}", f"--port={options.port}",
-             "--ServerApp.ip=127.0.0.1"]
+             "--ServerApp.ip=127.0.0.1",
+             # views keep what they have seen while they are scrolled out of sight, and nobody is asked about news
+             f"--LabApp.app_settings_dir={Path(__file__).with_name('lab') / 'jupyter'}"]
     if options.no_browser:
         words.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:

@@ -74,7 +74,8 @@ def run_all(opened: Any, timeout_s: float = 240) -> None:
     opened.wait_for_function("""() => {
         const cells = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].slice(0, -1)
         const ran = cell => /\\[\\d+\\]/.test(cell.querySelector('.jp-InputPrompt')?.textContent || '')
-        return cells.length && cells.every(ran)
+        const failed = document.querySelector('.jp-OutputArea-output[data-mime-type$="jupyter.error"]')
+        return failed || cells.length && cells.every(ran)
     }""", timeout=timeout_s * 1000)
 
 
@@ -91,7 +92,7 @@ def main() -> None:
         run_all(opened)
         opened.get_by_role("menuitem", name="View", exact=True).click()
         opened.keyboard.press("Escape")
-        opened.locator(".kubelab-cluster-view").first.scroll_into_view_if_needed()
+        opened.locator(".kl").first.scroll_into_view_if_needed()
         opened.wait_for_timeout(1500)
         opened.screenshot(path=sys.argv[1])
 

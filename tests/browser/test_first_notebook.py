@@ -17,8 +17,8 @@ def test_the_first_notebook_runs_and_its_view_lives() -> None:
     with jupyter() as url, page(url) as opened:
         run_all(opened)
         assert errors(opened) == []
-        view = opened.locator(".kubelab-cluster-view").first
+        view = opened.locator(".kl").first
         view.scroll_into_view_if_needed()
         opened.wait_for_timeout(500)
-        assert view.locator("[data-kind='pod']").count() == 7
-        assert view.locator("[data-kind='node']").count() == 3
+        assert view.locator("[data-key^='pod:']").count() == 7
+        assert view.locator("[data-key^='node:']").count() == 3
