@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from kubelab.machinery.errors import ApiError
+from kubelab.node.runtime.protocol import ImageError
 
 from .conftest import World, ready, state
 
@@ -172,6 +174,40 @@ async def test_a_sidecar_stays_until_the_containers_are_done(world: World) -> No
     await world.until("job", ready)
     await world.clock.step(3.1)
     await world.until("job", lambda p: p["status"]["phase"] == "Succeeded")
+
+
+async def test_an_init_container_that_cannot_start_leaves_the_kubelet_idle(world: World) -> None:
+    """A pod that waits for its back-off costs nothing while it waits, and deleting it then takes effect at once."""
+
+    async def no_image(image: str) -> str:
+        raise ImageError("ErrImagePull", "no such image")
+
+    world.runtime.pull_image = no_image
+    await world.run("web", initContainers=[{"name": "prep", "image": "nope:latest"}])
+    await world.until("web", lambda p: state(p, "prep").get("waiting", {}).get("reason") == "ErrImagePull")
+    await world.clock.step(2)
+    await world.until("web", lambda p: state(p, "prep")["waiting"]["reason"] == "ImagePullBackOff")
+    (worker,) = world.kubelet.workers.values()
+    worker.poke()
+    await world.clock.step(1)
+    assert worker.idle
+    await world.admin.delete("pods", "web", "default", grace_period_s=1)
+    await world.until_gone("web")
+
+
+async def test_a_pull_is_cut_short_by_deletion(world: World) -> None:
+    """Nobody has to wait for a pull whose pod is gone."""
+    never = asyncio.Event()
+
+    async def slow(image: str) -> str:
+        await never.wait()
+        return "sha256:1"
+
+    world.runtime.pull_image = slow
+    await world.run("web", containers=[{"name": "c", "image": "big:latest"}])
+    await world.until("web", lambda p: bool(state(p)))
+    await world.admin.delete("pods", "web", "default", grace_period_s=1)
+    await world.until_gone("web")
 
 
 async def test_the_final_delete_spares_a_new_pod_of_the_same_name(world: World) -> None:

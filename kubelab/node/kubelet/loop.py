@@ -35,6 +35,10 @@ class Loop(ABC):
     def failed(self, error: Exception) -> None:
         """Hear of an error that `sync` raised; it is tried again later."""
 
+    @property
+    def idle(self) -> bool:
+        return self._task is None or self._task.done()
+
     def poke(self) -> None:
         """Have `sync` called, now or after the one that runs."""
         self._dirty = True
@@ -85,3 +89,5 @@ class Loop(ABC):
                 self.errors += 1
                 self.failed(error)
                 self.retry_in(min(2.0 ** self.errors, LONGEST_RETRY_S))
+            if self._dirty:
+                await asyncio.sleep(0)  # whoever pokes without end must not keep the others from working

@@ -8,6 +8,7 @@ Models:    kubelet tryRegisterWithAPIServer, component-helpers lease controller,
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 from kubelab.client.client import Client
@@ -71,7 +72,7 @@ class NodeAgent:
             except (ApiError, OSError) as error:
                 if isinstance(error, ApiError) and error.code == 404:
                     self._lease = None
-            await self.clock.sleep(LEASE_RENEW_S)
+            await self.clock.sleep(LEASE_RENEW_S * random.uniform(0.96, 1.0))  # many nodes, spread over time
 
     async def _renew(self) -> None:
         fresh = lease_object(self.facts(), self.node, micro_timestamp(self.clock.now()))

@@ -130,13 +130,14 @@ class PodWorker(Loop):
         if plan.new_sandbox and not await self._new_sandbox():
             return
         self.waits = {name: wait for name, wait in self.waits.items() if name in plan.start}
+        started = False
         for name in plan.start:
             if self.terminating:
                 return
-            await self._start(name)
+            started = await self._start(name) or started
         self._probe()
         self.report()
-        if plan.start and self.pod["spec"].get("initContainers"):
+        if started and self.pod["spec"].get("initContainers"):
             self.poke()  # a sidecar that has started lets the next one start
 
     async def _update_volumes(self) -> None:
@@ -193,19 +194,21 @@ class PodWorker(Loop):
         self.retry_in(min(0.5 * 2.0 ** self._setup_failures, 120.0))
         return False
 
-    async def _start(self, name: str) -> None:
-        container = self.container(name)
-        now = self.context.clock.monotonic()
+    async def _start(self, name: str) -> bool:
+        """Start a container whose time has come; return whether it runs."""
+        container, now = self.container(name), self.context.clock.monotonic()
         if container is None or now < self._not_before.get(name, now):
-            return
+            return False
         try:
             await self.containers.start(self.pod, container, self.observed)
-            self.waits.pop(name, None)
-            self._not_before.pop(name, None)
         except Waiting as waiting:
             self.waits[name] = (waiting.reason, waiting.message)
             self._not_before[name] = self.context.clock.monotonic() + waiting.retry_s - EARLY_S
             self.retry_in(waiting.retry_s)
+            return False
+        self.waits.pop(name, None)
+        self._not_before.pop(name, None)
+        return True
 
     def _probe(self) -> None:
         ip = self.observed.sandbox.ip if self.observed.sandbox is not None else ""
