@@ -16,7 +16,6 @@ from collections.abc import Callable
 
 from kubelab.machinery.clock import timestamp
 from kubelab.machinery.request import Obj
-from kubelab.node.kubelet.container_config import sandbox_config
 from kubelab.node.kubelet.container_status import Scene
 from kubelab.node.kubelet.containers import Containers
 from kubelab.node.kubelet.context import Context, Waiting
@@ -27,6 +26,7 @@ from kubelab.node.kubelet.pod_end import end_pod
 from kubelab.node.kubelet.pod_facts import container_named, deadline_left_s, differs, grace_s, with_gates
 from kubelab.node.kubelet.pod_status import Verdict, pod_status
 from kubelab.node.kubelet.prober import Prober
+from kubelab.node.kubelet.sandboxes import new_sandbox
 from kubelab.node.kubelet.status_writer import StatusWriter
 from kubelab.node.kubelet.volumes import VolumeError
 from kubelab.node.runtime.protocol import RuntimeFailure
@@ -127,8 +127,11 @@ class PodWorker(Loop):
             await self._stop(stop)
         if plan.start or plan.new_sandbox:
             self.report()
-        if plan.new_sandbox and not await self._new_sandbox():
+        if plan.new_sandbox and not await new_sandbox(self.context, self.containers.volumes, self.pod, self.observed):
+            self._setup_failures += 1
+            self.retry_in(min(0.5 * 2.0 ** self._setup_failures, 120.0))
             return
+        self._setup_failures = 0
         self.waits = {name: wait for name, wait in self.waits.items() if name in plan.start}
         started = False
         for name in plan.start:
@@ -167,32 +170,6 @@ class PodWorker(Loop):
         probe = container.get(f"{stop.probe}Probe") or {}
         limit_s = float(probe.get("terminationGracePeriodSeconds", grace_s(self.pod)))
         await self.containers.stop(self.pod, container, status, stop.message, limit_s, self.observed)
-
-    async def _new_sandbox(self) -> bool:
-        context = self.context
-        old = self.observed.sandbox
-        if old is not None:
-            context.record(self.pod, None, "Normal", "SandboxChanged",
-                           "Pod sandbox changed, it will be killed and re-created.")
-            await context.runtime.remove_pod_sandbox(old.id)
-            self.observed.sandbox = None
-        try:
-            if context.needs_files:
-                await self.containers.volumes.prepare(self.pod)
-            config = sandbox_config(self.pod, context.node_name, context.dns_server, context.cluster_domain)
-            self.observed.new_sandbox(await context.runtime.run_pod_sandbox(config))
-        except VolumeError as error:
-            context.record(self.pod, None, "Warning", "FailedMount", str(error))
-        except RuntimeFailure as failure:
-            context.record(self.pod, None, "Warning", "FailedCreatePodSandBox",
-                           f"Failed to create pod sandbox: {failure.message}")
-        else:
-            self._setup_failures = 0
-            context.trace("sandbox", self.pod)
-            return True
-        self._setup_failures += 1
-        self.retry_in(min(0.5 * 2.0 ** self._setup_failures, 120.0))
-        return False
 
     async def _start(self, name: str) -> bool:
         """Start a container whose time has come; return whether it runs."""
