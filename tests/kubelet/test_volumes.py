@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kubelab.machinery.request import Obj, Response
+from kubelab.machinery.request import Obj
 from kubelab.node.kubelet.host_path import check_host_path
 from kubelab.node.kubelet.payload import VolumeError
 from kubelab.node.runtime.hollow import HollowRuntime
@@ -78,9 +78,9 @@ async def test_the_service_account_is_projected(files: World) -> None:
                {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}}]
     posted: list[tuple[str, Any]] = []
 
-    async def token(method: str, path: str, *, body: Any = None, **_: Any) -> Response:
+    async def token(method: str, path: str, *, body: Any = None, **_: Any) -> Obj:
         posted.append((path, body))
-        return Response(201, {"status": {"token": "secret", "expirationTimestamp": "2026-01-02T04:04:05Z"}})
+        return {"status": {"token": "secret", "expirationTimestamp": "2026-01-02T04:04:05Z"}}
 
     files.node_client.raw = token  # type: ignore[method-assign]
     await files.run("web", **mounting({"projected": {"sources": sources}}))
