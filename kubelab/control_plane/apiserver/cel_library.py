@@ -1,0 +1,170 @@
+"""What Kubernetes adds to CEL: functions of lists, regular expressions, URLs, addresses, quantities, authorizers.
+
+Each is one row: name, what it takes, what it gives, how. A receiver stands first among what a member function takes.
+`o` is a value of no CEL type, kept as a map whose first key says what it is: {"quantity": "1500m"}.
+
+Invariant: a function is pure, but for the authorizer's `check`, which asks whoever evaluates.
+Models:    k8s.io/apiserver/pkg/cel/library
+Left out:  indexOf and lastIndexOf of lists, which cel-cpp keeps for strings
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from contextvars import ContextVar
+from itertools import pairwise
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from kubelab.machinery import quantity as q
+
+Opaque = dict[str, Any]
+Row = tuple[str, str, str, Callable[..., Any]]
+
+asked: ContextVar[Callable[[Opaque, str], bool]] = ContextVar("asked")
+"""Answers an authorizer's check: (what was asked for, verb) -> allowed."""
+
+
+def _quantity(text: str) -> Opaque:
+    return _amount(q.parse(text))
+
+
+def _amount(number: Any) -> Opaque:
+    return {"quantity": f"{number.numerator}/{number.denominator}"}  # one spelling of each amount, so that == holds
+
+
+def _number(value: Opaque) -> Any:
+    from fractions import Fraction
+
+    return Fraction(value["quantity"])
+
+
+def _other(value: Opaque | int) -> Any:
+    return value if isinstance(value, int) else _number(value)
+
+
+def _sign(number: Any) -> int:
+    return int((number > 0) - (number < 0))
+
+
+def _is(make: Callable[[str], Any]) -> Callable[[str], bool]:
+    def holds(text: str) -> bool:
+        try:
+            make(text)
+        except ValueError:
+            return False
+        return True
+
+    return holds
+
+
+def _url(text: str) -> Opaque:
+    parts = urlsplit(text)
+    if not (parts.scheme or text.startswith("/")):
+        raise ValueError(f"URL parse error during conversion from string: parse {text!r}: invalid URI for request")
+    return {"url": text}
+
+
+def _url_part(pick: Callable[[Any], Any]) -> Callable[[Opaque], Any]:
+    return lambda value: pick(urlsplit(value["url"]))
+
+
+def _ip(text: str) -> Opaque:
+    return {"ip": str(ipaddress.ip_address(text))}
+
+
+def _cidr(text: str) -> Opaque:
+    if "/" not in text:
+        raise ValueError(f"network address parse error during conversion from string: {text}")
+    return {"cidr": str(ipaddress.ip_interface(text))}
+
+
+def _address(value: Opaque | str) -> Any:
+    return ipaddress.ip_address(value if isinstance(value, str) else value["ip"])
+
+
+def _network(value: Opaque | str) -> Any:
+    return ipaddress.ip_network(value if isinstance(value, str) else value["cidr"], strict=False)
+
+
+def _within(inner: Any, outer: Any) -> bool:
+    return bool(inner.version == outer.version and inner.subnet_of(outer))
+
+
+def _find(text: str, pattern: str) -> str:
+    found = re.search(pattern, text)
+    return found[0] if found else ""
+
+
+def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
+    found = [match[0] for match in re.finditer(pattern, text)]
+    return found if limit < 0 else found[:limit]
+
+
+def _checked(asks: Opaque, verb: str) -> Opaque:
+    return {"decision": asked.get()(asks, verb)}
+
+
+# name, takes, gives: l list, s string, i int, b bool, d double, o opaque, * anything, S list of strings
+MEMBERS: tuple[Row, ...] = (
+    ("isSorted", "l", "b", lambda items: all(a <= b for a, b in pairwise(items))),
+    ("sum", "l", "*", sum), ("min", "l", "*", min), ("max", "l", "*", max),
+    ("find", "ss", "s", _find), ("findAll", "ss", "S", _find_all), ("findAll", "ssi", "S", _find_all),
+    ("getScheme", "o", "s", _url_part(lambda u: u.scheme)), ("getHost", "o", "s", _url_part(lambda u: u.netloc)),
+    ("getHostname", "o", "s", _url_part(lambda u: u.hostname or "")),
+    ("getPort", "o", "s", _url_part(lambda u: str(u.port or ""))),
+    ("getEscapedPath", "o", "s", _url_part(lambda u: u.path)),
+    ("getQuery", "o", "o", _url_part(lambda u: parse_qs(u.query, keep_blank_values=True))),
+    ("family", "o", "i", lambda v: _address(v).version),
+    ("isUnspecified", "o", "b", lambda v: _address(v).is_unspecified),
+    ("isLoopback", "o", "b", lambda v: _address(v).is_loopback),
+    ("isLinkLocalUnicast", "o", "b", lambda v: _address(v).is_link_local),
+    ("isGlobalUnicast", "o", "b", lambda v: not (_address(v).is_multicast or _address(v).is_loopback
+                                                 or _address(v).is_link_local or _address(v).is_unspecified)),
+    ("containsIP", "oo", "b", lambda net, ip: _address(ip) in _network(net)),
+    ("containsIP", "os", "b", lambda net, ip: _address(ip) in _network(net)),
+    ("containsCIDR", "oo", "b", lambda net, inner: _within(_network(inner), _network(net))),
+    ("containsCIDR", "os", "b", lambda net, inner: _within(_network(inner), _network(net))),
+    ("masked", "o", "o", lambda net: {"cidr": str(_network(net))}),
+    ("prefixLength", "o", "i", lambda net: _network(net).prefixlen),
+    ("ip", "o", "o", lambda net: {"ip": net["cidr"].partition("/")[0]}),
+    ("sign", "o", "i", lambda v: _sign(_number(v))),
+    ("isInteger", "o", "b", lambda v: _number(v).denominator == 1),
+    ("asInteger", "o", "i", lambda v: int(_number(v))),
+    ("asApproximateFloat", "o", "d", lambda v: float(_number(v))),
+    ("add", "oo", "o", lambda a, b: _amount(_number(a) + _other(b))),
+    ("add", "oi", "o", lambda a, b: _amount(_number(a) + _other(b))),
+    ("sub", "oo", "o", lambda a, b: _amount(_number(a) - _other(b))),
+    ("sub", "oi", "o", lambda a, b: _amount(_number(a) - _other(b))),
+    ("isLessThan", "oo", "b", lambda a, b: _number(a) < _number(b)),
+    ("isGreaterThan", "oo", "b", lambda a, b: _number(a) > _number(b)),
+    ("compareTo", "oo", "i", lambda a, b: _sign(_number(a) - _number(b))),
+    *((name, "os", "o", lambda asks, value, name=name: {**asks, name: value})
+      for name in ("group", "resource", "subresource", "namespace", "name", "path")),
+    ("serviceAccount", "oss", "o", lambda asks, ns, name: {**asks, "serviceAccount": f"{ns}:{name}"}),
+    ("check", "os", "o", _checked),
+    ("allowed", "o", "b", lambda decision: decision["decision"]),
+    ("errored", "o", "b", lambda decision: False), ("reason", "o", "s", lambda decision: ""),
+)
+GLOBALS: tuple[Row, ...] = (
+    ("quantity", "s", "o", _quantity), ("isQuantity", "s", "b", q.is_quantity),
+    ("url", "s", "o", _url), ("isURL", "s", "b", _is(_url)),
+    ("ip", "s", "o", _ip), ("isIP", "s", "b", _is(_ip)),
+    ("cidr", "s", "o", _cidr), ("isCIDR", "s", "b", _is(_cidr)),
+)
+
+
+def functions(cel: Any) -> list[Any]:
+    """Return the declarations for an environment of `cel`, the module."""
+    type_ = cel.Type
+    types = {"l": type_.List(type_.DYN), "s": type_.STRING, "i": type_.INT, "b": type_.BOOL, "d": type_.DOUBLE,
+             "o": type_.Map(type_.STRING, type_.DYN), "*": type_.DYN, "S": type_.List(type_.STRING)}
+    overloads: dict[str, list[Any]] = {}
+    for rows, member in ((MEMBERS, True), (GLOBALS, False)):
+        for name, takes, gives, how in rows:
+            overloads.setdefault(name, []).append(cel.Overload(
+                f"{name}_{'of' if member else ''}_{takes.replace('*', 'any')}", return_type=types[gives],
+                parameters=[types[letter] for letter in takes], is_member=member, impl=how))
+    return [cel.FunctionDecl(name, several) for name, several in overloads.items()]
