@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 from typing import Protocol
 
 import orjson
 
 from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.call import Call
+from kubelab.control_plane.apiserver.request_metrics import RequestMetrics
 from kubelab.control_plane.apiserver.routes import RequestInfo, request_info
 from kubelab.control_plane.apiserver.storage import Changed, Storage
 from kubelab.control_plane.etcd.api import StoreFailed, Unavailable
@@ -31,6 +33,7 @@ Authenticate = Callable[[Request], User]
 Authorise = Callable[[User, RequestInfo], None]
 Serve = Callable[[Request, RequestInfo, User], Awaitable[Response]]
 GENERATE_ATTEMPTS = 8
+GONE_AWAY = Response(499)  # the client left before its answer
 log = logging.getLogger("kubelab")
 
 
@@ -38,6 +41,7 @@ class Admission(Protocol):
     """Looks at every write: may change the object, may refuse it."""
 
     async def admit(self, call: Call, obj: Obj, old: Obj | None) -> None: ...
+    async def validate(self, call: Call, obj: Obj, old: Obj | None) -> None: ...
     def allocate(self, call: Call, obj: Obj, old: Obj | None) -> None: ...
     def release(self, call: Call, obj: Obj) -> None: ...
 
@@ -47,21 +51,29 @@ class Pipeline:
 
     def __init__(self, storage: Storage, clock: Clock, journal: Journal, *, authenticate: Authenticate,
                  authorise: Authorise, admission: Admission, serve: Serve,
-                 count: Callable[[RequestInfo, int], None]) -> None:
-        self.storage, self.clock, self.journal, self.count = storage, clock, journal, count
+                 metrics: RequestMetrics) -> None:
+        self.storage, self.clock, self.journal, self.metrics = storage, clock, journal, metrics
         self.authenticate, self.authorise, self.admission, self.serve = authenticate, authorise, admission, serve
 
     async def handle(self, request: Request) -> Response:
-        """Answer one request; whatever is refused is answered with a Status."""
+        """Answer one request, and count it."""
+        began, kind = perf_counter(), self.metrics.enter(request)
+        info = request_info(request.method, request.path, request.query)
+        response = GONE_AWAY
         try:
-            info = request_info(request.method, request.path, request.query)
+            response = await self._answer(request, info)
+            return response
+        finally:
+            self.metrics.leave(kind, request, info, response, perf_counter() - began)
+
+    async def _answer(self, request: Request, info: RequestInfo) -> Response:
+        """Take a request all the way; whatever is refused is answered with a Status."""
+        try:
             user = self.authenticate(request)
             token = current_cause.set(self._record(request, info, user))
             try:
                 self.authorise(user, info)
-                response = await self.serve(request, info, user)
-                self.count(info, response.status)
-                return response
+                return await self.serve(request, info, user)
             finally:
                 current_cause.reset(token)
         except ApiError as error:
@@ -79,6 +91,7 @@ class Pipeline:
         obj = self.prepare(call, obj, old.obj if old else None)
         await self.admission.admit(call, obj, old.obj if old else None)
         self.validate(call, obj, old.obj if old else None)
+        await self.admission.validate(call, obj, old.obj if old else None)
         if old is not None and obj == old.obj:
             return old  # a write that changes nothing is none: no revision, no event
         if call.dry_run:

@@ -1,0 +1,77 @@
+"""Admission: the plugins that look at every write, may complete it, and may refuse it.
+
+    object ─► admit: NamespaceLifecycle ─► LimitRanger ─► ServiceAccount ─► ... ─► policies ─► webhooks
+           ─► validation of its kind
+           ─► validate: LimitRanger ─► PodSecurity ─► ... ─► policies ─► webhooks ─► ResourceQuota ─► store
+
+Invariant: `admit` alone changes the new object; what a plugin refuses has left no trace.
+Models:    the admission plugins that kube-apiserver enables by default, in its order
+Left out:  storage object protection (a finalizer), certificate plugins, topology labels of pods
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kubelab.control_plane.apiserver.admission.default_class import DefaultIngressClass, DefaultStorageClass
+from kubelab.control_plane.apiserver.admission.limit_ranger import LimitRanger
+from kubelab.control_plane.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
+from kubelab.control_plane.apiserver.admission.nodes import NodeRestriction, TaintNodesByCondition
+from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes, Plugin
+from kubelab.control_plane.apiserver.admission.priority import Priority
+from kubelab.control_plane.apiserver.admission.runtime_class import RuntimeClass
+from kubelab.control_plane.apiserver.admission.service_account import ServiceAccount
+from kubelab.control_plane.apiserver.admission.tolerations import DefaultTolerationSeconds
+from kubelab.control_plane.apiserver.allocator import ServiceAllocator
+from kubelab.control_plane.apiserver.call import Call
+from kubelab.control_plane.apiserver.storage import Storage
+from kubelab.machinery.request import Obj
+
+ORDER: tuple[type[Plugin], ...] = (
+    NamespaceLifecycle, LimitRanger, ServiceAccount, NodeRestriction, TaintNodesByCondition, Priority,
+    DefaultTolerationSeconds, DefaultStorageClass, RuntimeClass, DefaultIngressClass)
+
+
+class Plugins:
+    """The chain of plugins, in order."""
+
+    def __init__(self, storage: Storage, allocator: ServiceAllocator, plugins: Sequence[Plugin] = ()) -> None:
+        self._allocator = allocator
+        self.plugins = [*(plugin(storage) for plugin in ORDER), *plugins]
+        self._wanting: dict[tuple[str, str, str], tuple[list[Plugin], list[Plugin]]] = {}
+
+    async def admit(self, call: Call, obj: Obj, old: Obj | None, operation: str = "") -> None:
+        """Let every plugin complete or refuse the write. Raises `Forbidden`, `NotFound`, or what a webhook says."""
+        a = Attributes(call, operation or ("CREATE" if old is None else "UPDATE"), obj, old or NO_OBJ)
+        for plugin in self._of(a)[0]:
+            pending = plugin.admit(a)
+            if pending is not None:
+                await pending
+
+    async def validate(self, call: Call, obj: Obj, old: Obj | None, operation: str = "") -> None:
+        """Let every plugin refuse the write, now that the object is complete and valid."""
+        a = Attributes(call, operation or ("CREATE" if old is None else "UPDATE"), obj, old or NO_OBJ)
+        for plugin in self._of(a)[1]:
+            pending = plugin.validate(a)
+            if pending is not None:
+                await pending
+
+    def _of(self, a: Attributes) -> tuple[list[Plugin], list[Plugin]]:
+        """Return who wants to admit and who to validate a write like this one."""
+        key = (a.operation, a.call.kind.plural, a.call.info.subresource)
+        found = self._wanting.get(key)
+        if found is None:
+            wanting = [plugin for plugin in self.plugins if plugin.wants(a.operation, a.resource)]
+            found = self._wanting[key] = ([p for p in wanting if type(p).admit is not Plugin.admit],
+                                          [p for p in wanting if type(p).validate is not Plugin.validate])
+        return found
+
+    def allocate(self, call: Call, obj: Obj, old: Obj | None) -> None:
+        """Give a Service its addresses and ports, after it was found valid. Raises `Invalid`."""
+        if call.kind.plural == "services" and not call.subresource:
+            self._allocator.allocate(obj, old)
+
+    def release(self, call: Call, obj: Obj) -> None:
+        """Take back what `allocate` gave, since the write did not happen."""
+        if call.kind.plural == "services" and not call.subresource:
+            self._allocator.forget(obj)
