@@ -19,6 +19,7 @@ from kubelab.control_plane.apiserver.admission.namespace_lifecycle import Namesp
 from kubelab.control_plane.apiserver.admission.nodes import NodeRestriction, TaintNodesByCondition
 from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes, Plugin
 from kubelab.control_plane.apiserver.admission.priority import Priority
+from kubelab.control_plane.apiserver.admission.resource_quota import ResourceQuota
 from kubelab.control_plane.apiserver.admission.runtime_class import RuntimeClass
 from kubelab.control_plane.apiserver.admission.service_account import ServiceAccount
 from kubelab.control_plane.apiserver.admission.tolerations import DefaultTolerationSeconds
@@ -29,7 +30,7 @@ from kubelab.machinery.request import Obj
 
 ORDER: tuple[type[Plugin], ...] = (
     NamespaceLifecycle, LimitRanger, ServiceAccount, NodeRestriction, TaintNodesByCondition, Priority,
-    DefaultTolerationSeconds, DefaultStorageClass, RuntimeClass, DefaultIngressClass)
+    DefaultTolerationSeconds, DefaultStorageClass, RuntimeClass, DefaultIngressClass, ResourceQuota)
 
 
 class Plugins:

@@ -1,0 +1,104 @@
+"""ResourceQuota: what a write takes is written into the quota's status before the write happens.
+
+    Pod ─► usage ─► room in every quota of the namespace? ─► status.used += usage (compare and swap) ─► store
+
+Invariant: the sum of what was admitted never exceeds `hard`, however many writers and API servers there are.
+Models:    k8s.io/apiserver/pkg/admission/plugin/resourcequota
+Left out:  limitedResources of an admission configuration; what a failed write took is freed by the quota controller
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from fractions import Fraction
+
+from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes, Plugin
+from kubelab.control_plane.apiserver.storage import Changed
+from kubelab.machinery.quantity import canonical, parse
+from kubelab.machinery.request import Obj
+from kubelab.units.pod_resources import Amounts, written
+from kubelab.units.quota_usage import counts, unstated, usage_of
+
+CHANGING = frozenset({"services", "persistentvolumeclaims", "pods/resize"})  # whose usage an update may raise
+ATTEMPTS = 20
+
+
+class ResourceQuota(Plugin):
+    name = "ResourceQuota"
+    handles = ("CREATE *", "UPDATE *")
+
+    def validate(self, a: Attributes) -> Awaitable[None] | None:
+        collection = self.storage.collections.get(("", "resourcequotas"))
+        if collection is None or not collection.objects or not a.call.kind.namespaced:
+            return None
+        if (a.operation == "UPDATE" and a.resource not in CHANGING) or (a.operation == "CREATE" and a.call.subresource):
+            return None
+        return self._charge(a)
+
+    async def _charge(self, a: Attributes) -> None:
+        """Take what the object needs from each quota that counts it. Raises `Forbidden` when one has no room."""
+        kind = a.call.kind
+        if a.operation == "CREATE" and f"{a.namespace}/{a.name}" in a.call.collection.objects:
+            return  # it will be answered with AlreadyExists, and takes nothing
+        usage = usage_of(kind.plural, kind.group, a.obj)
+        if a.old:
+            before = usage_of(kind.plural, kind.group, a.old)
+            usage = {k: v - before.get(k, 0) for k, v in usage.items() if v > before.get(k, 0)}
+        names = [quota["metadata"]["name"] for quota in self.objects("", "resourcequotas", a.namespace)
+                 if counts(quota, kind.plural, kind.group, a.obj)]
+        for name in names:  # first see whether all have room, so that nothing is taken in vain
+            self._room(a, name, usage)
+        if not a.call.dry_run:
+            for name in names:
+                await self._take(a, name, usage)
+
+    def _room(self, a: Attributes, name: str, usage: Amounts) -> Obj | None:
+        """Return the status of a quota with this usage added, or None when it does not count it."""
+        quota = self.get("", "resourcequotas", f"{a.namespace}/{name}")
+        if quota is None:
+            return None
+        status = quota.get("status") or NO_OBJ
+        hard: Mapping[str, str] = status.get("hard") or NO_OBJ
+        wanted = {**((quota.get("spec") or NO_OBJ).get("hard") or NO_OBJ), **hard}
+        if a.call.kind.plural == "pods" and not a.call.kind.group and a.operation == "CREATE":
+            missing = unstated(a.obj, wanted)
+            if missing:
+                raise a.forbidden(f"failed quota: {name}: must specify {missing}")
+        asked = {key: amount for key, amount in usage.items() if key in wanted and amount}
+        if not asked:
+            return None
+        used = status.get("used") or NO_OBJ
+        unknown = sorted(key for key in asked if key not in hard or key not in used)
+        if unknown:
+            raise a.forbidden(f"status unknown for quota: {name}, resources: {','.join(unknown)}")
+        after = {key: parse(used[key]) + amount for key, amount in asked.items()}
+        over = sorted(key for key, amount in after.items() if amount > parse(hard[key]))
+        if over:
+            raise a.forbidden(f"exceeded quota: {name}, requested: {_shown({k: asked[k] for k in over})}, "
+                              f"used: {_listed({k: used[k] for k in over})}, "
+                              f"limited: {_listed({k: hard[k] for k in over})}")
+        return {**status, "used": {**used, **{key: written(key, amount) for key, amount in after.items()}}}
+
+    async def _take(self, a: Attributes, name: str, usage: Amounts) -> None:
+        collection = self.storage.of("", "resourcequotas")
+        key = f"{a.namespace}/{name}"
+        for _ in range(ATTEMPTS):
+            old = collection.objects.get(key)
+            status = self._room(a, name, usage)
+            if old is None or status is None:
+                return
+            new = {**old.obj, "metadata": {**old.obj["metadata"]}, "status": status}
+            try:
+                await self.storage.update(collection, key, new, old)  # the reservation
+                return
+            except Changed:
+                continue
+        raise a.forbidden(f"status unknown for quota: {name}, resources: {','.join(sorted(usage))}")
+
+
+def _shown(amounts: Mapping[str, Fraction]) -> str:
+    return ",".join(f"{key}={written(key, amount)}" for key, amount in sorted(amounts.items()))
+
+
+def _listed(texts: Mapping[str, str]) -> str:
+    return ",".join(f"{key}={canonical(text)}" for key, text in sorted(texts.items()))
