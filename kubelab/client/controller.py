@@ -38,7 +38,7 @@ class Controller(Component):
         super().__init__(name)
         self.clock, self.journal, self.workers = clock, journal, workers
         self.informers: list[Informer] = list(informers)
-        self.queue = WorkQueue(clock)
+        self.queue = WorkQueue(clock, name)
         self.reconciles = 0
         self.errors = 0
 

@@ -15,11 +15,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
+from kubelab.machinery import metrics
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Encoded, Handler, Obj, Request, Response, User, WatchEvent
 
 if TYPE_CHECKING:
     import aiohttp
+
+
+SENT = metrics.counter("rest_client_requests_total", "Number of HTTP requests, partitioned by status code, method, and "
+                       "host.", ("code", "host", "method"))
 
 
 class Unreachable(ConnectionError):
@@ -58,6 +63,7 @@ class InProcess:
         request.user = self._user
         request.headers = {"user-agent": self._user_agent, **request.headers}
         response = await self._handler(request)
+        SENT.add((str(response.status), "in-process", request.method))
         if response.status >= 400:
             raise error_of(response)
         return response
@@ -96,6 +102,7 @@ class Https:
                  token: str | None = None, headers: Mapping[str, str] | None = None,
                  user_agent: str = "kubelab") -> None:
         self.server = server.rstrip("/")
+        self._host = self.server.partition("://")[2]
         self._ssl, self._lazy_ssl, self._server_name = ssl_context, lazy_ssl, server_name
         self._headers = {"Accept": "application/json", "User-Agent": user_agent, **(headers or {})}
         if token:
@@ -113,10 +120,12 @@ class Https:
             answer = await self._open().request(request.method, self._url(request.path, request.query), data=body,
                                                 headers=headers, allow_redirects=False,
                                                 server_hostname=self._server_name)
+            SENT.add((str(answer.status), self._host, request.method))
             if answer.status < 400 and request.query.get("watch") in ("1", "true"):
                 return Response(answer.status, None, _lower(answer.headers), _watch_events(self.server, answer))
             response = await _answered(answer)
         except (aiohttp.ClientError, OSError) as error:
+            SENT.add(("<error>", self._host, request.method))
             raise unreachable(self.server, error) from error
         if response.status >= 400:
             raise error_of(response)

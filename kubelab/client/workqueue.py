@@ -13,11 +13,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from time import perf_counter
+from weakref import WeakSet
 
+from kubelab.machinery import metrics
 from kubelab.machinery.clock import Clock, Handle
 from kubelab.machinery.journal import current_cause
+from kubelab.machinery.metrics import Labels
 
 FIRST_DELAY_S, LAST_DELAY_S = 0.005, 1000.0
+_NAME = ("name",)
+_SECONDS = metrics.exponential(10e-9, 10, 10)
+_queues: WeakSet[WorkQueue] = WeakSet()  # those with a name, for their depth
+ADDS = metrics.counter("workqueue_adds_total", "Total number of adds handled by workqueue", _NAME)
+RETRIES = metrics.counter("workqueue_retries_total", "Total number of retries handled by workqueue", _NAME)
+QUEUED = metrics.histogram("workqueue_queue_duration_seconds", "How long in seconds an item stays in workqueue before "
+                           "being requested.", _NAME, _SECONDS)
+WORKED = metrics.histogram("workqueue_work_duration_seconds", "How long in seconds processing an item from workqueue "
+                           "takes.", _NAME, _SECONDS)
+DEPTH = metrics.gauge("workqueue_depth", "Current depth of workqueue", _NAME, lambda: _depths())
 
 
 class ShutDown(Exception):
@@ -25,9 +39,14 @@ class ShutDown(Exception):
 
 
 class WorkQueue:
-    """A queue of keys that forgets duplicates; delays run on the clock."""
+    """A queue of keys that forgets duplicates; delays run on the clock. One with a name is measured."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, name: str = "") -> None:
+        self.name = name
+        self._measured: Labels = (name,)
+        self._since: dict[str, float] = {}  # when a key was queued, then when work on it began
+        if name:
+            _queues.add(self)
         self._clock = clock
         self._queue: deque[str] = deque()
         self._dirty: set[str] = set()
@@ -53,9 +72,14 @@ class WorkQueue:
             return
         self._dirty.add(key)
         self._causes[key] = current_cause.get()
+        ADDS.add(self._measured)
         if key not in self._processing:
-            self._queue.append(key)
-            self._wake()
+            self._enqueue(key)
+
+    def _enqueue(self, key: str) -> None:
+        self._since[key] = perf_counter()
+        self._queue.append(key)
+        self._wake()
 
     def add_after(self, key: str, delay_s: float) -> None:
         """Add a key when `delay_s` has passed; of several such calls the earliest time holds."""
@@ -78,6 +102,7 @@ class WorkQueue:
         """Add a key after 5 ms, 10 ms, 20 ms ... 1000 s: twice as long with each failure since `forget`."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
+        RETRIES.add(self._measured)
         self.add_after(key, min(FIRST_DELAY_S * 2.0 ** min(failures, 60), LAST_DELAY_S))
 
     def requeues(self, key: str) -> int:
@@ -107,6 +132,9 @@ class WorkQueue:
         self._dirty.discard(key)
         self._processing.add(key)
         self._working[key] = self._causes.pop(key, None)
+        now = perf_counter()
+        QUEUED.observe(self._measured, now - self._since[key])
+        self._since[key] = now
         return key
 
     def cause(self, key: str) -> int | None:
@@ -117,9 +145,11 @@ class WorkQueue:
         """Say that work on a key has ended; if it was added meanwhile, it is queued again."""
         self._processing.discard(key)
         self._working.pop(key, None)
+        began = self._since.pop(key, None)
+        if began is not None:
+            WORKED.observe(self._measured, perf_counter() - began)
         if key in self._dirty:
-            self._queue.append(key)
-            self._wake()
+            self._enqueue(key)
 
     def shut_down(self) -> None:
         """Refuse new keys, cancel the delays and send the getters home."""
@@ -139,3 +169,10 @@ class WorkQueue:
             if not getter.done():
                 getter.set_result(None)
                 return
+
+
+def _depths() -> dict[Labels, float]:
+    found: dict[Labels, float] = {}
+    for queue in _queues:
+        found[queue.name,] = found.get((queue.name,), 0) + len(queue)
+    return found

@@ -68,7 +68,8 @@ async def test_health_version_and_metrics(world: World) -> None:
     assert (version["gitVersion"], version["minor"]) == ("v1.36.2", "36")
     await world.send("GET", "/api/v1/pods")
     metrics = (await world.send("GET", "/metrics")).body
-    assert b'apiserver_request_total{code="200",group="",resource="pods",verb="LIST"} 1' in metrics  # type: ignore[operator]
+    assert (b'apiserver_request_total{code="200",component="apiserver",dry_run="",group="",resource="pods",'
+            b'scope="cluster",subresource="",verb="LIST",version="v1"} 1') in metrics  # type: ignore[operator]
 
 
 async def test_who_may_not_is_told(world: World) -> None:

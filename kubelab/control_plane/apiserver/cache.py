@@ -33,6 +33,7 @@ class Collection:
 
     def __init__(self, kind: Kind, prefix: str) -> None:
         self.kind, self.prefix = kind, prefix
+        self.group_resource = (kind.group, kind.plural)
         self.objects: dict[str, Encoded] = {}
         self.keys: list[str] = []
         self.floor = 0  # the history holds every change after this revision

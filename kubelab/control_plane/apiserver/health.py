@@ -1,12 +1,10 @@
-"""What is asked without any object: /version, /healthz, /livez, /readyz, /metrics.
+"""What is asked without any object: /version, /healthz, /livez, /readyz.
 
-Models:   the non-resource endpoints of kube-apiserver
-Left out: all metrics but the request counter
+Models: the non-resource endpoints of kube-apiserver
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 
 from kubelab.machinery.request import Obj, Response
@@ -49,21 +47,3 @@ class Health:
         if not all(found.values()):
             return text(f"{report}{probe} check failed\n", 500)
         return text(f"{report}{probe} check passed\n" if "verbose" in query else "ok")
-
-
-class Metrics:
-    """Counts requests by verb, resource and status code."""
-
-    def __init__(self) -> None:
-        self._requests: Counter[tuple[str, str, str, int]] = Counter()
-
-    def count(self, verb: str, group: str, resource: str, code: int) -> None:
-        self._requests[verb, group, resource, code] += 1
-
-    def show(self) -> Response:
-        lines = ["# HELP apiserver_request_total Counter of apiserver requests broken out for each verb and resource.",
-                 "# TYPE apiserver_request_total counter"]
-        lines += [f'apiserver_request_total{{code="{code}",group="{group}",resource="{resource}",'
-                  f'verb="{verb.upper()}"}} {n}' for (verb, group, resource, code), n
-                  in sorted(self._requests.items())]
-        return Response(200, ("\n".join(lines) + "\n").encode(), {"content-type": "text/plain; version=0.0.4"})

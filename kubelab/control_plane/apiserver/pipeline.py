@@ -57,8 +57,8 @@ class Pipeline:
 
     async def handle(self, request: Request) -> Response:
         """Answer one request, and count it."""
-        began, kind = perf_counter(), self.metrics.enter(request)
         info = request_info(request.method, request.path, request.query)
+        began, kind = perf_counter(), self.metrics.enter(request)
         response = GONE_AWAY
         try:
             response = await self._answer(request, info)

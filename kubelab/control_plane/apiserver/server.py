@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from kubelab.client.component import Component
@@ -21,13 +21,15 @@ from kubelab.control_plane.apiserver.allocator import ServiceAllocator
 from kubelab.control_plane.apiserver.authentication import UNAUTHORIZED, Authenticator, impersonated
 from kubelab.control_plane.apiserver.authorization import Authorizer
 from kubelab.control_plane.apiserver.bootstrap_policy import policy_objects
+from kubelab.control_plane.apiserver.component_statuses import ComponentStatuses
 from kubelab.control_plane.apiserver.connect import Connect
 from kubelab.control_plane.apiserver.deleting import Deleter
 from kubelab.control_plane.apiserver.discovery import Discovery
-from kubelab.control_plane.apiserver.health import VERSION, Health, Metrics, text
+from kubelab.control_plane.apiserver.health import VERSION, Health, text
 from kubelab.control_plane.apiserver.openapi import OpenApi
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.registry import Registry, no_such_resource
+from kubelab.control_plane.apiserver.request_metrics import RequestMetrics
 from kubelab.control_plane.apiserver.reviews import Reviews
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.storage import Storage
@@ -63,7 +65,8 @@ class ApiServer(Component):
         self.lowest_port = lowest_port
         self.etcd, self.clock, self.journal, self.pki = etcd, clock, journal, pki
         self.host, self.port, self.service_cidr = host, port, service_cidr
-        self.metrics = Metrics()
+        self.probes: dict[str, Callable[[], str]] = {}  # of the other components, where whoever wires them knows more
+        self.metrics = RequestMetrics()
         self.health = Health({"ping": lambda: True, "etcd": self._etcd_answers,
                               "poststarthook/rbac/bootstrap-roles": lambda: self._pipeline is not None})
         issuer = TokenIssuer(pki.sa_key_pem, clock, self._stored) if pki is not None else None
@@ -88,6 +91,7 @@ class ApiServer(Component):
     async def setup(self) -> None:
         self.storage = Storage(self.etcd, CATALOGUE, self.clock)
         self.storage.start()
+        self.metrics.storage = self.storage
         if self.pki is not None:
             await self._listen(self.pki)
         allocator = ServiceAllocator(self.storage.of("", "services"), self.service_cidr)
@@ -96,7 +100,7 @@ class ApiServer(Component):
         self.openapi = OpenApi(self.registry.served.values())
         pipeline = Pipeline(self.storage, self.clock, self.journal, authenticate=self._authenticate,
                             authorise=self.authorizer.check, admission=Plugins(self.storage, allocator),
-                            serve=self._serve, count=self._count)
+                            serve=self._serve, metrics=self.metrics)
         deleter = Deleter(self.storage, self.clock)
         self.registry.pipeline, self.registry.deleter = pipeline, deleter
         self._register(pipeline, deleter)
@@ -115,6 +119,8 @@ class ApiServer(Component):
         self.registry.subresources.update(handlers.handlers())
         for name in ("log", "exec", "attach", "portforward", "proxy"):
             self.registry.subresources["*", name] = lambda call: self._connect.serve(call.request, call.info)
+        probes = {"etcd-0": lambda: "" if self._etcd_answers() else "context deadline exceeded", **self.probes}
+        self.registry.computed.update(ComponentStatuses(probes, self.clock.now).handlers())
         reviews = Reviews(self.authenticator, self.authorizer, pipeline.stamp)
         self.registry.virtual.update(reviews.handlers())
 
@@ -163,9 +169,6 @@ class ApiServer(Component):
             return Response(503, ApiError(503, "ServiceUnavailable", "the API server is stopped").status)
         return await self._pipeline.handle(request)
 
-    def _count(self, info: RequestInfo, status: int) -> None:
-        self.metrics.count(info.verb, info.group, info.resource, status)
-
     def _authenticate(self, request: Request) -> User:
         """Find out who asks; in process, the caller has been given a user and nobody else can set one."""
         if request.user is not None:
@@ -199,7 +202,7 @@ class ApiServer(Component):
         if path == "/version":
             return Response(200, VERSION)
         if path == "/metrics":
-            return self.metrics.show()
+            return self.metrics.answer()
         if path == "/":
             return Response(200, {"paths": [*self.discovery.paths(), *PATHS]})
         if self.authenticator.issuer is not None and path == "/.well-known/openid-configuration":

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from time import perf_counter
 
 import orjson
 
@@ -30,11 +31,15 @@ from kubelab.control_plane.etcd.api import (
 )
 from kubelab.machinery.clock import Clock
 from kubelab.machinery.journal import current_cause
+from kubelab.machinery.metrics import Histogram
 from kubelab.machinery.request import Encoded, Obj
 from kubelab.units.catalogue import Kind
 
 ROOT = "/registry/"
 EVENT_TTL_S, LEASE_SHARED_S = 3600, 60
+SECONDS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
+ETCD_SECONDS = Histogram("etcd_request_duration_seconds", "Etcd request latency in seconds for each operation and "
+                         "object type.", ("operation", "group", "resource"), SECONDS)
 PLACEHOLDER = b'"resourceVersion":""'
 # Kinds that Kubernetes keeps under an older name than their plural.
 KEY_OF_PLURAL = {"services": "services/specs", "endpoints": "services/endpoints", "nodes": "minions",
@@ -141,12 +146,15 @@ class Storage:
         value = orjson.dumps(obj)
         lease = await self._event_lease() if collection.kind.plural == "events" else 0
         self._writing[full_key] = (value, obj, current_cause.get())
+        began = perf_counter()
         try:
             result = await self.etcd.txn((Compare(etcd_key, "mod", "=", expected),),
                                          (Put(etcd_key, value, lease),))  # the commit
             await self.reached(result.revision)
         finally:
             self._writing.pop(full_key, None)
+            ETCD_SECONDS.observe(("update" if expected else "create", *collection.group_resource),
+                                 perf_counter() - began)
         if not result.succeeded:
             raise Changed
         body = collection.objects.get(key)
@@ -166,11 +174,13 @@ class Storage:
         full_key = collection.prefix + key
         etcd_key = full_key.encode()
         self._writing[full_key] = (b"", {}, current_cause.get())
+        began = perf_counter()
         try:
             result = await self.etcd.txn((Compare(etcd_key, "mod", "=", revision_of(old)),), (DeleteRange(etcd_key),))
             await self.reached(result.revision)
         finally:
             self._writing.pop(full_key, None)
+            ETCD_SECONDS.observe(("delete", *collection.group_resource), perf_counter() - began)
         if not result.succeeded:
             raise Changed
         return result.revision

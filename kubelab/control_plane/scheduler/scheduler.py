@@ -20,6 +20,7 @@ from kubelab.client.client import Client
 from kubelab.client.component import Component
 from kubelab.client.informer import Informers
 from kubelab.client.recorder import EventRecorder
+from kubelab.control_plane.scheduler import metrics
 from kubelab.control_plane.scheduler.cache import Cache
 from kubelab.control_plane.scheduler.cycle import Cycle, FitError
 from kubelab.control_plane.scheduler.framework import ClusterEvent
@@ -48,6 +49,7 @@ class Scheduler(Component):
         self.bound = 0
         self._tasks_in_flight: set[asyncio.Task[None]] = set()
         self._reset()
+        self._lengths = metrics.Lengths(lambda: self.queue.lengths)
 
     def _reset(self) -> None:
         """Begin with an empty picture: every start lists the cluster anew."""
@@ -92,17 +94,18 @@ class Scheduler(Component):
     # one pod
     def schedule(self, entry: QueuedPod) -> None:
         """Run one cycle; what has to be told to the API server is told afterwards."""
-        pod = entry.pod
+        pod, began = entry.pod, perf_counter()
         try:
             node_name = self.cycle.place(pod, self.cache)
         except FitError as error:
             self.queue.park(entry, error.rejected_by)
+            metrics.attempt(self.scheduler_name, "unschedulable", perf_counter() - began)
             self._later(self._report(pod, "Unschedulable", error.message))
             return
         self.cache.assume(pod, node_name)  # from here on, the node's room is taken
-        self._later(self._bind(entry, node_name))
+        self._later(self._bind(entry, node_name, began))
 
-    async def _bind(self, entry: QueuedPod, node_name: str) -> None:
+    async def _bind(self, entry: QueuedPod, node_name: str, began: float) -> None:
         pod = entry.pod
         binding: Obj = {"apiVersion": "v1", "kind": "Binding",
                         "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
@@ -113,6 +116,7 @@ class Scheduler(Component):
                 await self.client.create("pods", binding, pod.namespace, name=pod.name, subresource="binding")
         except (ApiError, OSError) as error:
             self.cache.forget(pod)
+            metrics.attempt(self.scheduler_name, "error", perf_counter() - began)
             if isinstance(error, ApiError) and error.code == 404:
                 self.queue.done(entry)
                 return
@@ -121,6 +125,8 @@ class Scheduler(Component):
             return
         self.queue.done(entry)
         self.bound += 1
+        metrics.attempt(self.scheduler_name, "scheduled", perf_counter() - began)
+        metrics.scheduled(entry.attempts, self.clock.monotonic() - entry.since)
         message = f"Successfully assigned {pod.key} to {node_name}"
         self.recorder.event(pod.obj, "Normal", "Scheduled", message, action="Binding")
 
