@@ -17,10 +17,19 @@ if TYPE_CHECKING:
         ConfigMap as ConfigMap,
     )
     from kubelab.units import (
+        CronJob as CronJob,
+    )
+    from kubelab.units import (
+        DaemonSet as DaemonSet,
+    )
+    from kubelab.units import (
         Deployment as Deployment,
     )
     from kubelab.units import (
         Ingress as Ingress,
+    )
+    from kubelab.units import (
+        Job as Job,
     )
     from kubelab.units import (
         Namespace as Namespace,
@@ -37,8 +46,12 @@ if TYPE_CHECKING:
     from kubelab.units import (
         Service as Service,
     )
+    from kubelab.units import (
+        StatefulSet as StatefulSet,
+    )
 
-_UNITS = ("ConfigMap", "Deployment", "Ingress", "Namespace", "Pod", "ReplicaSet", "Secret", "Service")
+_UNITS = ("ConfigMap", "CronJob", "DaemonSet", "Deployment", "Ingress", "Job", "Namespace", "Pod", "ReplicaSet",
+          "Secret", "Service", "StatefulSet")
 __all__ = ["Cluster", *_UNITS]
 
 

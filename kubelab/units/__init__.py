@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from kubelab.units.catalogue import Column, Kind
+from kubelab.units.componentstatus import COMPONENT_STATUS
 from kubelab.units.config import CONFIG_MAP, SECRET, ConfigMap, Secret
+from kubelab.units.controllerrevision import CONTROLLER_REVISION, POD_TEMPLATE
+from kubelab.units.cronjob import CRON_JOB, CronJob
+from kubelab.units.daemonset import DAEMON_SET, DaemonSet
 from kubelab.units.deployment import DEPLOYMENT, Deployment
 from kubelab.units.endpoints import ENDPOINT_SLICE, ENDPOINTS
 from kubelab.units.event import EVENT
+from kubelab.units.horizontalpodautoscaler import HORIZONTAL_POD_AUTOSCALER
 from kubelab.units.ingress import INGRESS, INGRESS_CLASS, Ingress
+from kubelab.units.job import JOB, Job
 from kubelab.units.lease import LEASE
+from kubelab.units.limitrange import LIMIT_RANGE
 from kubelab.units.namespace import NAMESPACE, Namespace
 from kubelab.units.node import NODE, Node
+from kubelab.units.persistentvolume import PERSISTENT_VOLUME
+from kubelab.units.persistentvolumeclaim import PERSISTENT_VOLUME_CLAIM
 from kubelab.units.pod import POD, Pod, container
+from kubelab.units.poddisruptionbudget import POD_DISRUPTION_BUDGET
 from kubelab.units.rbac import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING
 from kubelab.units.replication import REPLICA_SET, REPLICATION_CONTROLLER, ReplicaSet, ReplicationController
+from kubelab.units.resourcequota import RESOURCE_QUOTA
 from kubelab.units.service import SERVICE, Service
 from kubelab.units.serviceaccount import SERVICE_ACCOUNT, ServiceAccount
+from kubelab.units.statefulset import STATEFUL_SET, StatefulSet
 
 CATALOGUE: tuple[Kind, ...] = (
-    CONFIG_MAP, ENDPOINTS, EVENT, NAMESPACE, NODE, POD, REPLICATION_CONTROLLER, SECRET, SERVICE_ACCOUNT, SERVICE,
-    DEPLOYMENT, REPLICA_SET, LEASE, ENDPOINT_SLICE, INGRESS, INGRESS_CLASS,
+    COMPONENT_STATUS, CONFIG_MAP, ENDPOINTS, EVENT, LIMIT_RANGE, NAMESPACE, NODE, PERSISTENT_VOLUME,
+    PERSISTENT_VOLUME_CLAIM, POD, POD_TEMPLATE, REPLICATION_CONTROLLER, RESOURCE_QUOTA, SECRET, SERVICE_ACCOUNT,
+    SERVICE,
+    CONTROLLER_REVISION, DAEMON_SET, DEPLOYMENT, REPLICA_SET, STATEFUL_SET, HORIZONTAL_POD_AUTOSCALER, CRON_JOB, JOB,
+    POD_DISRUPTION_BUDGET, LEASE, ENDPOINT_SLICE, INGRESS, INGRESS_CLASS,
     CLUSTER_ROLE_BINDING, CLUSTER_ROLE, ROLE_BINDING, ROLE,
 )
 
@@ -59,7 +74,7 @@ def by_path(group: str, version: str, plural: str) -> Kind | None:
 
 
 __all__ = [
-    "CATALOGUE", "Column", "ConfigMap", "Deployment", "Ingress", "Kind", "Namespace", "Node", "Pod", "ReplicaSet",
-    "ReplicationController", "Secret", "Service", "ServiceAccount", "UnknownKind", "by_kind", "by_path", "container",
-    "find",
+    "CATALOGUE", "Column", "ConfigMap", "CronJob", "DaemonSet", "Deployment", "Ingress", "Job", "Kind", "Namespace",
+    "Node", "Pod", "ReplicaSet", "ReplicationController", "Secret", "Service", "ServiceAccount", "StatefulSet",
+    "UnknownKind", "by_kind", "by_path", "container", "find",
 ]

@@ -5,7 +5,7 @@ Models:    k8s.io/kubernetes/pkg/printers/internalversion (its common parts)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from kubelab.machinery import clock, meta
@@ -69,16 +69,17 @@ def containers_of(template: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     return list(((template or {}).get("spec") or {}).get("containers") or ())
 
 
-def template_columns(selector_cell: Column) -> tuple[Column, ...]:
-    """Return the wide columns of every workload: containers, images, selector."""
+def template_columns(*selector_cell: Column, template: Callable[[Obj], Any] | None = None) -> tuple[Column, ...]:
+    """Return the wide columns of every workload: containers, images and, of most, the selector."""
+    of = template or (lambda o: o["spec"].get("template"))
 
     def cell(key: str, obj: Obj) -> str:
-        return ",".join(c.get(key, "") for c in containers_of(obj["spec"].get("template")))
+        return ",".join(c.get(key, "") for c in containers_of(of(obj)))
 
     return (
         Column("Containers", lambda o, now: cell("name", o), priority=1,
                description="Names of each container in the template."),
         Column("Images", lambda o, now: cell("image", o), priority=1,
                description="Images referenced by each container in the template."),
-        selector_cell,
+        *selector_cell,
     )

@@ -48,7 +48,7 @@ def _prepare_create(workload: Obj) -> None:
     workload["status"] = {"replicas": 0}
 
 
-def selector_errors(spec: Obj) -> rules.Errors:
+def selector_errors(spec: Obj, whose: str = "deployment") -> rules.Errors:  # "deployment" of a ReplicaSet as well
     selector = spec.get("selector")
     if selector is None:
         yield required("spec.selector")
@@ -58,7 +58,7 @@ def selector_errors(spec: Obj) -> rules.Errors:
     if wrong:
         yield invalid_value("spec.selector", selector, "invalid label selector")
     elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        yield invalid_value("spec.selector", {}, "empty selector is invalid for deployment")  # of a ReplicaSet as well
+        yield invalid_value("spec.selector", {}, f"empty selector is invalid for {whose}")
 
 
 def _validate_set(workload: Obj) -> Sequence[FieldError]:

@@ -13,7 +13,8 @@ from kubelab.units import rules
 CONTAINER_RESOURCES = frozenset({"cpu", "memory", "ephemeral-storage"})
 STANDARD = CONTAINER_RESOURCES | {
     "storage", "pods", "services", "secrets", "configmaps", "replicationcontrollers", "resourcequotas",
-    "persistentvolumeclaims", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"}
+    "persistentvolumeclaims", "requests.cpu", "requests.memory", "requests.ephemeral-storage", "requests.storage",
+    "limits.cpu", "limits.memory", "limits.ephemeral-storage", "services.nodeports", "services.loadbalancers"}
 HUGE = "hugepages-"
 
 
@@ -55,15 +56,21 @@ def _one(name: str, amount: str | int, path: str) -> rules.Errors:
         yield invalid_value(path, str(amount), "must be an integer")
 
 
-def _name_errors(name: str, path: str) -> rules.Errors:
+def resource_name_errors(name: str, path: str) -> rules.Errors:
+    """What a resource may be called, in whatever is counted."""
     wrong = list(rules.messages(path, name, names.qualified_name_errors))
     yield from wrong
-    if wrong:
+    known = name in STANDARD or name.removeprefix("requests.").startswith(HUGE)
+    if not wrong and "/" not in name and not known:
+        yield invalid_value(path, name, "must be a standard resource type or fully qualified")
+
+
+def _name_errors(name: str, path: str) -> rules.Errors:
+    wrong = list(resource_name_errors(name, path))
+    yield from wrong
+    if any("standard resource" not in error.message for error in wrong):
         return
     if "/" not in name:
-        known = name in STANDARD or name.startswith(HUGE)
-        if not known:
-            yield invalid_value(path, name, "must be a standard resource type or fully qualified")
         if name not in CONTAINER_RESOURCES and not name.startswith(HUGE):
             yield invalid_value(path, name, "must be a standard resource for containers")
     elif _is_native(name):

@@ -26,7 +26,8 @@ def template_errors(path: str, template: Obj) -> rules.Errors:
         yield rules.forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")
 
 
-def workload_template_errors(template: Obj | None, selector: Mapping[str, Any] | None) -> rules.Errors:
+def workload_template_errors(template: Obj | None, selector: Mapping[str, Any] | None,
+                             kind: str = "ReplicaSet") -> rules.Errors:
     """What is wrong with the template of a workload that keeps pods running for ever."""
     path = "spec.template"
     if template is None:
@@ -35,7 +36,7 @@ def workload_template_errors(template: Obj | None, selector: Mapping[str, Any] |
     if selector is not None and list(rules.label_selector("", selector)):
         return  # an ill-formed selector was refused already, and there is nothing to match with
     labels = (template.get("metadata") or {}).get("labels")
-    if not _matches(selector, labels or {}):
+    if not matches(selector, labels or {}):
         yield invalid_value(f"{path}.metadata.labels", labels or None, "`selector` does not match template `labels`")
     yield from template_errors(path, template)
     policy = (template.get("spec") or {}).get("restartPolicy")
@@ -43,10 +44,10 @@ def workload_template_errors(template: Obj | None, selector: Mapping[str, Any] |
         yield rules.unsupported(f"{path}.spec.restartPolicy", policy, ("Always",))
     if (template.get("spec") or {}).get("activeDeadlineSeconds") is not None:
         yield rules.forbidden(f"{path}.spec.activeDeadlineSeconds",
-                              "activeDeadlineSeconds in ReplicaSet is not Supported")
+                              f"activeDeadlineSeconds in {kind} is not Supported")
 
 
-def _matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
     """An empty selector is refused elsewhere; a missing one matches nothing."""
     if selector is None:
         return False

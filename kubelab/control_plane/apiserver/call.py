@@ -43,6 +43,11 @@ class Call:
     inward: Callable[[Obj], Obj] = _same  # and back
 
     @property
+    def is_face(self) -> bool:
+        """Say whether another version is asked for than the one that is stored."""
+        return self.outward is not _same
+
+    @property
     def query(self) -> Mapping[str, str]:
         return self.request.query
 

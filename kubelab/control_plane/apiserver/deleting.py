@@ -37,6 +37,9 @@ POLICIES = ("Foreground", "Background", "Orphan")
 # Kinds whose deletion answers with the object instead of a Status.
 RETURNED = frozenset({"pods", "services", "serviceaccounts", "persistentvolumes", "persistentvolumeclaims",
                       "podtemplates", "resourcequotas"})
+ORPHANING = frozenset({"replicationcontrollers", "jobs"})  # by default, kept for compatibility
+JOB_WARNING = ("child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove "
+               "them or set propagationPolicy=Orphan to suppress this warning")
 KEPT_NAMESPACES = frozenset({"default", "kube-system", "kube-public"})
 
 
@@ -101,6 +104,8 @@ class Deleter:
     async def delete(self, call: Call, options: DeleteOptions) -> Obj | Encoded:
         """Delete one object; return it, or a Status when it is gone for good."""
         kind = call.kind
+        if kind.plural == "jobs" and not options.policy:
+            call.warnings.append(JOB_WARNING)
         for _ in range(ATTEMPTS):
             old = call.collection.objects.get(call.key)
             if old is None:
@@ -180,8 +185,8 @@ class Deleter:
         """Return the finalizers after the propagation policy has put its own in or taken them out."""
         finalizers: list[str] = list(metadata.get("finalizers") or ())
         policy = options.policy
-        if not policy and call.kind.plural == "replicationcontrollers" and not finalizers:
-            policy = "Orphan"  # the default of this oldest of controllers, kept for compatibility
+        if not policy and call.kind.plural in ORPHANING and not finalizers:
+            policy = "Orphan"
         if not policy:
             return finalizers
         kept = [name for name in finalizers if name not in (ORPHAN, FOREGROUND)]

@@ -14,6 +14,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping
 
+from kubelab.control_plane.apiserver.versions import FACES
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Kind
 
@@ -130,7 +131,7 @@ def _resource(kind: Kind) -> Obj:
         out["shortNames"] = list(kind.short_names)
     if kind.categories:
         out["categories"] = list(kind.categories)
-    if "get" in kind.verbs:
+    if "update" in kind.verbs:  # it is stored
         out["storageVersionHash"] = storage_version_hash(kind)
     return out
 
@@ -176,6 +177,6 @@ def singular(kind: Kind) -> str:
 
 def storage_version_hash(kind: Kind) -> str:
     """Return the hash that tells clients whether a kind's stored form has changed."""
-    group = "" if kind.group == "events.k8s.io" else kind.group
-    text = f"{group}/{kind.version}/{kind.kind}" if group else f"/{kind.version}/{kind.kind}"
+    face = FACES.get((kind.group, kind.version, kind.plural))
+    text = f"{face.group}/{face.version}/{kind.kind}" if face else f"{kind.group}/{kind.version}/{kind.kind}"
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()

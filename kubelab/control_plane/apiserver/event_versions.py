@@ -11,11 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import orjson
-
 from kubelab.control_plane.apiserver.call import Call
-from kubelab.control_plane.apiserver.watch import frame
-from kubelab.machinery.request import Obj, WatchEvent
+from kubelab.machinery.request import Obj
 
 NEW_OF_CORE = {"involvedObject": "regarding", "message": "note", "source": "deprecatedSource",
                "firstTimestamp": "deprecatedFirstTimestamp", "lastTimestamp": "deprecatedLastTimestamp",
@@ -46,21 +43,3 @@ def query(call: Call) -> Mapping[str, str]:
     for new, core in (("regarding.", "involvedObject."), ("reportingController", "reportingComponent")):
         selector = selector.replace(new, core)
     return {**call.query, "fieldSelector": selector}
-
-
-class NewEvents:
-    """Presents stored Events as events.k8s.io/v1."""
-
-    def one(self, obj: Obj) -> Obj:
-        return to_new(obj)
-
-    def page(self, items: list[Obj], metadata: Obj) -> Obj:
-        shown = [{key: value for key, value in to_new(item).items() if key not in ("kind", "apiVersion")}
-                 for item in items]
-        return {"kind": "EventList", "apiVersion": f"{GROUP}/v1", "metadata": metadata, "items": shown}
-
-    def event(self, event: WatchEvent) -> WatchEvent:
-        if event.type == "ERROR":
-            return event
-        obj = to_new(event.obj)
-        return WatchEvent(event.type, obj, frame(event.type, orjson.dumps(obj)), event.cause)

@@ -14,9 +14,9 @@ from typing import Protocol
 
 import orjson
 
-from kubelab.control_plane.apiserver import event_versions
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.table import Tables
+from kubelab.control_plane.apiserver.versions import Converted
 from kubelab.control_plane.apiserver.watch import frame
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, Request, WatchEvent
@@ -41,8 +41,8 @@ def presentation(call: Call, now: Callable[[], float]) -> Presentation | None:
         return Tables(call.kind, now, call.query.get("includeObject", "Metadata"))
     if form.startswith("PartialObjectMetadata"):
         return PartialMetadata()
-    if call.info.group == "events.k8s.io":
-        return event_versions.NewEvents()
+    if call.is_face:
+        return Converted(call.kind.kind, call.kind.api_version, call.outward)
     return None
 
 

@@ -23,6 +23,7 @@ from kubelab.control_plane.apiserver.present import Presentation, presentation
 from kubelab.control_plane.apiserver.reading import ListOptions, Page, list_options, list_page, too_large
 from kubelab.control_plane.apiserver.routes import RequestInfo, is_true
 from kubelab.control_plane.apiserver.storage import Storage
+from kubelab.control_plane.apiserver.versions import FACES
 from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.machinery.errors import ApiError, method_not_allowed, not_found
 from kubelab.machinery.request import Encoded, Obj, Request, Response, User
@@ -30,7 +31,8 @@ from kubelab.units.catalogue import Kind
 
 Handler = Callable[[Call], Awaitable[Response]]
 MIN_WATCH_S = 1800  # a watch without timeoutSeconds over the wire ends between this and twice this
-DEPRECATED = {"endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
+DEPRECATED = {"endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+              "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+"}
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
@@ -46,6 +48,7 @@ class Registry:
         self.served: dict[tuple[str, str, str], Kind] = {}
         self.subresources: dict[tuple[str, str], Handler] = {}
         self.virtual: dict[tuple[str, str, str], Handler] = {}
+        self.computed: dict[tuple[str, str], Handler] = {}  # (plural, verb) of what is not stored
         self.pipeline: Pipeline
         self.deleter: Deleter
         self._verbs: dict[str, Handler] = {
@@ -53,9 +56,10 @@ class Registry:
             "patch": self.patch, "delete": self.delete, "deletecollection": self.delete_collection}
         for kind in kinds:
             self.serve_kind(kind)
-        if ("", "v1", "events") in self.served:
-            events = self.served["", "v1", "events"]
-            self.served["events.k8s.io", "v1", "events"] = replace(events, group="events.k8s.io", version="v1")
+        for (group, version, plural), face in FACES.items():
+            stored = self.served.get((face.group, face.version, plural))
+            if stored is not None:
+                self.served[group, version, plural] = replace(stored, group=group, version=version)
 
     def serve_kind(self, kind: Kind) -> None:
         self.served[kind.group, kind.version, kind.plural] = kind
@@ -66,11 +70,11 @@ class Registry:
         if kind is None or (kind.namespaced and not info.namespace and (info.name or info.verb == "create")) \
                 or (not kind.namespaced and info.namespace and kind.plural != "namespaces"):
             raise no_such_resource()
-        group = "" if info.group == "events.k8s.io" else info.group
-        call = Call(request, info, user, kind, self.storage.of(group, info.resource))
-        if group != info.group:
-            call.outward, call.inward = event_versions.to_new, event_versions.to_core
-        return call
+        face = FACES.get((info.group, info.version, info.resource))
+        if face is None:
+            return Call(request, info, user, kind, self.storage.of(info.group, info.resource))
+        return Call(request, info, user, kind, self.storage.of(face.group, info.resource),
+                    outward=face.outward, inward=face.inward)
 
     async def serve(self, request: Request, info: RequestInfo, user: User) -> Response:
         """Find the handler of a resource request and let it answer."""
@@ -91,7 +95,7 @@ class Registry:
         elif info.verb not in call.kind.verbs or (info.verb not in self._verbs):
             raise method_not_allowed("the server does not allow this method on the requested resource")
         else:
-            handler = self._verbs[info.verb]
+            handler = self.computed.get((info.resource, info.verb)) or self._verbs[info.verb]
         response = await handler(call)
         if call.warnings:
             texts = dict.fromkeys(call.warnings)

@@ -22,6 +22,7 @@ from kubelab.control_plane.apiserver.authentication import UNAUTHORIZED, Authent
 from kubelab.control_plane.apiserver.authorization import Authorizer
 from kubelab.control_plane.apiserver.bootstrap_policy import policy_objects
 from kubelab.control_plane.apiserver.component_statuses import ComponentStatuses
+from kubelab.control_plane.apiserver.component_statuses import ComponentStatuses
 from kubelab.control_plane.apiserver.connect import Connect
 from kubelab.control_plane.apiserver.deleting import Deleter
 from kubelab.control_plane.apiserver.discovery import Discovery
@@ -65,6 +66,7 @@ class ApiServer(Component):
         self.lowest_port = lowest_port
         self.etcd, self.clock, self.journal, self.pki = etcd, clock, journal, pki
         self.host, self.port, self.service_cidr = host, port, service_cidr
+        self.probes: dict[str, Callable[[], str]] = {}  # of the other components, where whoever wires them knows more
         self.probes: dict[str, Callable[[], str]] = {}  # of the other components, where whoever wires them knows more
         self.metrics = RequestMetrics()
         self.health = Health({"ping": lambda: True, "etcd": self._etcd_answers,
@@ -119,6 +121,8 @@ class ApiServer(Component):
         self.registry.subresources.update(handlers.handlers())
         for name in ("log", "exec", "attach", "portforward", "proxy"):
             self.registry.subresources["*", name] = lambda call: self._connect.serve(call.request, call.info)
+        probes = {"etcd-0": lambda: "" if self._etcd_answers() else "context deadline exceeded", **self.probes}
+        self.registry.computed.update(ComponentStatuses(probes, self.clock.now).handlers())
         probes = {"etcd-0": lambda: "" if self._etcd_answers() else "context deadline exceeded", **self.probes}
         self.registry.computed.update(ComponentStatuses(probes, self.clock.now).handlers())
         reviews = Reviews(self.authenticator, self.authorizer, pipeline.stamp)

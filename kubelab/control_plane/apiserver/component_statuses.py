@@ -1,0 +1,52 @@
+"""ComponentStatuses: asked for, each part of the control plane is looked at there and then.
+
+    GET /api/v1/componentstatuses ─► probe etcd, scheduler, controller-manager ─► one object each
+
+Invariant: nothing of it is stored.
+Models:    pkg/registry/core/componentstatus of kube-apiserver
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from kubelab.control_plane.apiserver.call import Call
+from kubelab.control_plane.apiserver.present import presentation
+from kubelab.machinery.errors import not_found
+from kubelab.machinery.request import Obj, Response
+from kubelab.units.componentstatus import component_status
+
+Probe = Callable[[], str]  # what is wrong, "" when it answers
+REFUSED = 'Get "https://127.0.0.1:{}/healthz": dial tcp 127.0.0.1:{}: connect: connection refused'
+PORTS = {"controller-manager": 10257, "scheduler": 10259}
+
+
+class ComponentStatuses:
+    """Handlers for the registry."""
+
+    def __init__(self, probes: Mapping[str, Probe], now: Callable[[], float]) -> None:
+        self._probes = {name: unreachable(port) for name, port in PORTS.items()} | dict(probes)
+        self._now = now
+
+    def handlers(self) -> dict[tuple[str, str], Callable[[Call], Awaitable[Response]]]:
+        return {("componentstatuses", "get"): self.get, ("componentstatuses", "list"): self.list}
+
+    async def get(self, call: Call) -> Response:
+        probe = self._probes.get(call.info.name)
+        if probe is None:
+            raise not_found("", "componentstatuses", call.info.name)
+        how, shown = presentation(call, self._now), component_status(call.info.name, probe())
+        return Response(200, how.one(shown) if how is not None else shown)
+
+    async def list(self, call: Call) -> Response:
+        items = [component_status(name, probe()) for name, probe in sorted(self._probes.items())]
+        how, metadata = presentation(call, self._now), {"resourceVersion": ""}
+        if how is not None:
+            return Response(200, how.page(items, metadata))
+        bare: list[Obj] = [{k: v for k, v in item.items() if k not in ("kind", "apiVersion")} for item in items]
+        return Response(200, {"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": metadata, "items": bare})
+
+
+def unreachable(port: int) -> Probe:
+    """Return the probe of a component that this API server was told nothing about."""
+    return lambda: REFUSED.format(port, port)

@@ -1,0 +1,136 @@
+"""Job: pods that end, run until enough of them have succeeded.
+
+Models: pkg/registry/batch/job of kube-apiserver
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kubelab.machinery import clock, meta
+from kubelab.machinery.errors import FieldError
+from kubelab.machinery.request import Obj
+from kubelab.units import job_validation
+from kubelab.units.catalogue import Column, Kind
+from kubelab.units.columns import AGE, NAME, selector_text, template_columns
+from kubelab.units.pod_defaults import template_defaults
+from kubelab.units.template import workload
+
+CONTROLLER_UID, JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
+OLD_CONTROLLER_UID, OLD_JOB_NAME = "controller-uid", "job-name"
+MAX_INT32 = 2**31 - 1
+# What a job is called in `kubectl get`: the first condition that holds.
+ENDED, UNDER_WAY = ("Complete", "Failed"), ("Suspended", "FailureTarget", "SuccessCriteriaMet")
+
+
+def _default(job: Obj) -> None:
+    spec = job.setdefault("spec", {})
+    if spec.get("parallelism") is None:
+        if spec.get("completions") is None:
+            spec["completions"] = 1
+        spec["parallelism"] = 1
+    spec.setdefault("backoffLimit", 6 if spec.get("backoffLimitPerIndex") is None else MAX_INT32)
+    spec["completionMode"] = spec.get("completionMode") or "NonIndexed"
+    spec.setdefault("suspend", False)
+    spec.setdefault("manualSelector", False)
+    policy = spec.get("podFailurePolicy")
+    if not spec.get("podReplacementPolicy"):
+        spec["podReplacementPolicy"] = "Failed" if policy is not None else "TerminatingOrFailed"
+    for rule in (policy or {}).get("rules") or ():
+        for pattern in rule.get("onPodConditions") or ():
+            pattern["status"] = pattern.get("status") or "True"
+    template_defaults(spec.setdefault("template", {}))
+    _labels_of_template(job)
+
+
+def _labels_of_template(job: Obj) -> None:
+    labels = job["spec"]["template"]["metadata"].get("labels")
+    if labels and job["metadata"].get("uid") and not job["metadata"].get("labels"):
+        job["metadata"]["labels"] = dict(labels)
+
+
+def _prepare_create(job: Obj) -> None:
+    """Start with an empty status and, unless the author chose, a selector that can match no other job's pods."""
+    job["status"] = {}
+    if not job["spec"]["manualSelector"]:
+        template, own = job["spec"]["template"]["metadata"], generated_labels(job)
+        template["labels"] = {**own, **(template.get("labels") or {})}
+        selector = job["spec"].get("selector") or {}
+        chosen = {CONTROLLER_UID: own[CONTROLLER_UID], **(selector.get("matchLabels") or {})}
+        job["spec"]["selector"] = {**selector, "matchLabels": chosen}
+    _labels_of_template(job)
+
+
+def generated_labels(job: Obj) -> dict[str, str]:
+    name, uid = job["metadata"]["name"], job["metadata"]["uid"]
+    return {CONTROLLER_UID: uid, JOB_NAME: name, OLD_CONTROLLER_UID: uid, OLD_JOB_NAME: name}
+
+
+def _validate(job: Obj) -> Sequence[FieldError]:
+    return list(job_validation.errors(job, {} if job["spec"]["manualSelector"] else generated_labels(job)))
+
+
+def _fields(job: Obj) -> Mapping[str, str]:
+    return {"status.successful": str((job.get("status") or {}).get("succeeded", 0))}
+
+
+def holds(job: Obj, condition: str) -> bool:
+    """Say whether a condition of a job is True."""
+    return (meta.get_condition(job, condition) or {}).get("status") == "True"
+
+
+def _state(job: Obj) -> str:
+    for condition in ENDED:
+        if holds(job, condition):
+            return condition
+    if "deletionTimestamp" in job["metadata"]:
+        return "Terminating"
+    return next((condition for condition in UNDER_WAY if holds(job, condition)), "Running")
+
+
+def _completions(job: Obj) -> str:
+    done, spec = (job.get("status") or {}).get("succeeded", 0), job["spec"]
+    if spec.get("completions") is not None:
+        return f"{done}/{spec['completions']}"
+    return f"{done}/1 of {spec['parallelism']}" if spec.get("parallelism", 0) > 1 else f"{done}/1"
+
+
+def _duration(job: Obj, now: float) -> str:
+    status = job.get("status") or {}
+    if not status.get("startTime"):
+        return ""
+    end = clock.parse_timestamp(status["completionTime"]) if status.get("completionTime") else now
+    return meta.age(end - clock.parse_timestamp(status["startTime"]))
+
+
+JOB = Kind(
+    "Job", "jobs", group="batch", categories=("all",), subresources=frozenset({"status"}), generation=True,
+    default=_default, prepare_create=_prepare_create, validate=_validate,
+    validate_update=job_validation.update_errors,
+    columns=(
+        NAME,
+        Column("Status", lambda o, now: _state(o), description="Status of the job."),
+        Column("Completions", lambda o, now: _completions(o), path="status.succeeded"),
+        Column("Duration", _duration, description="Time required to complete the job."),
+        AGE,
+        *template_columns(Column("Selector", lambda o, now: selector_text(o["spec"].get("selector")), priority=1,
+                                 path="spec.selector")),
+    ),
+    selectable=_fields, selectable_keys=("status.successful",),
+)
+
+
+def Job(name: str, *, image: str, completions: int | None = None, parallelism: int | None = None,
+        indexed: bool = False, restart: str = "Never", labels: Mapping[str, str] | None = None,
+        namespace: str | None = None, **of_container: Any) -> Obj:
+    """Write the manifest of a job with one container; see `Pod` for `of_container`."""
+    out = workload("batch/v1", "Job", name, image, 0, labels, namespace, of_container)
+    spec: Obj = {"template": out["spec"]["template"]}
+    spec["template"]["spec"]["restartPolicy"] = restart
+    for key, value in (("completions", completions), ("parallelism", parallelism)):
+        if value is not None:
+            spec[key] = value
+    if indexed:
+        spec["completionMode"] = "Indexed"
+    return {**out, "spec": spec}

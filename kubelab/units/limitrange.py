@@ -1,0 +1,94 @@
+"""LimitRange: how much one pod or container of a namespace may ask for, and what it gets when it asks for nothing.
+
+Models: pkg/registry/core/limitrange and pkg/apis/core/validation of kube-apiserver
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kubelab.machinery import quantity
+from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
+from kubelab.machinery.request import Obj
+from kubelab.units import rules
+from kubelab.units.catalogue import Kind
+from kubelab.units.columns import CREATED_AT, NAME
+from kubelab.units.resource_validation import resource_name_errors
+
+TYPES = frozenset({"Container", "PersistentVolumeClaim", "Pod"})
+BOUNDS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
+# (the greater, the lesser, which is refused, whose value is shown, what is said of their values)
+ORDER = (
+    ("min", "max", "min", "min", "min value {} is greater than max value {}"),
+    ("min", "defaultRequest", "defaultRequest", "defaultRequest",
+     "min value {} is greater than default request value {}"),
+    ("defaultRequest", "max", "defaultRequest", "defaultRequest",
+     "default request value {} is greater than max value {}"),
+    ("defaultRequest", "default", "defaultRequest", "defaultRequest",
+     "default request value {} is greater than default limit value {}"),
+    ("min", "default", "default", "min", "min value {} is greater than default value {}"),
+    ("default", "max", "default", "max", "default value {} is greater than max value {}"),
+)
+
+
+def _default(limits: Obj) -> None:
+    """What a container may at most have is what it gets; what it gets is what it asks for."""
+    for item in (limits.setdefault("spec", {}).get("limits")) or ():
+        if item.get("type") != "Container":
+            continue
+        given = {**(item.get("max") or {}), **(item.get("default") or {})}
+        asked = {**(item.get("min") or {}), **given, **(item.get("defaultRequest") or {})}
+        if given:
+            item["default"] = given
+        if asked:
+            item["defaultRequest"] = asked
+
+
+def _validate(limits: Obj) -> Sequence[FieldError]:
+    return list(_errors(limits["spec"].get("limits") or ()))
+
+
+def _errors(items: Sequence[Obj]) -> rules.Errors:
+    seen = set()
+    for i, item in enumerate(items):
+        path, type_ = f"spec.limits[{i}]", item.get("type", "")
+        yield from rules.qualified_name(f"{path}.type", type_)
+        if "/" not in type_ and type_ not in TYPES:
+            yield invalid_value(f"{path}.type", type_, "must be a standard limit type or fully qualified")
+        if type_ in seen:
+            yield duplicate(f"{path}.type", type_)
+        seen.add(type_)
+        for key in BOUNDS:
+            if type_ == "Pod" and key in ("default", "defaultRequest"):
+                if item.get(key):
+                    yield rules.forbidden(f"{path}.{key}", "may not be specified when `type` is 'Pod'")
+                continue
+            for name in sorted(item.get(key) or ()):
+                yield from resource_name_errors(name, f"{path}.{key}[{name}]")
+        if type_ == "PersistentVolumeClaim" and not any("storage" in (item.get(k) or {}) for k in ("min", "max")):
+            yield required(f"{path}.limits", "either minimum or maximum storage value is required, but neither was "
+                                             "provided")
+        for name in sorted({name for key in BOUNDS for name in item.get(key) or ()}):
+            yield from _order_errors(path, name, {key: (item.get(key) or {}).get(name) for key in BOUNDS})
+
+
+def _order_errors(path: str, name: str, bounds: Obj) -> Iterator[FieldError]:
+    for greater, lesser, refused, shown, said in ORDER:
+        high, low = bounds[greater], bounds[lesser]
+        if high is not None and low is not None and quantity.parse(high) > quantity.parse(low):
+            text = said.format(quantity.canonical(high), quantity.canonical(low))
+            yield invalid_value(f"{path}.{refused}[{name}]", quantity.canonical(bounds[shown]), text)
+    ratio, field = bounds["maxLimitRequestRatio"], f"{path}.maxLimitRequestRatio[{name}]"
+    if ratio is None:
+        return
+    if quantity.parse(ratio) < 1:
+        yield invalid_value(field, quantity.canonical(ratio), f"ratio {quantity.canonical(ratio)} is less than 1")
+    if bounds["min"] is not None and bounds["max"] is not None and quantity.parse(bounds["min"]) > 0:
+        most = quantity.parse(bounds["max"]) / quantity.parse(bounds["min"])
+        if quantity.parse(ratio) > most:
+            yield invalid_value(field, quantity.canonical(ratio), f"ratio {quantity.canonical(ratio)} is greater than "
+                                                                  f"max/min = {float(most):f}")
+
+
+LIMIT_RANGE = Kind("LimitRange", "limitranges", short_names=("limits",), default=_default, validate=_validate,
+                   columns=(NAME, CREATED_AT))

@@ -1,0 +1,149 @@
+"""StatefulSet: pods with names, an order and volumes of their own.
+
+Models: pkg/registry/apps/statefulset and pkg/apis/apps/validation of kube-apiserver
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kubelab.machinery.errors import FieldError, invalid_value, required
+from kubelab.machinery.request import Obj
+from kubelab.units import rules
+from kubelab.units.catalogue import Column, Kind
+from kubelab.units.columns import AGE, NAME, template_columns
+from kubelab.units.persistentvolumeclaim import claim_defaults, claim_spec_errors
+from kubelab.units.pod_defaults import template_defaults
+from kubelab.units.replication import selector_errors
+from kubelab.units.template import workload, workload_template_errors
+
+MUTABLE = frozenset({"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
+                     "persistentVolumeClaimRetentionPolicy", "minReadySeconds"})
+FROZEN = ("updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
+          "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden")
+RETENTION = ("Delete", "Retain")
+
+
+def _default(stateful: Obj) -> None:
+    spec = stateful.setdefault("spec", {})
+    spec.setdefault("replicas", 1)
+    spec.setdefault("revisionHistoryLimit", 10)
+    spec["podManagementPolicy"] = spec.get("podManagementPolicy") or "OrderedReady"
+    strategy = spec.setdefault("updateStrategy", {})
+    strategy["type"] = strategy.get("type") or "RollingUpdate"
+    if strategy["type"] == "RollingUpdate":
+        strategy.setdefault("rollingUpdate", {}).setdefault("partition", 0)
+    keep = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
+    for key in ("whenDeleted", "whenScaled"):
+        keep[key] = keep.get(key) or "Retain"
+    for claim in spec.get("volumeClaimTemplates") or ():
+        claim.setdefault("apiVersion", "v1")
+        claim.setdefault("kind", "PersistentVolumeClaim")
+        claim.setdefault("metadata", {})
+        claim_defaults(claim)
+    template_defaults(spec.setdefault("template", {}))
+    _default_status(stateful)
+
+
+def _default_status(stateful: Obj) -> None:
+    """Show two counts always; a status may be shared, so a new one is made."""
+    status = stateful.get("status") or {}
+    if "replicas" not in status or "availableReplicas" not in status:
+        stateful["status"] = {"replicas": 0, "availableReplicas": 0, **status}
+
+
+def _prepare_create(stateful: Obj) -> None:
+    stateful["status"] = {"replicas": 0, "availableReplicas": 0}
+
+
+def _validate(stateful: Obj) -> Sequence[FieldError]:
+    spec = stateful["spec"]
+    return [*_policy_errors(spec), *_count_errors(spec), *selector_errors(spec, "statefulset"),
+            *workload_template_errors(spec.get("template"), spec.get("selector"), "StatefulSet"),
+            *_claim_errors(spec), *_service_errors(spec)]
+
+
+def _policy_errors(spec: Obj) -> rules.Errors:
+    if spec["podManagementPolicy"] not in ("OrderedReady", "Parallel"):
+        yield invalid_value("spec.podManagementPolicy", spec["podManagementPolicy"],
+                            "must be 'OrderedReady' or 'Parallel'")
+    strategy, path = spec["updateStrategy"], "spec.updateStrategy"
+    rolling = strategy.get("rollingUpdate")
+    if strategy["type"] == "OnDelete":
+        if rolling is not None:
+            yield invalid_value(f"{path}.rollingUpdate", rolling, "only allowed for updateStrategy 'RollingUpdate'")
+    elif strategy["type"] == "RollingUpdate":
+        yield from _rolling_errors(rolling or {}, f"{path}.rollingUpdate")
+    else:
+        yield rules.invalid_struct(path, {"Type": strategy["type"], "RollingUpdate": rolling},
+                                   "must be 'RollingUpdate' or 'OnDelete'")
+    for key, value in spec["persistentVolumeClaimRetentionPolicy"].items():
+        if value not in RETENTION:
+            yield rules.unsupported(f"spec.persistentVolumeClaimRetentionPolicy.{key}", value, RETENTION)
+
+
+def _rolling_errors(rolling: Obj, path: str) -> rules.Errors:
+    yield from rules.not_negative(f"{path}.partition", rolling.get("partition"))
+    unavailable = rolling.get("maxUnavailable")
+    if unavailable is not None:
+        yield from rules.int_or_percent(f"{path}.maxUnavailable", unavailable)
+        if rules.int_of(unavailable) == 0:
+            yield invalid_value(f"{path}.maxUnavailable", unavailable, "cannot be 0")
+        yield from rules.at_most_100_percent(f"{path}.maxUnavailable", unavailable)
+
+
+def _count_errors(spec: Obj) -> rules.Errors:
+    yield from rules.not_negative("spec.replicas", spec.get("replicas"))
+    yield from rules.not_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
+    yield from rules.not_negative("spec.ordinals.start", (spec.get("ordinals") or {}).get("start"))
+    yield from rules.not_negative("spec.revisionHistoryLimit", spec.get("revisionHistoryLimit"))
+
+
+def _claim_errors(spec: Obj) -> rules.Errors:
+    for i, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+        path = f"spec.volumeClaimTemplates[{i}]"
+        if not claim["metadata"].get("name"):
+            yield required(f"{path}.metadata.name")
+        yield from claim_spec_errors(claim["spec"], f"{path}.spec")
+
+
+def _service_errors(spec: Obj) -> rules.Errors:
+    if spec.get("serviceName"):
+        yield from rules.label_name("spec.serviceName", spec["serviceName"])
+
+
+def _validate_update(new: Obj, old: Obj) -> Sequence[FieldError]:
+    after, before = ({k: v for k, v in o["spec"].items() if k not in MUTABLE} for o in (new, old))
+    return [] if after == before else [rules.forbidden("spec", FROZEN)]
+
+
+STATEFUL_SET = Kind(
+    "StatefulSet", "statefulsets", group="apps", short_names=("sts",), categories=("all",),
+    subresources=frozenset({"status", "scale"}), generation=True, validate_name="label",
+    default=_default, default_status=_default_status, prepare_create=_prepare_create,
+    validate=_validate, validate_update=_validate_update,
+    columns=(
+        NAME,
+        Column("Ready", lambda o, now: f"{(o.get('status') or {}).get('readyReplicas', 0)}/{o['spec']['replicas']}",
+               description="Number of the pod with ready state"),
+        AGE,
+        *template_columns(),
+    ),
+)
+
+
+def StatefulSet(name: str, *, image: str, replicas: int = 1, service: str | None = None,
+                storage: str | None = None, mount: str = "/data", labels: Mapping[str, str] | None = None,
+                namespace: str | None = None, **of_container: Any) -> Obj:
+    """Write the manifest of a stateful set; `service` (default: its own name) is the headless Service that names it.
+
+    `storage="1Gi"` gives each pod a claim of its own, mounted at `mount`; see `Pod` for `of_container`.
+    """
+    out = workload("apps/v1", "StatefulSet", name, image, replicas, labels, namespace, of_container)
+    out["spec"]["serviceName"] = service or name
+    if storage:
+        out["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": mount}]
+        out["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "data"}, "spec": {
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage}}}}]
+    return out
