@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kubelab.client.component import Component
@@ -21,7 +22,6 @@ from kubelab.control_plane.apiserver.allocator import ServiceAllocator
 from kubelab.control_plane.apiserver.authentication import UNAUTHORIZED, Authenticator, impersonated
 from kubelab.control_plane.apiserver.authorization import Authorizer
 from kubelab.control_plane.apiserver.bootstrap_policy import policy_objects
-from kubelab.control_plane.apiserver.component_statuses import ComponentStatuses
 from kubelab.control_plane.apiserver.component_statuses import ComponentStatuses
 from kubelab.control_plane.apiserver.connect import Connect
 from kubelab.control_plane.apiserver.deleting import Deleter
@@ -46,6 +46,7 @@ from kubelab.machinery.request import Obj, Request, Response, User
 from kubelab.units import CATALOGUE
 
 if TYPE_CHECKING:
+    from kubelab.control_plane.apiserver.audit import Audit
     from kubelab.control_plane.apiserver.http import HttpServer
     from kubelab.control_plane.apiserver.pki import Pki
 
@@ -61,12 +62,12 @@ class ApiServer(Component):
 
     def __init__(self, etcd: EtcdApi, *, clock: Clock, journal: Journal, pki: Pki | None = None,
                  host: str = "127.0.0.1", port: int = 0, service_cidr: str = "127.96.128.0/17",
-                 static_tokens: Mapping[str, User] | None = None, lowest_port: int = 0) -> None:
+                 static_tokens: Mapping[str, User] | None = None, lowest_port: int = 0,
+                 audit_policy: Obj | Path | str | None = None, audit_log: Path | str | None = None) -> None:
         super().__init__("apiserver")
         self.lowest_port = lowest_port
         self.etcd, self.clock, self.journal, self.pki = etcd, clock, journal, pki
         self.host, self.port, self.service_cidr = host, port, service_cidr
-        self.probes: dict[str, Callable[[], str]] = {}  # of the other components, where whoever wires them knows more
         self.probes: dict[str, Callable[[], str]] = {}  # of the other components, where whoever wires them knows more
         self.metrics = RequestMetrics()
         self.health = Health({"ping": lambda: True, "etcd": self._etcd_answers,
@@ -76,6 +77,8 @@ class ApiServer(Component):
         self.authorizer = Authorizer(self._all, self._stored)
         self._tunnel = Tunnel(self._kubelet_tls)
         self._connect = Connect(self._tunnel, self._stored, lowest_port=lowest_port)
+        self.audit_policy, self.audit_log = audit_policy, audit_log
+        self._audit: Audit | None = None
         self._pipeline: Pipeline | None = None
         self._http: HttpServer | None = None
         self.storage: Storage
@@ -113,6 +116,9 @@ class ApiServer(Component):
             watcher.drain_to(lambda _: self.authorizer.invalidate())
             self.storage.of(RBAC, plural).fanout.add(watcher)
         self.authorizer.invalidate()
+        if self.audit_log is not None:
+            self._audit = self._open_audit(self.audit_log)
+            pipeline.way = self._audit.around(pipeline.way)
         self._pipeline = pipeline
 
     def _register(self, pipeline: Pipeline, deleter: Deleter) -> None:
@@ -121,8 +127,6 @@ class ApiServer(Component):
         self.registry.subresources.update(handlers.handlers())
         for name in ("log", "exec", "attach", "portforward", "proxy"):
             self.registry.subresources["*", name] = lambda call: self._connect.serve(call.request, call.info)
-        probes = {"etcd-0": lambda: "" if self._etcd_answers() else "context deadline exceeded", **self.probes}
-        self.registry.computed.update(ComponentStatuses(probes, self.clock.now).handlers())
         probes = {"etcd-0": lambda: "" if self._etcd_answers() else "context deadline exceeded", **self.probes}
         self.registry.computed.update(ComponentStatuses(probes, self.clock.now).handlers())
         reviews = Reviews(self.authenticator, self.authorizer, pipeline.stamp)
@@ -134,7 +138,7 @@ class ApiServer(Component):
         names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
                  "localhost")
         context = pki.server_context(names, sorted({self.host, "127.0.0.1", self.service_ip}))
-        self._http = HttpServer(self.handle)
+        self._http = HttpServer(self.handle, self._authenticate, names)
         self.port = await self._http.start(self.host, self.port, context)
 
     async def _bootstrap(self) -> None:
@@ -159,7 +163,17 @@ class ApiServer(Component):
         if self._http is not None:
             await self._http.stop()
             self._http = None
+        if self._audit is not None:
+            self._audit.close()
+            self._audit = None
         await self._tunnel.close()
+
+    def _open_audit(self, log: Path | str) -> Audit:
+        from kubelab.control_plane.apiserver import audit, audit_log, audit_policy
+
+        policy = audit_policy.read(self.audit_policy or audit_policy.METADATA)
+        return audit.Audit(policy, audit_log.AuditLog(log, self.clock, **self.audit_limits), self.clock,
+                           lambda request: self.authenticator.authenticate(request.headers, request.certificate))
 
     def _kubelet_tls(self) -> ssl.SSLContext:
         """Prove to kubelets that this is the API server."""
