@@ -17,6 +17,7 @@ from kubelab.units.catalogue import Kind
 
 OPTIONS_OF_VERB = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions",
                    "delete": "DeleteOptions", "deletecollection": "DeleteOptions"}
+STATUS_PARTS = frozenset({"status", "approval"})
 FIELD_VALIDATION = ("", "Ignore", "Strict", "Warn")
 
 
@@ -39,6 +40,7 @@ class Call:
     manager: str = ""
     operation: str = "Update"  # or Apply, whose managed fields are known already
     duplicates: list[str] = field(default_factory=list)
+    audit: dict[str, str] = field(default_factory=dict)  # what admission wants noted in the audit log
     outward: Callable[[Obj], Obj] = _same  # from the stored version to the one asked for
     inward: Callable[[Obj], Obj] = _same  # and back
 
@@ -62,6 +64,11 @@ class Call:
     @property
     def subresource(self) -> str:
         return self.info.subresource
+
+    @property
+    def writes_status(self) -> bool:
+        """Say whether only the status is written: by its subresource, or by the approval of a certificate request."""
+        return self.info.subresource in STATUS_PARTS
 
     def for_object(self, namespace: str, name: str) -> Call:
         """Return the same call for one object of the collection."""

@@ -10,6 +10,7 @@ Models:    k8s.io/apiserver/pkg/registry/rest/delete.go and generic/registry/sto
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,7 @@ from kubelab.machinery.errors import (
 )
 from kubelab.machinery.request import Encoded, Obj
 
+Admit = Callable[[Call, Obj, Obj], Awaitable[None]]
 ATTEMPTS = 5
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 POLICIES = ("Foreground", "Background", "Orphan")
@@ -98,8 +100,8 @@ def _from_query(call: Call) -> Obj:
 class Deleter:
     """Deletes objects of every kind."""
 
-    def __init__(self, storage: Storage, clock: Clock) -> None:
-        self._storage, self._clock = storage, clock
+    def __init__(self, storage: Storage, clock: Clock, admit: Admit | None = None) -> None:
+        self._storage, self._clock, self._admit = storage, clock, admit
 
     async def delete(self, call: Call, options: DeleteOptions) -> Obj | Encoded:
         """Delete one object; return it, or a Status when it is gone for good."""
@@ -111,6 +113,8 @@ class Deleter:
             if old is None:
                 raise not_found(kind.group, kind.plural, call.info.name)
             self._check(call, options, old.obj)
+            if self._admit is not None and not call.subresource:  # an eviction has been admitted as such
+                await self._admit(call, old.obj, {"dryRun": ["All"]} if options.dry_run else {})
             try:
                 return await self._once(call, options, old)
             except Changed:

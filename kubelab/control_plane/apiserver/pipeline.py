@@ -42,6 +42,7 @@ class Admission(Protocol):
 
     async def admit(self, call: Call, obj: Obj, old: Obj | None) -> None: ...
     async def validate(self, call: Call, obj: Obj, old: Obj | None) -> None: ...
+    async def create_part(self, call: Call, sent: Obj) -> None: ...
     def allocate(self, call: Call, obj: Obj, old: Obj | None) -> None: ...
     def release(self, call: Call, obj: Obj) -> None: ...
 
@@ -54,6 +55,7 @@ class Pipeline:
                  metrics: RequestMetrics) -> None:
         self.storage, self.clock, self.journal, self.metrics = storage, clock, journal, metrics
         self.authenticate, self.authorise, self.admission, self.serve = authenticate, authorise, admission, serve
+        self.way: Serve = self._allowed  # what follows authentication, within an audit trail where one is kept
 
     async def handle(self, request: Request) -> Response:
         """Answer one request, and count it."""
@@ -72,8 +74,7 @@ class Pipeline:
             user = self.authenticate(request)
             token = current_cause.set(self._record(request, info, user))
             try:
-                self.authorise(user, info)
-                return await self.serve(request, info, user)
+                return await self.way(request, info, user)
             finally:
                 current_cause.reset(token)
         except ApiError as error:
@@ -85,6 +86,10 @@ class Pipeline:
         except Exception as error:  # a fault of ours: the caller is told, everybody else goes on
             log.exception("%s %s failed", request.method, request.path)
             return Response(500, ApiError(500, "InternalError", f"Internal error occurred: {error!r}").status)
+
+    async def _allowed(self, request: Request, info: RequestInfo, user: User) -> Response:
+        self.authorise(user, info)
+        return await self.serve(request, info, user)
 
     async def write(self, call: Call, obj: Obj, old: Encoded | None) -> Encoded:
         """Take a new object (to replace `old`, if there is one) all the way into the store."""
@@ -108,7 +113,7 @@ class Pipeline:
             kind.prepare_create(obj)
             return obj
         prepare.keep_identity(call, obj, old)
-        if call.subresource == "status":
+        if call.writes_status:
             obj = prepare.status_part(obj, old)
             kind.default_status(obj)
             kind.default_status(obj)

@@ -9,19 +9,21 @@ Models:    cmd/kube-apiserver
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kubelab.client.component import Component
 from kubelab.control_plane.apiserver import bootstrap
 from kubelab.control_plane.apiserver.admission import Plugins
+from kubelab.control_plane.apiserver.admission.dynamic import Outside
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
 from kubelab.control_plane.apiserver.authentication import UNAUTHORIZED, Authenticator, impersonated
 from kubelab.control_plane.apiserver.authorization import Authorizer
 from kubelab.control_plane.apiserver.bootstrap_policy import policy_objects
+from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.component_statuses import ComponentStatuses
 from kubelab.control_plane.apiserver.connect import Connect
 from kubelab.control_plane.apiserver.deleting import Deleter
@@ -32,21 +34,22 @@ from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.registry import Registry, no_such_resource
 from kubelab.control_plane.apiserver.request_metrics import RequestMetrics
 from kubelab.control_plane.apiserver.reviews import Reviews
-from kubelab.control_plane.apiserver.routes import RequestInfo
+from kubelab.control_plane.apiserver.routes import RequestInfo, request_info
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.apiserver.subresources import Subresources
 from kubelab.control_plane.apiserver.tokens import TokenIssuer
 from kubelab.control_plane.apiserver.tunnel import Tunnel
 from kubelab.control_plane.apiserver.watch import Watcher
+from kubelab.control_plane.apiserver.webhook_client import WebhookClient
 from kubelab.control_plane.etcd.api import EtcdApi
-from kubelab.machinery.clock import Clock
+from kubelab.machinery.clock import Clock, timestamp
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.journal import Journal
 from kubelab.machinery.request import Obj, Request, Response, User
 from kubelab.units import CATALOGUE
 
 if TYPE_CHECKING:
-    from kubelab.control_plane.apiserver.audit import Audit
+    from kubelab.control_plane.apiserver.audit import AuditOptions
     from kubelab.control_plane.apiserver.http import HttpServer
     from kubelab.control_plane.apiserver.pki import Pki
 
@@ -63,7 +66,7 @@ class ApiServer(Component):
     def __init__(self, etcd: EtcdApi, *, clock: Clock, journal: Journal, pki: Pki | None = None,
                  host: str = "127.0.0.1", port: int = 0, service_cidr: str = "127.96.128.0/17",
                  static_tokens: Mapping[str, User] | None = None, lowest_port: int = 0,
-                 audit_policy: Obj | Path | str | None = None, audit_log: Path | str | None = None) -> None:
+                 audit: AuditOptions | None = None) -> None:
         super().__init__("apiserver")
         self.lowest_port = lowest_port
         self.etcd, self.clock, self.journal, self.pki = etcd, clock, journal, pki
@@ -77,8 +80,7 @@ class ApiServer(Component):
         self.authorizer = Authorizer(self._all, self._stored)
         self._tunnel = Tunnel(self._kubelet_tls)
         self._connect = Connect(self._tunnel, self._stored, lowest_port=lowest_port)
-        self.audit_policy, self.audit_log = audit_policy, audit_log
-        self._audit: Audit | None = None
+        self.audit, self._audit_trail = audit, contextlib.ExitStack()
         self._pipeline: Pipeline | None = None
         self._http: HttpServer | None = None
         self.storage: Storage
@@ -96,6 +98,7 @@ class ApiServer(Component):
     async def setup(self) -> None:
         self.storage = Storage(self.etcd, CATALOGUE, self.clock)
         self.storage.start()
+        self.webhooks = WebhookClient(self.storage, lowest_port=self.lowest_port)
         self.metrics.storage = self.storage
         if self.pki is not None:
             await self._listen(self.pki)
@@ -103,10 +106,12 @@ class ApiServer(Component):
         self.registry = Registry(self.storage, CATALOGUE)
         self.discovery = Discovery(self.registry.served.values(), f"{self.host}:{self.port}")
         self.openapi = OpenApi(self.registry.served.values())
+        outside = Outside(self.webhooks, self.authorizer.check, lambda: timestamp(self.clock.now()))
+        self.plugins = Plugins(self.storage, allocator, outside)
         pipeline = Pipeline(self.storage, self.clock, self.journal, authenticate=self._authenticate,
-                            authorise=self.authorizer.check, admission=Plugins(self.storage, allocator),
+                            authorise=self.authorizer.check, admission=self.plugins,
                             serve=self._serve, metrics=self.metrics)
-        deleter = Deleter(self.storage, self.clock)
+        deleter = Deleter(self.storage, self.clock, self.plugins.remove)
         self.registry.pipeline, self.registry.deleter = pipeline, deleter
         self._register(pipeline, deleter)
         await self._bootstrap()
@@ -116,9 +121,11 @@ class ApiServer(Component):
             watcher.drain_to(lambda _: self.authorizer.invalidate())
             self.storage.of(RBAC, plural).fanout.add(watcher)
         self.authorizer.invalidate()
-        if self.audit_log is not None:
-            self._audit = self._open_audit(self.audit_log)
-            pipeline.way = self._audit.around(pipeline.way)
+        if self.audit is not None:
+            trail = self.audit.open(self.clock, lambda request: self.authenticator.authenticate(
+                request.headers, request.certificate))
+            self._audit_trail.callback(trail.close)
+            pipeline.way = trail.around(pipeline.way)
         self._pipeline = pipeline
 
     def _register(self, pipeline: Pipeline, deleter: Deleter) -> None:
@@ -126,11 +133,16 @@ class ApiServer(Component):
         handlers = Subresources(pipeline, deleter, self.authenticator.issuer, self._stored)
         self.registry.subresources.update(handlers.handlers())
         for name in ("log", "exec", "attach", "portforward", "proxy"):
-            self.registry.subresources["*", name] = lambda call: self._connect.serve(call.request, call.info)
+            self.registry.subresources["*", name] = self._connected
         probes = {"etcd-0": lambda: "" if self._etcd_answers() else "context deadline exceeded", **self.probes}
         self.registry.computed.update(ComponentStatuses(probes, self.clock.now).handlers())
         reviews = Reviews(self.authenticator, self.authorizer, pipeline.stamp)
         self.registry.virtual.update(reviews.handlers())
+
+    async def _connected(self, call: Call) -> Response:
+        if call.subresource != "log":
+            await self.plugins.connect(call)
+        return await self._connect.serve(call.request, call.info)
 
     async def _listen(self, pki: Pki) -> None:
         from kubelab.control_plane.apiserver.http import HttpServer
@@ -138,7 +150,7 @@ class ApiServer(Component):
         names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
                  "localhost")
         context = pki.server_context(names, sorted({self.host, "127.0.0.1", self.service_ip}))
-        self._http = HttpServer(self.handle, self._authenticate, names)
+        self._http = HttpServer(self.handle, self._identify, names)
         self.port = await self._http.start(self.host, self.port, context)
 
     async def _bootstrap(self) -> None:
@@ -163,17 +175,9 @@ class ApiServer(Component):
         if self._http is not None:
             await self._http.stop()
             self._http = None
-        if self._audit is not None:
-            self._audit.close()
-            self._audit = None
+        self._audit_trail.close()
         await self._tunnel.close()
-
-    def _open_audit(self, log: Path | str) -> Audit:
-        from kubelab.control_plane.apiserver import audit, audit_log, audit_policy
-
-        policy = audit_policy.read(self.audit_policy or audit_policy.METADATA)
-        return audit.Audit(policy, audit_log.AuditLog(log, self.clock, **self.audit_limits), self.clock,
-                           lambda request: self.authenticator.authenticate(request.headers, request.certificate))
+        await self.webhooks.close()
 
     def _kubelet_tls(self) -> ssl.SSLContext:
         """Prove to kubelets that this is the API server."""
@@ -198,6 +202,12 @@ class ApiServer(Component):
         if any(name.startswith("impersonate-") for name in headers):
             groups = headers.get("impersonate-group", "")
             user = impersonated(headers, user, groups.split("\n") if groups else (), self._may_impersonate)
+        return user
+
+    def _identify(self, request: Request) -> User:
+        """Settle by its head who sends a request, and that they may, before its body costs anything."""
+        user = self._authenticate(request)
+        self.authorizer.check(user, request_info(request.method, request.path, request.query))
         return user
 
     def _may_impersonate(self, user: User, group: str, resource: str, subresource: str, namespace: str,

@@ -11,18 +11,19 @@ Left out:  storage object protection (a finalizer), certificate plugins, topolog
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from kubelab.control_plane.apiserver.admission.default_class import DefaultIngressClass, DefaultStorageClass
+from kubelab.control_plane.apiserver.admission.dynamic import Dynamic, Outside
 from kubelab.control_plane.apiserver.admission.limit_ranger import LimitRanger
 from kubelab.control_plane.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from kubelab.control_plane.apiserver.admission.nodes import NodeRestriction, TaintNodesByCondition
 from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes, Plugin
 from kubelab.control_plane.apiserver.admission.priority import Priority
 from kubelab.control_plane.apiserver.admission.resource_quota import ResourceQuota
+from kubelab.control_plane.apiserver.admission.review import KIND_OF_SUBRESOURCE
 from kubelab.control_plane.apiserver.admission.runtime_class import RuntimeClass
 from kubelab.control_plane.apiserver.admission.service_account import ServiceAccount
 from kubelab.control_plane.apiserver.admission.tolerations import DefaultTolerationSeconds
+from kubelab.control_plane.apiserver.admission.webhooks import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.storage import Storage
@@ -30,30 +31,61 @@ from kubelab.machinery.request import Obj
 
 ORDER: tuple[type[Plugin], ...] = (
     NamespaceLifecycle, LimitRanger, ServiceAccount, NodeRestriction, TaintNodesByCondition, Priority,
-    DefaultTolerationSeconds, DefaultStorageClass, RuntimeClass, DefaultIngressClass, ResourceQuota)
+    DefaultTolerationSeconds, DefaultStorageClass, RuntimeClass, DefaultIngressClass)
+DYNAMIC: tuple[type[Dynamic], ...] = (MutatingAdmissionWebhook, ValidatingAdmissionWebhook)
 
 
 class Plugins:
     """The chain of plugins, in order."""
 
-    def __init__(self, storage: Storage, allocator: ServiceAllocator, plugins: Sequence[Plugin] = ()) -> None:
+    def __init__(self, storage: Storage, allocator: ServiceAllocator, outside: Outside) -> None:
         self._allocator = allocator
-        self.plugins = [*(plugin(storage) for plugin in ORDER), *plugins]
+        self.plugins = [*(plugin(storage) for plugin in ORDER), *(plugin(storage, outside) for plugin in DYNAMIC),
+                        ResourceQuota(storage)]
         self._wanting: dict[tuple[str, str, str], tuple[list[Plugin], list[Plugin]]] = {}
 
-    async def admit(self, call: Call, obj: Obj, old: Obj | None, operation: str = "") -> None:
+    async def admit(self, call: Call, obj: Obj, old: Obj | None) -> None:
         """Let every plugin complete or refuse the write. Raises `Forbidden`, `NotFound`, or what a webhook says."""
-        a = Attributes(call, operation or ("CREATE" if old is None else "UPDATE"), obj, old or NO_OBJ)
-        for plugin in self._of(a)[0]:
+        a = Attributes(call, "CREATE" if old is None else "UPDATE", obj, old or NO_OBJ)
+        plugins = self._of(a)[0]
+        for plugin in plugins:
             pending = plugin.admit(a)
             if pending is not None:
                 await pending
+        if a.dirty:  # what the built-in plugins and earlier webhooks did not see
+            a.again = True
+            for plugin in plugins:
+                pending = plugin.admit(a)
+                if pending is not None:
+                    await pending
 
-    async def validate(self, call: Call, obj: Obj, old: Obj | None, operation: str = "") -> None:
+    async def validate(self, call: Call, obj: Obj, old: Obj | None) -> None:
         """Let every plugin refuse the write, now that the object is complete and valid."""
-        a = Attributes(call, operation or ("CREATE" if old is None else "UPDATE"), obj, old or NO_OBJ)
+        a = Attributes(call, "CREATE" if old is None else "UPDATE", obj, old or NO_OBJ)
         for plugin in self._of(a)[1]:
             pending = plugin.validate(a)
+            if pending is not None:
+                await pending
+
+    async def remove(self, call: Call, old: Obj, options: Obj) -> None:
+        """Let webhooks and policies refuse that an object goes."""
+        await self._look(Attributes(call, "DELETE", {}, old, options))
+
+    async def connect(self, call: Call) -> None:
+        """Let webhooks and policies refuse a connection to a pod, a service or a node."""
+        _, version, kind = KIND_OF_SUBRESOURCE[call.subresource]
+        if call.subresource == "proxy":
+            kind = f"{call.kind.kind}ProxyOptions"
+        await self._look(Attributes(call, "CONNECT", {"kind": kind, "apiVersion": version, **call.query}, {}))
+
+    async def create_part(self, call: Call, sent: Obj) -> None:
+        """Let webhooks and policies refuse a Binding or an Eviction."""
+        await self._look(Attributes(call, "CREATE", sent, {}))
+
+    async def _look(self, a: Attributes) -> None:
+        admitting, validating = self._of(a)
+        for method in (*(plugin.admit for plugin in admitting), *(plugin.validate for plugin in validating)):
+            pending = method(a)
             if pending is not None:
                 await pending
 

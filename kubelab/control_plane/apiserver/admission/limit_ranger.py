@@ -22,7 +22,8 @@ class LimitRanger(Plugin):
     def admit(self, a: Attributes) -> None:
         if a.call.kind.plural == "pods" and a.operation == "CREATE":
             for limit_range in self.objects("", "limitranges", a.namespace):
-                give_defaults(a.obj, limit_range)
+                if give_defaults(a.obj, limit_range):
+                    a.call.kind.prepare_create(a.obj)  # a pod's quality of service follows from its resources
 
     def validate(self, a: Attributes) -> None:
         for limit_range in self.objects("", "limitranges", a.namespace):
@@ -32,8 +33,8 @@ class LimitRanger(Plugin):
                 raise a.forbidden(errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]")
 
 
-def give_defaults(pod: Obj, limit_range: Obj) -> None:
-    """Fill in what containers do not say, and note on the pod what was filled in."""
+def give_defaults(pod: Obj, limit_range: Obj) -> bool:
+    """Fill in what containers do not say, note that on the pod, and return whether there was anything."""
     defaults: dict[str, Obj] = {"requests": {}, "limits": {}}
     for limit in limit_range["spec"].get("limits") or ():
         if limit["type"] == "Container":
@@ -47,6 +48,7 @@ def give_defaults(pod: Obj, limit_range: Obj) -> None:
     if notes:
         annotations = pod["metadata"].setdefault("annotations", {})
         annotations[NOTE] = f"LimitRanger plugin set: {'; '.join(notes)}"
+    return bool(notes)
 
 
 def _filled(container: Obj, defaults: dict[str, Obj], what: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ Models:    k8s.io/apiserver/pkg/admission
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.storage import Storage
@@ -26,6 +26,24 @@ class Attributes:
     obj: Obj
     old: Obj
     options: Obj | None = None
+    again: bool = False  # this is the second round
+    dirty: bool = False  # a webhook or policy changed the object
+    _ran: set[str] = field(default_factory=set)  # rules that want to see what later ones change
+    _second: set[str] = field(default_factory=set)  # of those, the ones with a change to see
+
+    def runs(self, rule: str) -> bool:
+        """Say whether a webhook or policy is to be run in this round."""
+        return not self.again or rule in self._second
+
+    def ran(self, rule: str, if_needed: bool) -> None:
+        """Note that a rule was run, and whether it wants to be run again when others change the object."""
+        if if_needed and not self.again:
+            self._ran.add(rule)
+
+    def changed(self) -> None:
+        """Note that a rule changed the object: all plugins run once more, and the rules before it that want to."""
+        self._second |= self._ran
+        self.dirty = True
 
     @property
     def resource(self) -> str:

@@ -1,0 +1,81 @@
+"""Which requests a webhook or a policy is about: rules, selectors, match conditions.
+
+Invariant: configurations of admission are never subject to it, so that nobody can lock everybody out.
+Models:    k8s.io/apiserver/pkg/admission/plugin/webhook/predicates and matchconditions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes
+from kubelab.control_plane.apiserver.cel import CelError, compiled
+from kubelab.machinery.request import Obj
+from kubelab.machinery.selectors import from_label_selector
+
+EXEMPT_GROUP = "admissionregistration.k8s.io"
+CONDITION_VARIABLES = ("object", "oldObject", "request", "authorizer")
+Namespaces = Callable[[str], Obj | None]
+
+
+def is_exempt(a: Attributes) -> bool:
+    return a.call.kind.group == EXEMPT_GROUP
+
+
+def any_rule_matches(rules: Iterable[Obj], a: Attributes, *, equivalent: bool = True) -> bool:
+    """Say whether a rule (or resource rule of a policy) names this operation on this resource.
+
+    With `equivalent`, a rule for another version of the same resource is as good.
+    """
+    kind = a.call.kind
+    return any(
+        _has(rule.get("operations"), a.operation) and _has(rule.get("apiGroups"), kind.group)
+        and (equivalent or _has(rule.get("apiVersions"), kind.version))
+        and _scope_matches(rule.get("scope") or "*", a)
+        and any(_resource_matches(pattern, a) for pattern in rule.get("resources") or ())
+        and (not rule.get("resourceNames") or a.name in rule["resourceNames"]) for rule in rules)
+
+
+def _has(values: Iterable[str] | None, wanted: str) -> bool:
+    return values is not None and any(value in ("*", wanted) for value in values)
+
+
+def _scope_matches(scope: str, a: Attributes) -> bool:
+    return scope == "*" or (scope == "Namespaced") == a.call.kind.namespaced
+
+
+def _resource_matches(pattern: str, a: Attributes) -> bool:
+    resource, _, subresource = pattern.partition("/")
+    return resource in ("*", a.call.kind.plural) and (subresource == a.call.info.subresource or subresource == "*")
+
+
+def selectors_match(hook: Obj, a: Attributes, namespaces: Namespaces) -> bool:
+    """Say whether the namespace and the object have the labels that are wanted."""
+    selector = hook.get("namespaceSelector")
+    if selector and (a.call.kind.namespaced or a.call.kind.plural == "namespaces"):
+        namespace = (a.obj or a.old) if not a.call.kind.namespaced else namespaces(a.namespace) or NO_OBJ
+        if not from_label_selector(selector).matches(_labels(namespace)):
+            return False
+    selector = hook.get("objectSelector")
+    if selector:
+        wanted = from_label_selector(selector)
+        return any(wanted.matches(_labels(obj)) for obj in (a.obj, a.old) if obj)
+    return True
+
+
+def _labels(obj: Obj) -> dict[str, str]:
+    return (obj.get("metadata") or NO_OBJ).get("labels") or {}
+
+
+def conditions_hold(conditions: Iterable[Obj], data: Obj, variables: tuple[str, ...] = CONDITION_VARIABLES) -> bool:
+    """Say whether every match condition is true. Raises `CelError` when none is false and one comes to no value."""
+    failed: list[str] = []
+    for condition in conditions:
+        try:
+            if compiled(condition["expression"], variables).eval(data) is not True:
+                return False
+        except CelError as error:
+            failed.append(f"expression '{condition['expression']}' resulted in error: {error}")
+    if failed:
+        raise CelError(failed[0] if len(failed) == 1 else f"[{', '.join(failed)}]")
+    return True
