@@ -28,6 +28,7 @@ from kubelab.machinery.journal import Journal
 
 if TYPE_CHECKING:
     from kubelab.client.client import Client
+    from kubelab.control_plane.apiserver.audit import AuditOptions
     from kubelab.control_plane.apiserver.server import ApiServer
     from kubelab.facade.results import Answer
     from kubelab.host import AddressPlan
@@ -76,19 +77,24 @@ class Cluster(Facade):
     `nodes` is a number of nodes; `runtime` how containers run: "process" (plain processes), "docker" (Docker
     Engine) or "hollow" (simulated, for a thousand nodes). `port` is the API server's (0: any free one).
     `data_dir` keeps the cluster's state across restarts. `disable` names components that are not started.
+    `audit_policy` (a dict, or a file) says which requests are written down, `audit_log` the file they go to.
 
     Raises: HostError, DockerUnavailable: each says what to do.
     """
 
     def __init__(self, nodes: int = 3, *, runtime: RuntimeName = "process", name: str = "lab", port: int = 0,
                  data_dir: str | Path | None = None, kubeconfig: str | Path | None = None,
-                 disable: Iterable[str] = (), clock: Clock | None = None, quiet: bool = False) -> None:
+                 disable: Iterable[str] = (), clock: Clock | None = None, quiet: bool = False,
+                 audit_policy: dict[str, Any] | str | Path | None = None, audit_log: str | Path | None = None) -> None:
         began = time.perf_counter()
         unknown = set(disable) - set(NAMES)
         if unknown:
             raise ValueError(f"no component {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
         if runtime not in ("process", "docker", "hollow"):
             raise ValueError(f'no runtime {runtime!r}; there are "process", "docker" and "hollow"')
+        if (audit_policy is None) != (audit_log is None):
+            raise ValueError("an audit trail needs both audit_policy and audit_log")
+        self._audit = (audit_policy, audit_log) if audit_policy is not None and audit_log is not None else None
         self.name, self.runtime_name, self.quiet = name, runtime, quiet
         self.clock: Clock = clock or RealClock()
         self.journal = Journal()
@@ -115,7 +121,7 @@ class Cluster(Facade):
         from kubelab.wiring import Wiring
 
         self._wiring = Wiring(self.name, self.runtime_name, self.clock, self.journal,
-                              Path(data_dir) if data_dir else None)
+                              Path(data_dir) if data_dir else None, self._audit_options())
         self._wiring.claim()
         self.lowest_port = host.lowest_port()
         await self._wiring.prepare_runtime()
@@ -129,6 +135,13 @@ class Cluster(Facade):
         await asyncio.gather(*(self._add(kubelet) for kubelet in kubelets))
         for component in self._wiring.network(nodes):
             await self._add(component)
+
+    def _audit_options(self) -> AuditOptions | None:
+        if self._audit is None:
+            return None
+        from kubelab.control_plane.apiserver.audit import AuditOptions
+
+        return AuditOptions(*self._audit)
 
     async def _add(self, component: Component) -> None:
         self.components[component.name] = component

@@ -23,6 +23,7 @@ from kubelab.machinery.journal import Journal
 if TYPE_CHECKING:
     from kubelab.client.client import Client
     from kubelab.client.component import Component
+    from kubelab.control_plane.apiserver.audit import AuditOptions
 
 Add = Callable[..., argparse.ArgumentParser]
 Make = Callable[[argparse.Namespace, AsyncExitStack], Awaitable["Component"]]
@@ -38,6 +39,8 @@ def add_commands(commands: Any, command: Add) -> None:
     apiserver.add_argument("--service-cluster-ip-range", default="127.250.128.0/17", help="addresses of Services")
     apiserver.add_argument("--kubeconfig", type=Path, default=Path("admin.conf"),
                            help="write the admin's kubeconfig here (default ./admin.conf)")
+
+    _audit_arguments(apiserver)
 
     scheduler = command(commands, "scheduler", _runs(_scheduler), "run the scheduler alone",
                         "kubelab scheduler --kubeconfig ~/.kube/config")
@@ -66,6 +69,23 @@ def add_commands(commands: Any, command: Add) -> None:
                     "kubelab proxy --kubeconfig ~/.kube/config")
     _kubeconfig(proxy)
     proxy.add_argument("--nodeport-addresses", default="127.0.0.1", metavar="IP,...", help="where NodePorts listen")
+
+
+def _audit_arguments(apiserver: argparse.ArgumentParser) -> None:
+    apiserver.add_argument("--audit-policy-file", type=Path, metavar="FILE", help="which requests are written down")
+    apiserver.add_argument("--audit-log-path", metavar="FILE", help="where to; '-' is standard output")
+    apiserver.add_argument("--audit-log-maxsize", type=float, default=100, metavar="MB", help="then begin a new file")
+    apiserver.add_argument("--audit-log-maxbackup", type=int, default=0, metavar="N", help="old files to keep (0: all)")
+    apiserver.add_argument("--audit-log-maxage", type=int, default=0, metavar="DAYS", help="how long to keep them")
+
+
+def _audit(options: argparse.Namespace) -> AuditOptions | None:
+    from kubelab.control_plane.apiserver.audit import AuditOptions
+
+    if options.audit_policy_file is None or options.audit_log_path is None:
+        return None
+    return AuditOptions(options.audit_policy_file, options.audit_log_path, options.audit_log_maxsize,
+                        options.audit_log_maxbackup, options.audit_log_maxage)
 
 
 def _kubeconfig(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +138,7 @@ async def _apiserver(options: argparse.Namespace, stack: AsyncExitStack) -> Comp
     pki = Pki.open(options.data_dir / "pki" if options.data_dir else None)
     server = ApiServer(etcd, clock=clock, journal=Journal(), pki=pki, host=options.bind_address,
                        port=options.secure_port, service_cidr=options.service_cluster_ip_range,
-                       lowest_port=host.lowest_port())
+                       lowest_port=host.lowest_port(), audit=_audit(options))
     await server.start()
     certificate, key = pki.issue_client("kubernetes-admin", ["system:masters"])
     kubeconfig.write(options.kubeconfig, server.url, pki.ca_pem, certificate, key, context="kubelab")

@@ -23,6 +23,7 @@ from kubelab.machinery.request import User
 if TYPE_CHECKING:
     import ssl
 
+    from kubelab.control_plane.apiserver.audit import AuditOptions
     from kubelab.control_plane.apiserver.pki import Pki
     from kubelab.control_plane.apiserver.server import ApiServer
     from kubelab.node.kubelet import Kubelet
@@ -37,7 +38,9 @@ CLUSTER_DOMAIN = "cluster.local"
 class Wiring:
     """The plan of one cluster: its addresses, its folders, its certificates, and the makers of its parts."""
 
-    def __init__(self, name: str, runtime: str, clock: Clock, journal: Journal, data_dir: Path | None) -> None:
+    def __init__(self, name: str, runtime: str, clock: Clock, journal: Journal, data_dir: Path | None,
+                 audit: AuditOptions | None = None) -> None:
+        self.audit = audit
         self.name, self.runtime, self.clock, self.journal, self.data_dir = name, runtime, clock, journal, data_dir
         self._claim: host.Claim | None = None
         self._network: Any = None  # DockerNetwork
@@ -116,7 +119,7 @@ class Wiring:
         self.pki: Pki = Pki.open(self.data_dir / "pki" if self.data_dir else None)
         self.server: ApiServer = ApiServer(
             etcd, clock=self.clock, journal=self.journal, pki=self.pki, port=port, service_cidr=self._net.service_cidr,
-            lowest_port=self.lowest_port)
+            lowest_port=self.lowest_port, audit=self.audit)
         yield self.server
 
     def client(self, user: str, *groups: str) -> Client:
@@ -187,7 +190,7 @@ class Wiring:
             from kubelab.node.runtime.docker import DockerRuntime
 
             return DockerRuntime(name, self._docker, self._network, cluster_id=self.held.cluster_id,
-                                 cluster_name=self.name)
+                                 cluster_name=self.name, node_ip=self.addresses.node_ip(index))
         if self.runtime == "hollow":
             from kubelab.node.runtime.hollow import HollowRuntime
 
