@@ -31,7 +31,10 @@ class _ClusterResolver(AbstractResolver):
 
     async def resolve(self, host: str, port: int = 0,
                       family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
-        ip = await self._resolve(host)
+        try:
+            ip = await self._resolve(host)
+        except LookupError as error:
+            raise OSError(str(error)) from error  # what aiohttp expects of a resolver
         return [ResolveResult(hostname=host, host=ip, port=port, family=socket.AF_INET, proto=0, flags=0)]
 
     async def close(self) -> None:

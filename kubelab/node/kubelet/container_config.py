@@ -25,7 +25,7 @@ def container_config(pod: Obj, container: Obj, attempt: int, env: Mapping[str, s
     """Build the runtime's order for one attempt; $(VAR) in command and args is expanded from `env`."""
     resources = container.get("resources") or {}
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
-    security = {**(pod["spec"].get("securityContext") or {}), **(container.get("securityContext") or {})}
+    security = security_context(pod, container)
     annotations = pod["metadata"].get("annotations") or {}
     return ContainerConfig(
         name=container["name"],
@@ -44,10 +44,17 @@ def container_config(pod: Obj, container: Obj, attempt: int, env: Mapping[str, s
         cpu_request_millicpu=amount("cpu", requests["cpu"]) if "cpu" in requests else 0,
         memory_limit_bytes=amount("memory", limits["memory"]) if "memory" in limits else 0,
         user=security.get("runAsUser"),
+        group=security.get("runAsGroup"),
+        groups=_groups(pod["spec"].get("securityContext") or {}),
         read_only_root=bool(security.get("readOnlyRootFilesystem")),
         privileged=bool(security.get("privileged")),
         simulation={k: v for k, v in annotations.items() if k.startswith(_SIMULATION)} if annotations else {},
     )
+
+
+def security_context(pod: Obj, container: Obj) -> Obj:
+    """Return what counts for a container: its own fields, else the pod's."""
+    return {**(pod["spec"].get("securityContext") or {}), **(container.get("securityContext") or {})}
 
 
 def sandbox_config(pod: Obj, node: str, dns_server: str, cluster_domain: str) -> SandboxConfig:
@@ -55,9 +62,32 @@ def sandbox_config(pod: Obj, node: str, dns_server: str, cluster_domain: str) ->
     spec, meta = pod["spec"], pod["metadata"]
     server, searches = dns(pod, dns_server, cluster_domain)
     ports = tuple(PortMapping(p["containerPort"], p.get("hostPort", 0), p.get("hostIP", ""), p.get("protocol", "TCP"))
-                  for c in spec["containers"] for p in c.get("ports") or ())
+                  for c in [*spec["containers"], *(spec.get("initContainers") or ())] for p in c.get("ports") or ())
+    aliases = tuple((a["ip"], tuple(a.get("hostnames") or ())) for a in spec.get("hostAliases") or ())
+    domain = f"{spec['subdomain']}.{meta['namespace']}.svc.{cluster_domain}" if spec.get("subdomain") else ""
     return SandboxConfig(pod_ref(pod, node), hostname(pod), server, searches, meta.get("labels") or {}, ports,
-                         bool(spec.get("hostNetwork")))
+                         bool(spec.get("hostNetwork")), domain, aliases)
+
+
+def _groups(security: Obj) -> tuple[int, ...]:
+    """Return the groups that every process of the pod is in beside its own."""
+    own = [security["fsGroup"]] if "fsGroup" in security else []
+    return tuple(dict.fromkeys([*(security.get("supplementalGroups") or ()), *own]))
+
+
+def refused_user(pod: Obj, container: Obj, image_user: str) -> str:
+    """Say why runAsNonRoot forbids this container, "" when it does not; `image_user` is who the image runs as."""
+    security, meta = security_context(pod, container), pod["metadata"]
+    where = f'(pod: "{meta["name"]}_{meta["namespace"]}({meta["uid"]})", container: {container["name"]})'
+    name = image_user.partition(":")[0]
+    if security.get("runAsUser") is not None:
+        return f"container's runAsUser breaks non-root policy {where}" if security["runAsUser"] == 0 else ""
+    if name in ("", "0", "root"):
+        return f"container has runAsNonRoot and image will run as root {where}"
+    if not name.isdecimal():
+        return f"container has runAsNonRoot and image has non-numeric user ({name}), cannot verify user is non-root " \
+               + where
+    return ""
 
 
 def hostname(pod: Obj) -> str:

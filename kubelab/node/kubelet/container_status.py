@@ -87,7 +87,7 @@ def _never_started(scene: Scene, container: Obj, old: Obj | None) -> Obj:
     """The runtime knows no attempt: it waits, or was lost, or (for an old init container) was cleaned away."""
     kept = {k: old[k] for k in ("lastState", "restartCount", "imageID", "containerID") if k in old} if old else {}
     state: Obj
-    if scene.ending:
+    if scene.ending and _was_reached(scene, container["name"]):
         message = "The container could not be located when the pod was terminated"
         state = {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "message": message,
                                 "startedAt": None, "finishedAt": None}}
@@ -98,6 +98,16 @@ def _never_started(scene: Scene, container: Obj, old: Obj | None) -> Obj:
     out: Obj = {"name": container["name"], "state": state, "lastState": {}, "ready": False, "restartCount": 0,
                 "image": container.get("image", ""), "imageID": "", "started": False}
     return out | kept
+
+
+def _was_reached(scene: Scene, name: str) -> bool:
+    """Tell whether the pod came so far that this container must have run: a later one did, or all init ones ended."""
+    init = [c["name"] for c in scene.pod["spec"].get("initContainers") or ()]
+    seen = [scene.observed.latest(n) for n in init]
+    if name in init:
+        return any(seen[init.index(name) + 1:])
+    last = seen[-1] if seen else None
+    return not seen or (last is not None and (last.state == "running" or last.exit_code == 0))
 
 
 def _states(scene: Scene, container: Obj, init: bool, latest: ContainerStatus) -> tuple[Obj, Obj]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from kubelab.machinery.request import Obj
 from kubelab.node.kubelet import termination
-from kubelab.node.kubelet.container_config import container_config
+from kubelab.node.kubelet.container_config import container_config, refused_user, security_context
 from kubelab.node.kubelet.context import Context, Waiting, go_duration, pod_title
 from kubelab.node.kubelet.environment import Environment
 from kubelab.node.kubelet.hooks import HookFailed, run_hook
@@ -61,10 +61,10 @@ class Containers:
         try:
             await self.context.runtime.start_container(status.id)
         except RuntimeFailure as failure:
-            await self._update(observed, status.id)
+            await self._update(observed, status.id, container)
             self.context.record(pod, container, "Warning", "Failed", f"Error: {failure.message}")
             raise Waiting("RunContainerError", failure.message) from failure
-        started = await self._update(observed, status.id)
+        started = await self._update(observed, status.id, container)
         self.context.trace("start", pod, container["name"], container["image"])
         self.context.record(pod, container, "Normal", "Started", "Container started")
         await self._forget_old(observed, container["name"])
@@ -96,6 +96,7 @@ class Containers:
             ip = observed.sandbox.ip if observed.sandbox is not None else ""
             env = await self.environment.of(pod, container, ip)
             mounts = self.volumes.mounts(pod, container, env, attempt) if self.context.needs_files else ()
+            await self._check_user(pod, container)
         except (Waiting, VolumeError) as error:
             waiting = error if isinstance(error, Waiting) else Waiting("CreateContainerConfigError", str(error))
             self.context.record(pod, container, "Warning", "Failed", f"Error: {waiting.message}")
@@ -113,6 +114,14 @@ class Containers:
             raise Waiting("CreateContainerError", f"container {container_id} vanished")
         self.context.record(pod, container, "Normal", "Created", "Container created")
         return status
+
+    async def _check_user(self, pod: Obj, container: Obj) -> None:
+        """Refuse to run as root what says that it must not. Raises Waiting."""
+        security = security_context(pod, container)
+        if security.get("runAsNonRoot"):
+            image_user = await self.context.runtime.image_user(container["image"])
+            if refused := refused_user(pod, container, image_user):
+                raise Waiting("CreateContainerConfigError", refused)
 
     async def _post_start(self, pod: Obj, container: Obj, status: ContainerStatus, hook: Obj,
                           observed: Observed) -> None:

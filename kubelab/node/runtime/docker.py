@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kubelab.machinery.clock import parse_timestamp
+from kubelab.node.runtime import docker_images
 from kubelab.node.runtime.docker_network import INFRA_IMAGE, LABEL, DockerNetwork
 from kubelab.node.runtime.docker_streams import DockerConnection, DockerStreams, read_logs
 from kubelab.node.runtime.protocol import (
     ContainerConfig,
     ContainerStatus,
-    ImageError,
     PodRef,
     RuntimeEvent,
     RuntimeFailure,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PAUSE = ["/bin/busybox", "sh", "-c", "trap 'exit 0' TERM INT; while :; do /bin/busybox sleep 86400 & wait; done"]
+OOM_NEWS_S = 0.3
 NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -48,7 +50,8 @@ class DockerRuntime:
     needs_files = True
 
     def __init__(self, node: str, client: DockerClient, network: DockerNetwork, *, cluster_id: str,
-                 cluster_name: str) -> None:
+                 cluster_name: str, node_ip: str = "127.0.0.1") -> None:
+        self._node_ip = node_ip
         self._node, self._client, self._network = node, client, network
         self._cluster_id, self._prefix = cluster_id, f"{cluster_name}{cluster_id.partition('-')[0]}.{node}"
         self.version = str(client.version()["Version"])
@@ -121,13 +124,14 @@ class DockerRuntime:
     def _run_sandbox(self, config: SandboxConfig) -> Sandbox:
         from docker.errors import APIError
 
-        ports = {f"{p.container_port}/{p.protocol.lower()}": (p.host_ip or "127.0.0.1", p.host_port)
+        ports = {f"{p.container_port}/{p.protocol.lower()}": (p.host_ip or self._node_ip, p.host_port)
                  for p in config.ports if p.host_port}
         network: dict[str, Any] = {"network_mode": "host"} if config.host_network else {
             "network": self._network.name, "hostname": config.hostname[:63], "ports": ports,
             "dns": [config.dns_server] if config.dns_server else None,
             "dns_search": list(config.dns_searches) or None,
-            "dns_opt": ["ndots:5"] if config.dns_server else None}
+            "dns_opt": ["ndots:5"] if config.dns_server else None, "domainname": config.domain or None,
+            "extra_hosts": {name: ip for ip, names in config.host_aliases for name in names} or None}
         name = f"{self._prefix}.{config.pod.namespace}.{config.pod.name}.pause.{config.pod.uid[:5]}"
         try:
             pause = self._client.containers.run(
@@ -135,8 +139,8 @@ class DockerRuntime:
                 labels=self._labels(config.pod, "sandbox") | {f"label.{k}": v for k, v in config.labels.items()},
                 **network)
         except APIError as error:
-            raise RuntimeFailure("CreatePodSandboxError",
-                                 f"failed to create pod sandbox: {error.explanation}") from error
+            self._remove(name)  # made, but not started: a host port is taken, say
+            raise RuntimeFailure("CreatePodSandboxError", str(error.explanation)) from error
         return self._sandbox(self._client.api.inspect_container(str(pause.id)))
 
     def _sandbox(self, found: dict[str, Any]) -> Sandbox:
@@ -160,37 +164,13 @@ class DockerRuntime:
     # ── images ──────────────────────────────────────────────────────────────────────────────────────────
 
     async def image_present(self, image: str) -> bool:
-        return await self._do(self._image_id, image) is not None
-
-    def _image_id(self, image: str) -> str | None:
-        from docker.errors import ImageNotFound
-
-        try:
-            return str(self._client.images.get(image).id)
-        except ImageNotFound:
-            return None
+        return await self._do(docker_images.image_id, self._client, image) is not None
 
     async def pull_image(self, image: str) -> str:
-        return await self._do(self._pull, image)
+        return await self._do(docker_images.pull, self._client, image)
 
-    def _pull(self, image: str) -> str:
-        from docker.errors import APIError, DockerException
-        from docker.utils import parse_repository_tag
-
-        repository, tag = parse_repository_tag(image)
-        try:
-            self._client.api.pull(repository, tag or "latest")
-        except APIError as error:
-            if "invalid reference format" in str(error):
-                raise ImageError("InvalidImageName", f'Failed to apply default image tag "{image}": couldn\'t parse '
-                                 f'image name "{image}": invalid reference format') from error
-            raise ImageError("ErrImagePull", _pull_message(image, str(error.explanation))) from error
-        except DockerException as error:
-            raise ImageError("ErrImagePull", _pull_message(image, str(error))) from error
-        found = self._image_id(image)
-        if found is None:
-            raise ImageError("ErrImagePull", _pull_message(image, "the engine pulled it, yet does not have it"))
-        return found
+    async def image_user(self, image: str) -> str:
+        return await self._do(docker_images.user, self._client, image)
 
     # ── containers ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -210,13 +190,13 @@ class DockerRuntime:
             nano_cpus=config.cpu_limit_millicpu * 1_000_000 or None,
             cpu_shares=max(2, config.cpu_request_millicpu * 1024 // 1000) if config.cpu_request_millicpu else None,
             mem_limit=config.memory_limit_bytes or None, memswap_limit=config.memory_limit_bytes or None,
-            read_only=config.read_only_root, privileged=config.privileged)
+            read_only=config.read_only_root, privileged=config.privileged, group_add=list(config.groups) or None)
         name = f"{self._prefix}.{pod.namespace}.{pod.name}.{config.name}.{config.attempt}.{pod.uid[:5]}"
         try:
             made = self._client.api.create_container(
                 config.image, command=list(config.args) or None, entrypoint=list(config.command) or None, name=name,
                 environment=dict(config.env), working_dir=config.working_dir or None, labels=labels, host_config=host,
-                tty=config.tty, stdin_open=config.stdin, user=None if config.user is None else str(config.user))
+                tty=config.tty, stdin_open=config.stdin, user=_user(config))
         except APIError as error:
             raise RuntimeFailure("CreateContainerError", f"Error response from daemon: {error.explanation}") from error
         return str(made["Id"])
@@ -276,6 +256,9 @@ class DockerRuntime:
 
     async def container_status(self, container_id: str) -> ContainerStatus | None:
         found = await self._do(self._inspect, container_id)
+        if found is not None and _maybe_oom(found):
+            await asyncio.sleep(OOM_NEWS_S)
+            found = await self._do(self._inspect, container_id)
         return None if found is None else _status(found)
 
     # ── streams ─────────────────────────────────────────────────────────────────────────────────────────
@@ -322,29 +305,41 @@ class DockerRuntime:
         return Usage(found["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, max(0, used))
 
 
+def _user(config: ContainerConfig) -> str | None:
+    if config.user is None and config.group is None:
+        return None
+    return f"{config.user or 0}" + ("" if config.group is None else f":{config.group}")
+
+
 def _pod(labels: dict[str, str]) -> PodRef:
     return PodRef(labels["io.kubernetes.pod.namespace"], labels["io.kubernetes.pod.name"],
                   labels["io.kubernetes.pod.uid"], labels["kubelab.node"])
 
 
-def _pull_message(image: str, why: str) -> str:
-    return (f'failed to pull and unpack image "{image}": {why}. Is the name right, and can this machine reach its '
-            "registry? An image that `docker images` lists needs no pull with imagePullPolicy: IfNotPresent.")
+def _maybe_oom(found: dict[str, Any]) -> bool:
+    """Tell whether it was killed just now under a memory limit: the engine hears of the reason a little later."""
+    state = found["State"]
+    return bool(state["ExitCode"] == 137 and not state.get("OOMKilled") and found["HostConfig"].get("Memory")
+                and time.time() - _time(state["FinishedAt"]) < OOM_NEWS_S)
 
 
 def _status(found: dict[str, Any]) -> ContainerStatus:
     state, labels = found["State"], found["Config"]["Labels"]
-    exited = state["Status"] in ("exited", "dead")
-    code = int(state["ExitCode"])
+    unstarted = state["Status"] == "created" and bool(state.get("Error"))
+    exited = unstarted or state["Status"] in ("exited", "dead")
+    code = 128 if unstarted else int(state["ExitCode"])
     reason = "OOMKilled" if state.get("OOMKilled") else "Completed" if code == 0 else "Error"
     if exited and state.get("Error"):
-        reason = "ContainerCannotRun"
+        reason = "StartError"
+    created, started = parse_timestamp(found["Created"]), _time(state["StartedAt"])
+    finished = created if unstarted else _time(state["FinishedAt"])
     return ContainerStatus(
         found["Id"], labels["io.kubernetes.container.name"], _pod(labels), labels["kubelab.image"], found["Image"],
         "exited" if exited else "created" if state["Status"] == "created" else "running",
         attempt=int(labels["kubelab.attempt"]), exit_code=code, reason=reason if exited else "",
-        message=state.get("Error", ""), created_at=parse_timestamp(found["Created"]),
-        started_at=_time(state["StartedAt"]), finished_at=_time(state["FinishedAt"]), pid=int(state.get("Pid") or 0))
+        message=state.get("Error", ""), created_at=created,
+        started_at=started, pid=int(state.get("Pid") or 0),
+        finished_at=max(started, finished) if exited else finished)  # the engine's clocks differ by a little
 
 
 def _time(text: str) -> float:

@@ -121,6 +121,9 @@ class HollowRuntime:
     async def pull_image(self, image: str) -> str:
         return _image_id(image)
 
+    async def image_user(self, image: str) -> str:
+        return "65532"  # a program that there is not is not root either
+
     # --- containers --------------------------------------------------------------------------------------------
 
     async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:

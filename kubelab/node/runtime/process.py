@@ -26,6 +26,7 @@ from pathlib import Path
 from kubelab.machinery.clock import Clock, RealClock
 from kubelab.machinery.ports import mapped
 from kubelab.node.runtime import process_images, process_spec, process_stats
+from kubelab.node.runtime.host_ports import HostPorts
 from kubelab.node.runtime.process_container import Container
 from kubelab.node.runtime.process_control import PYTHON, ShimHandle, sweep
 from kubelab.node.runtime.process_network import Addresses, PodConnection
@@ -70,6 +71,7 @@ class ProcessRuntime:
         self.shim = shim or ShimHandle(root_dir)
         self._place = process_spec.Place(self.shim.state_dir, self.shim.state_dir / "tools", lowest_port)
         self._addresses = Addresses(pod_cidr)
+        self._host_ports = HostPorts(node_ip, lowest_port, self.clock)
         self._sandboxes: dict[str, tuple[Sandbox, SandboxConfig]] = {}
         self._containers: dict[str, Container] = {}
         self._inside: dict[str, list[str]] = {}  # sandbox id to the ids of its containers
@@ -96,6 +98,11 @@ class ProcessRuntime:
     async def run_pod_sandbox(self, config: SandboxConfig) -> Sandbox:
         ip = self.node_ip if config.host_network else self._addresses.take()
         sandbox = Sandbox(secrets.token_hex(32), config.pod, ip)
+        try:
+            await self._host_ports.open(sandbox, () if config.host_network else config.ports)
+        except RuntimeFailure:
+            self._addresses.give_back(ip)
+            raise
         self._sandboxes[sandbox.id] = (sandbox, config)
         return sandbox
 
@@ -106,6 +113,7 @@ class ProcessRuntime:
         sandbox, config = found
         await asyncio.gather(*(self.stop_container(id, 0) for id in self._inside.get(sandbox_id, ())))
         self._sandboxes[sandbox_id] = (replace(sandbox, ready=False), config)
+        self._host_ports.close(sandbox_id)
         if not config.host_network:
             self._addresses.give_back(sandbox.ip)
 
@@ -126,6 +134,9 @@ class ProcessRuntime:
         process_images.find(image)
         self._pulled.add(process_images.parse(image).full)
         return process_images.image_id(image)
+
+    async def image_user(self, image: str) -> str:
+        return ""
 
     # ── containers ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -75,15 +75,16 @@ def _prepare(spec: Mapping[str, Any], shim: int) -> None:
         process_cgroup.join(spec["cgroups"])
     elif spec.get("memory"):
         process_cgroup.fall_back(spec["memory"])
-    user = spec.get("user")
     if spec.get("join"):
         process_root.enter(spec["join"])
     elif spec.get("private"):
         process_root.build(spec)
-    if user and os.getuid() == 0:
-        os.setgroups([])
-        os.setgid(user)
-        os.setuid(user)
+    if os.getuid() == 0:
+        user = spec.get("user") or 0
+        if user or spec.get("group") or spec.get("groups"):
+            os.setgroups(spec.get("groups") or [])
+            os.setgid(spec.get("group") or 0)
+            os.setuid(user)
         process_root.prctl(process_root.PR_SET_DUMPABLE, 1)  # so that `exec` can find our namespaces
     process_root.prctl(process_root.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != shim:  # it died before we asked to die with it

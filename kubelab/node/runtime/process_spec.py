@@ -77,7 +77,11 @@ def environment(sandbox: SandboxConfig, ip: str, config: ContainerConfig, image:
 
 def pod_files(sandbox: SandboxConfig, ip: str) -> dict[str, str]:
     """Return the files that make names work: hosts, hostname, resolv.conf. `localhost` is the pod's own address."""
-    hosts = f"# Kubernetes-managed hosts file.\n{ip}\tlocalhost\n{ip}\t{sandbox.hostname}\n"
+    full = f"{sandbox.hostname}.{sandbox.domain}\t" if sandbox.domain else ""
+    hosts = f"# Kubernetes-managed hosts file.\n{ip}\tlocalhost\n{ip}\t{full}{sandbox.hostname}\n"
+    if sandbox.host_aliases:
+        lines = ["# Entries added by HostAliases.", *("\t".join((at, *names)) for at, names in sandbox.host_aliases)]
+        hosts += "\n" + "\n".join(lines) + "\n"
     if sandbox.dns_server:
         search = f"search {' '.join(sandbox.dns_searches)}\n" if sandbox.dns_searches else ""
         resolv = f"{search}nameserver {sandbox.dns_server}\noptions ndots:5\n"
@@ -96,6 +100,7 @@ def container_spec(container_id: str, sandbox: SandboxConfig, ip: str, config: C
     taken = {mount.container_path for mount in config.mounts}
     return {
         "op": "start", "id": container_id, "private": True, "argv": argv, "tty": config.tty, "user": config.user,
+        "group": config.group, "groups": list(config.groups),
         "env": environment(sandbox, ip, config, image, place, container_id),
         "cwd": config.working_dir or image.working_dir, "hostname": sandbox.hostname,
         "memory": config.memory_limit_bytes, "cpu": config.cpu_limit_millicpu, "read_only": config.read_only_root,
@@ -111,7 +116,8 @@ def exec_spec(container: dict[str, Any], exec_id: str, command: list[str], *, tt
     env = container["env"] | ({"TERM": "xterm"} if tty else {})
     argv = command if container["private"] else _rewritten(command, container["paths"])
     return {"op": "exec", "id": exec_id, "container": container["id"], "private": container["private"], "argv": argv,
-            "env": env, "cwd": container["cwd"], "tty": tty, "user": container["user"]}
+            "env": env, "cwd": container["cwd"], "tty": tty, "user": container["user"], "group": container["group"],
+            "groups": container["groups"]}
 
 
 # ── where the kernel allows no private mounts ────────────────────────────────────────────────────────────────

@@ -41,6 +41,8 @@ class SandboxConfig:
     labels: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[PortMapping, ...] = ()
     host_network: bool = False
+    domain: str = ""  # what follows the hostname in the pod's full name: subdomain.namespace.svc.cluster.local
+    host_aliases: tuple[tuple[str, tuple[str, ...]], ...] = ()  # address, names: further lines of /etc/hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class ContainerConfig:
     cpu_request_millicpu: int = 0
     memory_limit_bytes: int = 0  # 0: none
     user: int | None = None
+    group: int | None = None
+    groups: tuple[int, ...] = ()  # supplementary
     read_only_root: bool = False
     privileged: bool = False
     simulation: Mapping[str, str] = field(default_factory=dict)  # pod annotations "hollow.kubelab.io/…" for hollow
@@ -94,7 +98,7 @@ class ContainerStatus:
     attempt: int = 0
     exit_code: int = 0
     signal: int = 0
-    reason: str = ""  # "Completed" | "Error" | "OOMKilled" | "ContainerCannotRun"
+    reason: str = ""  # "Completed" | "Error" | "OOMKilled" | "StartError"
     message: str = ""
     created_at: float = 0.0  # Unix seconds
     started_at: float = 0.0
@@ -180,6 +184,10 @@ class Runtime(Protocol):
     async def image_present(self, image: str) -> bool: ...
     async def pull_image(self, image: str) -> str:
         """Return the image id. Raises ImageError."""
+        ...
+
+    async def image_user(self, image: str) -> str:
+        """Return the user that the image runs as when nothing else is asked for; "" is root."""
         ...
 
     async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str: ...
