@@ -9,7 +9,7 @@ Models:    the registry strategies, defaults and printers of kube-apiserver
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,14 @@ def _no_update_errors(new: Obj, old: Obj) -> Sequence[FieldError]:
     return ()
 
 
+def _no_warnings(new: Obj, old: Obj | None) -> Iterable[str]:
+    return ()
+
+
+def _no_status_errors(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:
+    return ()
+
+
 def _only_meta(obj: Obj) -> Mapping[str, str]:
     return {}
 
@@ -70,11 +78,15 @@ class Kind:
     prepare_update: Callable[[Obj, Obj], None] = _keep  # (new, old): e.g. keep what the main resource may not write
     validate: Callable[[Obj], Sequence[FieldError]] = _no_errors  # beyond the schema and the metadata rules
     validate_update: Callable[[Obj, Obj], Sequence[FieldError]] = _no_update_errors  # (new, old): immutables
+    validate_status: Callable[[Obj, Obj, str], Sequence[FieldError]] = _no_status_errors  # (new, old, subresource)
+    warnings: Callable[[Obj, Obj | None], Iterable[str]] = _no_warnings  # (new, old): what is allowed but unwise
     validate_name: str = "subdomain"  # "subdomain" | "label" (RFC 1123) | "label1035" | "path"
     columns: tuple[Column, ...] = ()
     selectable: Callable[[Obj], Mapping[str, str]] = _only_meta  # field selector paths besides metadata.name/namespace
     generation: bool = False  # metadata.generation counts spec changes
     selectable_keys: tuple[str, ...] = field(default=())  # every path `selectable` may return; others are 400
+    list_kind: str = ""  # default: the kind with List behind it
+    own: Any = None  # of a custom resource: its schema, and what else its definition says
 
     @property
     def api_version(self) -> str:

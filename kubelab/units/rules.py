@@ -70,6 +70,12 @@ def one_of(field: str, value: object, choices: Sequence[str]) -> Errors:
         yield unsupported(field, value, choices)
 
 
+def known(field: str, value: object, choices: Sequence[str]) -> Errors:
+    """A value that may be left out, or is one of `choices`."""
+    if value is not None and value not in choices:
+        yield unsupported(field, value, choices)
+
+
 def not_negative(field: str, value: int | None) -> Errors:
     if value is not None and value < 0:
         yield invalid_value(field, value, NOT_NEGATIVE)

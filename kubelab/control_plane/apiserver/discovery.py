@@ -36,6 +36,7 @@ SUBRESOURCES: Mapping[str, tuple[str, str, str, tuple[str, ...]]] = {
     "portforward": ("", "", "PodPortForwardOptions", _STREAM),
     "finalize": ("", "", "", ("update",)),
     "status": ("", "", "", ("get", "patch", "update")),
+    "approval": ("", "", "", ("get", "patch", "update")),
     "ephemeralcontainers": ("", "", "Pod", ("get", "patch", "update")),
     "resize": ("", "", "Pod", ("get", "patch", "update")),
 }

@@ -70,7 +70,7 @@ def patched(call: Call, kind: Kind, old: Obj, format_: str, body: Any) -> Obj:
     new = as_kind(new, kind)
     prepare.must_be_named(call, new)
     # A patch shares its untouched parts with the stored object; what follows changes what this endpoint writes.
-    if call.subresource != "status":
+    if not call.writes_status:
         new = copy_obj(new)
     elif "status" in new:
         new["status"] = copy_obj(new["status"])
@@ -89,7 +89,7 @@ def _checked(call: Call, kind: Kind, new: Obj) -> Obj:
 
 def checked(call: Call, kind: Kind, obj: Obj) -> Obj:
     """Check what this endpoint takes: of a status write, the rest of the body is ignored and costs nothing."""
-    if call.subresource == "status":
+    if call.writes_status:
         obj = {key: obj[key] for key in ("kind", "apiVersion", "metadata", "status") if key in obj}
         if isinstance(obj["metadata"], dict) and call.operation != "Apply":  # an apply has just written them
             obj["metadata"] = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from kubelab.control_plane.apiserver.call import Call
+from kubelab.control_plane.apiserver.call import STATUS_PARTS, Call
 from kubelab.machinery import schema
 from kubelab.machinery.decoding import check
 from kubelab.machinery.errors import (
@@ -176,7 +176,9 @@ def validate(kind: Kind, obj: Obj, old: Obj | None, *, subresource: str = "") ->
         errors += validate_object_meta(metadata, kind)
     if old is not None:
         errors += _finalizer_errors(metadata, before)
-    if subresource != "status":
+    if subresource in STATUS_PARTS:
+        errors += kind.validate_status(obj, old or {}, subresource)
+    else:
         errors += kind.validate(obj)
         if old is not None:
             errors += kind.validate_update(obj, old)

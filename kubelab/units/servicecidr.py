@@ -1,0 +1,113 @@
+"""ServiceCIDR and IPAddress: the ranges that Services get their addresses from, and each address that is taken.
+
+Models: pkg/registry/networking/{servicecidr,ipaddress} and pkg/apis/networking of kube-apiserver
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from kubelab.machinery.errors import FieldError, invalid_value, required
+from kubelab.machinery.names import path_segment_errors
+from kubelab.machinery.request import Obj
+from kubelab.units import rules
+from kubelab.units.catalogue import Column, Kind
+from kubelab.units.columns import AGE, NAME, NONE
+from kubelab.units.networkpolicy import network
+
+GROUP = "networking.k8s.io"
+CIDRS = "spec.cidrs"
+IMMUTABLE = "field is immutable"
+
+
+def _cidrs(obj: Obj) -> list[str]:
+    return (obj.get("spec") or {}).get("cidrs") or []
+
+
+def _validate_cidr(obj: Obj) -> Sequence[FieldError]:
+    return list(_cidr_errors(_cidrs(obj)))
+
+
+def _cidr_errors(cidrs: list[str]) -> rules.Errors:
+    if not cidrs:
+        yield required(CIDRS, "at least one CIDR required")
+        return
+    if len(cidrs) > 2:
+        yield rules.invalid_struct(CIDRS, {"CIDRs": cidrs}, "may only hold up to 2 values")
+        return
+    found = [network(cidr) for cidr in cidrs]
+    for i, (cidr, net) in enumerate(zip(cidrs, found, strict=True)):
+        if net is None:
+            yield from rules.cidr(f"{CIDRS}[{i}]", cidr)
+        elif str(net) != cidr:
+            yield invalid_value(f"{CIDRS}[{i}]", cidr, f'must be in canonical form ("{net}")'
+                                if str(net.network_address) == str(ipaddress.ip_interface(cidr).ip) else
+                                f'must not have bits set beyond the prefix length; the CIDR "{cidr}" should be "{net}"')
+    if len(found) == 2 and None not in found and found[0].version == found[1].version:
+        yield invalid_value(CIDRS, cidrs, "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and "
+                                          "2001:db8::/64")
+
+
+def _cidr_update(new: Obj, old: Obj) -> Sequence[FieldError]:
+    """A range stays as it is; a second one of the other family may be added."""
+    after, before = _cidrs(new), _cidrs(old)
+    if len(after) < len(before):
+        return [invalid_value(CIDRS, after, IMMUTABLE)]
+    return [invalid_value(f"{CIDRS}[{i}]", after[i], IMMUTABLE) for i, cidr in enumerate(before) if after[i] != cidr]
+
+
+def _prepare_cidr(obj: Obj) -> None:
+    obj["status"] = {}
+
+
+SERVICE_CIDR = Kind(
+    "ServiceCIDR", "servicecidrs", group=GROUP, namespaced=False, subresources=frozenset({"status"}),
+    prepare_create=_prepare_cidr, validate=_validate_cidr, validate_update=_cidr_update,
+    columns=(NAME, Column("CIDRs", lambda o, now: ",".join(_cidrs(o)), path="spec.cidrs"), AGE),
+)
+
+
+def _validate_address(obj: Obj) -> Sequence[FieldError]:
+    return list(_address_errors(obj["metadata"].get("name") or "", (obj.get("spec") or {}).get("parentRef")))
+
+
+def _address_errors(name: str, parent: Obj | None) -> rules.Errors:
+    yield from rules.ip_address("metadata.name", name)
+    if rules.is_ip(name) and str(ipaddress.ip_address(name)) != name:
+        yield invalid_value("metadata.name", name, f'must be in canonical form ("{ipaddress.ip_address(name)}")')
+    path = "spec.parentRef"
+    if parent is None:
+        yield required(path)
+        return
+    if parent.get("group"):
+        yield from rules.subdomain_name(f"{path}.group", parent["group"])
+    for key in ("resource", "name", "namespace"):
+        if parent.get(key):
+            yield from rules.messages(f"{path}.{key}", parent[key], path_segment_errors)
+        elif key != "namespace":
+            yield required(f"{path}.{key}")
+
+
+def _address_update(new: Obj, old: Obj) -> Sequence[FieldError]:
+    after, before = ((o.get("spec") or {}).get("parentRef") or {} for o in (new, old))
+    if after == before:
+        return ()
+    shown = {key.capitalize(): after.get(key, "") for key in ("group", "resource", "namespace", "name")}
+    return (rules.invalid_struct("spec.parentRef", shown, IMMUTABLE),)
+
+
+def _parent_text(obj: Obj) -> str:
+    parent = (obj.get("spec") or {}).get("parentRef")
+    if not parent:
+        return NONE
+    group = f".{parent['group']}" if parent.get("group") else ""
+    parts = [f"{parent.get('resource', '')}{group}".lower(), parent.get("namespace", ""), parent.get("name", "")]
+    return "/".join(part for part in parts if part)
+
+
+IP_ADDRESS = Kind(
+    "IPAddress", "ipaddresses", group=GROUP, namespaced=False, short_names=("ip",), validate_name="path",
+    validate=_validate_address, validate_update=_address_update,
+    columns=(NAME, Column("ParentRef", lambda o, now: _parent_text(o), path="spec.parentRef")),
+)
