@@ -17,12 +17,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from kubelab.machinery.errors import ApiError, bad_request
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj
 from kubelab.machinery.schema import Node
 
 MAX_OPERATIONS = 10_000
+MAX_COPIED_BYTES = 3 * 1024 * 1024
 _ORDER = "$setElementOrder/"
 _DELETE = "$deleteFromPrimitiveList/"
 _RETAIN = "$retainKeys"
@@ -41,12 +44,27 @@ def json_patch(obj: Obj, operations: Any) -> Obj:
     import jsonpointer
 
     try:
-        out = jsonpatch.JsonPatch(operations).apply(copy_obj(obj), in_place=True)
+        out = _operated(obj, operations)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError, IndexError,
-            AttributeError):
+            AttributeError, RecursionError, OverflowError):
         out = None
     if not isinstance(out, dict):
         raise ApiError(422, "Invalid", "the server rejected our request due to an error in our request", {})
+    return out
+
+
+def _operated(obj: Obj, operations: list[Any]) -> Any:
+    """Apply the operations in turn. Copies of what holds copies would grow without end, so that they have a limit."""
+    import jsonpatch
+    import jsonpointer
+
+    copied, out = 0, copy_obj(obj)
+    for operation in operations:
+        if operation["op"] == "copy":
+            copied += len(orjson.dumps(jsonpointer.resolve_pointer(out, operation["from"])))
+            if copied > MAX_COPIED_BYTES:
+                raise OverflowError(copied)
+        out = jsonpatch.JsonPatch([operation]).apply(out, in_place=True)
     return out
 
 

@@ -14,7 +14,9 @@ from kubelab.machinery.errors import bad_request
 from kubelab.machinery.request import Obj
 
 MAX_NODES = 1_000_000
+MAX_MERGED = 100_000  # pairs that `<<` may bring
 MAX_DEPTH = 200
+DEEP = 10_000  # fewer openings than this cannot make nesting that hurts the C composer, which recurses without a limit
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BaseDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -30,6 +32,17 @@ class _Loader(_Base):  # type: ignore[misc]
         first: [(tag, pattern) for tag, pattern in resolvers
                 if not tag.endswith((":timestamp", ":int", ":float", ":value"))]
         for first, resolvers in _Base.yaml_implicit_resolvers.items()}
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._merged = 0
+
+    def flatten_mapping(self, node: Any) -> None:
+        before = len(node.value)
+        super().flatten_mapping(node)
+        self._merged += max(len(node.value) - before, 0)
+        if self._merged > MAX_MERGED:
+            raise yaml.constructor.ConstructorError(None, None, "document contains excessive aliasing", node.start_mark)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -95,6 +108,7 @@ def load_values(text: str | bytes) -> list[Any]:
     """Return every document of a YAML or JSON stream that is not empty. Raises: BadRequest, naming the line."""
     try:
         plain = str(text) if isinstance(text, str) else text  # the C parser takes no subclass of str
+        _check_depth(plain)
         values = [value for value in yaml.load_all(plain, Loader=_Loader) if value is not None]
         _check_size(values, [MAX_NODES], 0)
         return values
@@ -105,6 +119,21 @@ def load_values(text: str | bytes) -> list[Any]:
     except (yaml.YAMLError, ValueError, RecursionError, UnicodeDecodeError) as error:
         said = "nested too deep" if isinstance(error, RecursionError) else str(error)
         raise bad_request(f"error converting YAML to JSON: yaml: {said}") from error
+
+
+def _check_depth(text: str | bytes) -> None:
+    """Refuse deep nesting by the flat stream of events, before a tree is made of it. (Short texts cannot be deep.)"""
+    raw = text.encode(errors="replace") if isinstance(text, str) else text
+    if sum(raw.count(opening) for opening in b"[{-:?") < DEEP:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_Base):
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"exceeded max depth of {MAX_DEPTH}")
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            depth -= 1
 
 
 def _check_size(value: Any, left: list[int], depth: int) -> None:

@@ -8,6 +8,7 @@ Models:    k8s.io/apimachinery/pkg/runtime/serializer, handlers/rest.go transfor
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -22,6 +23,7 @@ from kubelab.machinery.request import Obj, Request
 from kubelab.units.catalogue import Kind
 
 JSON_TYPE, YAML_TYPE = "application/json", "application/yaml"
+LONG_YAML = 64 * 1024
 _LOOSE_KEY = re.compile(rb'"\s+:')
 _GO_TYPE = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 _NEEDS = {"Expecting property name": "looking for beginning of object key string", "Illegal trailing comma":
@@ -34,13 +36,24 @@ class Malformed(ValueError):
     """The text is not JSON or YAML; the message is Go's."""
 
 
+async def opened(media: str, body: bytes) -> Any:
+    """Return a body as it came, or what it holds where reading it takes so long that others should go on meanwhile."""
+    if len(body) > LONG_YAML and _is_yaml(media.partition(";")[0].strip().lower()):
+        return await asyncio.to_thread(read_yaml, body)
+    return body
+
+
+def _is_yaml(media: str) -> bool:
+    return media == YAML_TYPE or media.endswith("+yaml")
+
+
 def read_body(request: Request) -> tuple[Any, list[str]]:
     """Return the decoded body and the paths of duplicate fields. Raises `Malformed`, or `UnsupportedMediaType`."""
     body = request.body
     if not isinstance(body, (bytes, bytearray)):
         return (None if body is None else copy_obj(body)), []
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower() or JSON_TYPE
-    if media == YAML_TYPE or media.endswith("+yaml"):
+    if _is_yaml(media):
         return read_yaml(bytes(body)), []
     if media == JSON_TYPE or media.endswith("+json"):
         return read_json(bytes(body))
@@ -89,7 +102,9 @@ def _go_syntax_error(body: bytes, error: orjson.JSONDecodeError) -> str:
         return f"invalid character {_quoted(text[slow.pos])} {what}"
     except RecursionError:
         return "exceeded max depth"
-    return "invalid character in string literal"  # what only the strict parser refuses: NaN, bad UTF-8
+    except ValueError:  # more digits than Python turns into a number
+        pass
+    return "invalid character in string literal"  # what only the strict parser refuses: NaN, bad UTF-8, endless digits
 
 
 def _quoted(char: str) -> str:

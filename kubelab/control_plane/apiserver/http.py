@@ -1,7 +1,8 @@
 """The codec: HTTP on one side, Request and Response on the other. Nothing is decided here.
 
     socket ─► aiohttp's parser ─► Request ─► handler ─► Response ─► one write of head and stored bytes
-                                                          └─ watch: shared frames, gathered per turn of the loop
+                  │                                       └─ watch: shared frames, gathered per turn of the loop
+                  └─ who asks is settled before the body is read: a stranger costs a head, never a body
 
 Invariant: a watcher that does not read is dropped, it never makes others wait.
 Models:    net/http under k8s.io/apiserver/pkg/server
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
@@ -21,7 +22,9 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_server import Server
 
 from kubelab.client.transport import close_events
+from kubelab.control_plane.apiserver import limits
 from kubelab.control_plane.apiserver.authentication import peer_certificate
+from kubelab.control_plane.apiserver.decode import opened
 from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Encoded, Handler, Request, Response, WatchEvent
@@ -34,19 +37,23 @@ JSON = "application/json"
 
 
 class HttpServer:
-    """Listens and answers with a handler."""
+    """Listens and answers with a handler. `may` says by the head of a request whether its body is worth reading."""
 
-    def __init__(self, handler: Handler) -> None:
-        self._handler = handler
+    def __init__(self, handler: Handler, may: Callable[[Request], bool] = lambda request: True,
+                 names: Collection[str] = ()) -> None:
+        self._handler, self._may, self._names = handler, may, frozenset(names)
         self._server: Server | None = None
         self._listener: asyncio.Server | None = None
 
     async def start(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
         """Listen; return the port, which the system chooses for 0."""
         self._server = Server(self._answer, access_log=None, handler_cancellation=True, max_line_size=65536,
-                              max_field_size=65536, lingering_time=2.0)
+                              max_field_size=65536, lingering_time=2.0, auto_decompress=False,
+                              keepalive_timeout=limits.IDLE_S, logger=limits.LOG)
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._server, host, port, ssl=context, backlog=512)
+        self._listener = await loop.create_server(
+            self._server, host, port, ssl=context, backlog=512,
+            ssl_handshake_timeout=limits.HANDSHAKE_S if context is not None else None)
         return int(self._listener.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
@@ -63,24 +70,32 @@ class HttpServer:
         except ApiError as error:
             return self._write(wire, Response(error.code, error.status), keep_alive=False)
         response = await self._handler(request)
+        await limits.drained(wire)
         if response.events is not None:
             return await self._stream(wire, response)
         if response.answered is not None:
             return response.answered
         if response.chunks is not None:
             return await self._pass_on(wire, response)
+        if wire.headers.get("Accept", "").startswith("application/yaml") and not isinstance(response.body, bytes):
+            body, media = await asyncio.to_thread(encoded, response, "application/yaml")  # slow: others go on
+            response = Response(response.status, body, {**response.headers, "content-type": media})
         return self._write(wire, response, keep_alive=wire.keep_alive)
 
     async def _request(self, wire: BaseRequest) -> Request:
-        """Read a whole request. Raises `RequestEntityTooLarge`."""
+        """Read a whole request. Raises `RequestEntityTooLarge`, 421 Misdirected Request."""
+        limits.check_host(wire.headers.get("Host", ""), self._names)
         path, _, raw_query = wire.raw_path.partition("?")
         headers: dict[str, str] = {}
         for name, value in wire.headers.items():
             key = name.lower()
             headers[key] = f"{headers[key]}\n{value}" if key == "impersonate-group" and key in headers else value
-        body = await _body(wire, headers) if wire.body_exists else b""
         query = dict(parse_qsl(raw_query, keep_blank_values=True)) if raw_query else {}
-        return Request(wire.method, path, query, headers, body, certificate=peer_certificate(wire.transport), wire=wire)
+        request = Request(wire.method, path, query, headers, b"", certificate=peer_certificate(wire.transport),
+                          wire=wire)
+        if wire.body_exists and self._may(request):  # else the handler refuses it without
+            request.body = await opened(headers.get("content-type", ""), await _body(wire, headers))
+        return request
 
     def _write(self, wire: BaseRequest, response: Response, *, keep_alive: bool) -> Written:
         body, media = encoded(response, wire.headers.get("Accept", ""))
@@ -193,11 +208,15 @@ async def _body(wire: BaseRequest, headers: Mapping[str, str]) -> bytes:
     if headers.get("expect", "").lower() == "100-continue" and wire.transport is not None:
         wire.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     parts, size = [], 0
-    async for part in wire.content.iter_any():
-        size += len(part)
-        if size > MAX_BODY:
-            raise too_large()
-        parts.append(part)
+    try:
+        async with asyncio.timeout(limits.BODY_S):
+            async for part in wire.content.iter_any():
+                size += len(part)
+                if size > MAX_BODY:
+                    raise too_large()
+                parts.append(part)
+    except TimeoutError:
+        raise limits.too_slow() from None
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -225,8 +244,8 @@ def encoded(response: Response, accept: str) -> tuple[bytes, str]:
 def _head(status: int, media: str, headers: Mapping[str, str], keep_alive: bool) -> bytes:
     lines = [b"HTTP/1.1 %d %b" % (status, REASONS.get(status, b"Status")),
              b"Content-Type: " + media.encode(), b"Cache-Control: no-cache, private"]
-    lines += [f"{name.title()}: {value}".encode("latin-1", "replace") for name, value in headers.items()
-              if name != "content-type"]
+    lines += [limits.one_line(f"{name.title()}: {value}").encode("latin-1", "replace") for name, value
+              in headers.items() if name != "content-type"]
     if not keep_alive:
         lines.append(b"Connection: close")
     return b"\r\n".join(lines)

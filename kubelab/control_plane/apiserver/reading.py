@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ from kubelab.machinery.request import Encoded, Obj
 from kubelab.machinery.selectors import FieldSelector, Selector, parse_field_selector, parse_label_selector
 
 MATCHES = ("Exact", "NotOlderThan")
+_INTEGER = re.compile(r"[-+]?[0-9]+")
 EXPIRED = ("The provided continue parameter is too old to display a consistent list result. You can start a new list "
            "without the continue parameter, or use the continue token in this response to retrieve the remainder of "
            "the results. Continuing with the provided token results in an inconsistent list - objects that were "
@@ -75,15 +77,26 @@ def list_options(collection: Collection, query: Mapping[str, str], name: str = "
         _check_fields(collection, fields)
     limit, given = query.get("limit", ""), query.get("resourceVersion", "")
     match = query.get("resourceVersionMatch", "")
-    try:
-        count = int(limit) if limit else 0
-    except ValueError:
-        raise bad_request(f'strconv.ParseInt: parsing "{limit}": invalid syntax') from None
-    if given and not (given.isascii() and given.isdigit()):
+    count = integer(limit)
+    integer(query.get("timeoutSeconds", ""))
+    fits = given.isascii() and given.isdigit() and len(given) <= 20 and int(given) < 1 << 64
+    if given and not fits:
+        why = "value out of range" if given.isascii() and given.isdigit() else "invalid syntax"
         raise bad_request(f'invalid resource version: resourceVersion: Invalid value: "{given}": strconv.ParseUint: '
-                          f'parsing "{given}": invalid syntax')
+                          f'parsing "{given}": {why}')
     _check_match(query, given, match)
     return ListOptions(labels, fields, max(count, 0), query.get("continue", ""), int(given) if given else None, match)
+
+
+def integer(text: str) -> int:
+    """Read a number of the query as Go does; nothing is 0. Raises `BadRequest`."""
+    if not text:
+        return 0
+    if not _INTEGER.fullmatch(text):
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    if len(text) > 20 or not -(1 << 63) <= int(text) < 1 << 63:
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return int(text)
 
 
 def _check_fields(collection: Collection, fields: FieldSelector) -> None:
@@ -92,7 +105,7 @@ def _check_fields(collection: Collection, fields: FieldSelector) -> None:
     for path, _, _ in fields.requirements:
         if path in known or path in extra:
             continue
-        if extra:
+        if extra or collection.kind.own is not None:
             raise bad_request(f"field label not supported: {path}")
         names = ", ".join(f'"{k}"' for k in ("metadata.name", "metadata.namespace"))
         raise bad_request(f'"{path}" is not a known field selector: only {names}')
