@@ -14,7 +14,8 @@ from .wire import ADMIN, MAPS, Caller, admin_context, caller, config_map, connec
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 MERGE, PATCH = "application/merge-patch+json", "application/json-patch+json"
-UNREAD = "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: "
+UNREAD = ("the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse "
+          "error: ")
 DEEP = '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"d"},"data":' + '{"a":' * 50_000 + "1" + "}" * 50_001
 LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(9))
@@ -74,7 +75,8 @@ async def test_bad_patches_are_refused_and_change_nothing() -> None:
         ([{"op": "x"}], PATCH, 422), ([{"op": "test", "path": "/data/a", "value": "z"}], PATCH, 422),
         ([{"op": "replace", "path": "", "value": 1}], PATCH, 422), (doubling, PATCH, 422),
         ([{"op": "test", "path": "/data/a", "value": "b"}] * 10_001, PATCH, 413), ({}, "application/foo", 415),
-        ({}, JSON, 415), ("- " * 100_000, "application/apply-patch+yaml", 400), ({}, "application/apply-patch+yaml", 400))
+        ({}, JSON, 415), ("- " * 100_000, "application/apply-patch+yaml", 400),
+        ({}, "application/apply-patch+yaml", 400))
     async with server() as api, caller(api, *ADMIN) as admin:
         before = (await admin.post(MAPS, config_map("m"))).body
         for patch, media, status in bad:

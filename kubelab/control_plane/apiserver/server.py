@@ -150,7 +150,7 @@ class ApiServer(Component):
         names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
                  "localhost")
         context = pki.server_context(names, sorted({self.host, "127.0.0.1", self.service_ip}))
-        self._http = HttpServer(self.handle, self._identify, names)
+        self._http = HttpServer(self.handle, self._may, {*names, self.host})
         self.port = await self._http.start(self.host, self.port, context)
 
     async def _bootstrap(self) -> None:
@@ -204,11 +204,14 @@ class ApiServer(Component):
             user = impersonated(headers, user, groups.split("\n") if groups else (), self._may_impersonate)
         return user
 
-    def _identify(self, request: Request) -> User:
-        """Settle by its head who sends a request, and that they may, before its body costs anything."""
-        user = self._authenticate(request)
-        self.authorizer.check(user, request_info(request.method, request.path, request.query))
-        return user
+    def _may(self, request: Request) -> bool:
+        """Tell by its head whether a request will be let in, so that a stranger's body is never read."""
+        try:
+            user = self._authenticate(request)
+            self.authorizer.check(user, request_info(request.method, request.path, request.query))
+        except ApiError:
+            return False
+        return True
 
     def _may_impersonate(self, user: User, group: str, resource: str, subresource: str, namespace: str,
                          name: str) -> None:
