@@ -10,9 +10,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import nbformat
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -25,9 +28,25 @@ def chromium_path() -> str | None:
 
 
 @contextlib.contextmanager
-def jupyter(home: Path = ROOT) -> Iterator[str]:
-    """Run `kubelab lab --no-browser` and yield the URL that it prints."""
-    command = [sys.executable, "-m", "kubelab", "lab", "--no-browser", "--dir", str(home), "--port", "18888"]
+def jupyter() -> Iterator[str]:
+    """Run `kubelab lab --no-browser` on a copy of the notebooks, which JupyterLab saves, and yield its URL.
+
+    The copies lack their last cell, which stops the cluster: its picture is what we want to look at.
+    """
+    with tempfile.TemporaryDirectory(prefix="kubelab-lab-") as home:
+        for folder in ("notebooks", "exercises"):
+            shutil.copytree(ROOT / folder, Path(home) / folder)
+        for path in (Path(home) / "notebooks").glob("*.ipynb"):
+            notebook = nbformat.read(path, as_version=4)
+            assert notebook.cells.pop().source == "cluster.stop()"
+            nbformat.write(notebook, path)
+        with _server(home) as url:
+            yield url
+
+
+@contextlib.contextmanager
+def _server(home: str) -> Iterator[str]:
+    command = [sys.executable, "-m", "kubelab", "lab", "--no-browser", "--dir", home, "--port", "18888"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         assert server.stdout is not None
@@ -58,21 +77,28 @@ def page(url: str, *, dark: bool = False, width: int = 1440, height: int = 1000)
         opened.wait_for_selector(".jp-Notebook", timeout=60_000)
         if dark:
             opened.evaluate("document.body.dataset.jpThemeLight = 'false'")
-        yield opened
-        browser.close()
+        try:
+            yield opened
+        finally:
+            browser.close()
 
 
 def run_all(opened: Any, timeout_s: float = 240) -> None:
-    """Run every cell but the last, which stops the cluster, and wait until all have run."""
+    """Run every cell and wait until all have run, or one has failed."""
+    from playwright.sync_api import TimeoutError
+
     opened.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
     opened.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", state="attached", timeout=60_000)
-    opened.locator(".jp-Notebook .jp-Cell").last.scroll_into_view_if_needed()
-    opened.locator(".jp-Notebook .jp-CodeCell").last.locator(".cm-content").click()
-    opened.keyboard.press("Escape")
-    opened.get_by_role("menuitem", name="Run", exact=True).click()
-    opened.get_by_role("menuitem", name="Run All Above Selected Cell").click()
+    opened.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)  # else it asks which kernel to use
+    for _ in range(8):  # what is run before the kernel's channel is open can be lost
+        opened.get_by_role("menuitem", name="Run", exact=True).click()
+        opened.locator('[data-command="runmenu:run-all"]').click()
+        with contextlib.suppress(TimeoutError):
+            opened.wait_for_function("""() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].some(
+                prompt => /[*0-9]/.test(prompt.textContent))""", timeout=4000)
+            break
     opened.wait_for_function("""() => {
-        const cells = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].slice(0, -1)
+        const cells = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')]
         const ran = cell => /\\[\\d+\\]/.test(cell.querySelector('.jp-InputPrompt')?.textContent || '')
         const failed = document.querySelector('.jp-OutputArea-output[data-mime-type$="jupyter.error"]')
         return failed || cells.length && cells.every(ran)
@@ -90,8 +116,6 @@ def main() -> None:
     """Make the README's screenshot: the first notebook, run, scrolled to its live view."""
     with jupyter() as url, page(url) as opened:
         run_all(opened)
-        opened.get_by_role("menuitem", name="View", exact=True).click()
-        opened.keyboard.press("Escape")
         opened.locator(".kl").first.scroll_into_view_if_needed()
         opened.wait_for_timeout(1500)
         opened.screenshot(path=sys.argv[1])
