@@ -35,10 +35,12 @@ _PATTERNS = (
                 r"(/\d+)?\b"), "<ip>"),
     (re.compile(r"<ip>/\d+"), "<ip>"),
     (re.compile(rf"-({_SAFE}{{8,10}}|<hash>)(-{_SAFE}{{5}}|-<rand>)?(?![a-z0-9])"), r"-<hash>\2"),
-    (re.compile(rf"(kube-api-access|<hash>|\bg|\bweb)-{_SAFE}{{5}}(?![a-z0-9])"), r"\1-<rand>"),
+    (re.compile(rf"(kube-api-access|<hash>|\bg|\bweb|\bj|\bd|\bcj-\d{{8}})-{_SAFE}{{5}}(?![a-z0-9])"), r"\1-<rand>"),
+    (re.compile(r"\bcj-\d{8}"), "cj-<minute>"),
     (re.compile(r"current: \d+"), "current: <rv>"),
     (re.compile(r"\n@@ .*", re.DOTALL), "\n<diff>"),  # of Go structs, with the lines of the vendor's volume counted
 )
+HASHES = frozenset({"pod-template-hash", "controller-revision-hash", "controller.kubernetes.io/hash"})
 _HASH = re.compile(rf"{_SAFE}{{8,10}}")
 _AGE = re.compile(r"\d+(s|m|h|m\d+s)")
 
@@ -67,7 +69,7 @@ def normalise(value: Any, key: str = "", without: frozenset[str] = BEYOND) -> An
         return "<port>"
     if not isinstance(value, str):
         return value
-    if key == "pod-template-hash" and _HASH.fullmatch(value):
+    if key in HASHES and _HASH.fullmatch(value):
         return "<hash>"
     if key in ("token", "serverAddress", "buildDate", "jwks_uri", "goVersion"):
         return f"<{key}>"

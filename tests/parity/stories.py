@@ -101,6 +101,10 @@ async def act(client: Client, story: dict[str, Any], namespace: str) -> None:
                 await client.patch(kind.lower(), name, patch, namespace, type="merge")
             case {"patch node": [name, patch]}:
                 await client.patch("nodes", name, patch, type="merge")
+            case {"pods' phase set to": phase}:
+                for pod in (await client.list("pods", namespace))["items"]:
+                    await client.patch("pods", pod["metadata"]["name"], {"status": {"phase": phase}}, namespace,
+                                       subresource="status")
             case {"delete namespace": _}:
                 await client.delete("namespaces", namespace)
             case {"wait_s": seconds}:

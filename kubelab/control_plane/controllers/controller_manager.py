@@ -22,6 +22,7 @@ from kubelab.control_plane.controllers.deployment import DeploymentController
 from kubelab.control_plane.controllers.endpoints import EndpointsController
 from kubelab.control_plane.controllers.endpointslice import EndpointSliceController
 from kubelab.control_plane.controllers.garbage_collector import GarbageCollector
+from kubelab.control_plane.controllers.job import JobController
 from kubelab.control_plane.controllers.namespace import NamespaceController
 from kubelab.control_plane.controllers.node_lifecycle import NodeLifecycleController
 from kubelab.control_plane.controllers.pod_gc import PodGarbageCollector
@@ -30,6 +31,7 @@ from kubelab.control_plane.controllers.replicationcontroller import ReplicationC
 from kubelab.control_plane.controllers.root_ca import RootCaPublisher
 from kubelab.control_plane.controllers.serviceaccount import ServiceAccountController
 from kubelab.control_plane.controllers.taint_eviction import TaintEvictionController
+from kubelab.control_plane.controllers.ttl_after_finished import TtlAfterFinishedController
 from kubelab.machinery.clock import Clock
 from kubelab.machinery.journal import Journal
 
@@ -62,6 +64,8 @@ class ControllerManager(Component):
         self._add("replicationcontroller-controller", self._telling(ReplicationControllerController))
         self._add("replicaset-controller", self._telling(ReplicaSetController))
         self._add("deployment-controller", self._telling(DeploymentController))
+        self._add("job-controller", self._telling(JobController))
+        self._add("ttl-after-finished-controller", self._plain(TtlAfterFinishedController))
         self._add("endpoints-controller", self._plain(EndpointsController))
         self._add("endpointslice-controller", self._telling(EndpointSliceController))
         self._add("node-lifecycle-controller", lambda name: NodeLifecycleController(

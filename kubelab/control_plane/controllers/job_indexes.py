@@ -1,0 +1,113 @@
+"""The indexes of an Indexed Job: which are done, which failed for good, which have no pod yet.
+
+    status.completedIndexes "0,2-4" ◄─► {0, 2, 3, 4}
+
+Invariant: pure functions.
+Models:    pkg/controller/job/indexed_job_utils.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from kubelab.machinery.request import Obj
+
+INDEX = "batch.kubernetes.io/job-completion-index"
+FAILURES = "batch.kubernetes.io/job-index-failure-count"
+IGNORED_FAILURES = "batch.kubernetes.io/job-index-ignored-failure-count"
+VARIABLE = "JOB_COMPLETION_INDEX"
+
+
+def index_of(pod: Obj) -> int | None:
+    """Return a pod's index, None when it has none that makes sense."""
+    text = (pod["metadata"].get("annotations") or {}).get(INDEX, "")
+    return int(text) if text.isdigit() else None
+
+
+def parse(text: str) -> set[int]:
+    """Read "0,2-4"."""
+    found: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return found
+
+
+def text_of(indexes: Iterable[int]) -> str:
+    """Write indexes as the status does: neighbours as a range, 0,2-4."""
+    runs: list[list[int]] = []
+    for index in sorted(indexes):
+        if runs and runs[-1][-1] == index - 1:
+            runs[-1] = [runs[-1][0], index]
+        else:
+            runs.append([index, index])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def succeeded_indexes(job: Obj, pods: Iterable[Obj]) -> set[int]:
+    """Return what was done before, and what succeeded pods add to it."""
+    known = parse((job.get("status") or {}).get("completedIndexes", ""))
+    new = {i for pod in pods if (i := index_of(pod)) is not None}
+    return {i for i in known | new if i < job["spec"]["completions"]}
+
+
+def failures_of(pod: Obj) -> int:
+    """Return how often the pod's index had failed before it."""
+    text = (pod["metadata"].get("annotations") or {}).get(FAILURES, "0")
+    return int(text) if text.isdigit() else 0
+
+
+def failed_indexes(job: Obj, failed: Iterable[Obj], given_up: Iterable[int] = ()) -> set[int] | None:
+    """Return the indexes that have used up their retries; None when the job does not count by index."""
+    limit = job["spec"].get("backoffLimitPerIndex")
+    if limit is None:
+        return None
+    known = parse((job.get("status") or {}).get("failedIndexes", "")) | set(given_up)
+    return known | {i for pod in failed if (i := index_of(pod)) is not None and failures_of(pod) >= limit}
+
+
+def first_without_pod(count: int, completions: int, taken: Collection[int]) -> list[int]:
+    """Return the `count` lowest indexes that still need a pod."""
+    found: list[int] = []
+    for index in range(completions):
+        if len(found) == count:
+            break
+        if index not in taken:
+            found.append(index)
+    return found
+
+
+def duplicates(active: Sequence[Obj], completions: int) -> list[Obj]:
+    """Return active pods too many: of one index all but the oldest, and those outside the range."""
+    seen: set[int] = set()
+    surplus: list[Obj] = []
+    for pod in sorted(active, key=lambda p: str(p["metadata"].get("creationTimestamp", ""))):
+        index = index_of(pod)
+        if index is None or index >= completions or index in seen:
+            surplus.append(pod)
+        else:
+            seen.add(index)
+    return surplus
+
+
+def indexed(pod: Obj, job: Obj, index: int, failures: int = 0) -> Obj:
+    """Give a pod made from the job's template its index: annotation, label, name, hostname, variable."""
+    meta, name = pod["metadata"], f"{job['metadata']['name']}-{index}"
+    notes = {**(meta.get("annotations") or {}), INDEX: str(index)}
+    if job["spec"].get("backoffLimitPerIndex") is not None:
+        notes[FAILURES] = str(failures)
+    metadata = {**meta, "generateName": f"{name}-", "annotations": notes,
+                "labels": {**(meta.get("labels") or {}), INDEX: str(index)}}
+    source = {"fieldRef": {"fieldPath": f"metadata.labels['{INDEX}']"}}
+    spec = {**pod["spec"], "hostname": pod["spec"].get("hostname") or name}
+    for key in ("initContainers", "containers"):
+        if spec.get(key):
+            spec[key] = [_told(container, source) for container in spec[key]]
+    return {**pod, "metadata": metadata, "spec": spec}
+
+
+def _told(container: Obj, source: Obj) -> Obj:
+    env = container.get("env") or []
+    if any(variable["name"] == VARIABLE for variable in env):
+        return container
+    return {**container, "env": [*env, {"name": VARIABLE, "valueFrom": source}]}
