@@ -40,6 +40,8 @@ def add_commands(commands: Any, command: Add) -> None:
     apiserver.add_argument("--kubeconfig", type=Path, default=Path("admin.conf"),
                            help="write the admin's kubeconfig here (default ./admin.conf)")
 
+    apiserver.add_argument("--shutdown-delay-duration", type=float, default=0.0, metavar="SECONDS",
+                           help="stay this long, no longer ready, before the end (default 0)")
     _audit_arguments(apiserver)
 
     scheduler = command(commands, "scheduler", _runs(_scheduler), "run the scheduler alone",
@@ -138,7 +140,8 @@ async def _apiserver(options: argparse.Namespace, stack: AsyncExitStack) -> Comp
     pki = Pki.open(options.data_dir / "pki" if options.data_dir else None)
     server = ApiServer(etcd, clock=clock, journal=Journal(), pki=pki, host=options.bind_address,
                        port=options.secure_port, service_cidr=options.service_cluster_ip_range,
-                       lowest_port=host.lowest_port(), audit=_audit(options))
+                       lowest_port=host.lowest_port(), audit=_audit(options),
+                       shutdown_delay_s=options.shutdown_delay_duration)
     await server.start()
     certificate, key = pki.issue_client("kubernetes-admin", ["system:masters"])
     kubeconfig.write(options.kubeconfig, server.url, pki.ca_pem, certificate, key, context="kubelab")

@@ -25,23 +25,24 @@ def text(body: str, status: int = 200) -> Response:
 
 
 class Health:
-    """Named checks, and the three probes that ask them."""
+    """Named checks, and the three probes that ask them; `only_ready` are those that /readyz alone asks."""
 
-    def __init__(self, checks: Mapping[str, Check]) -> None:
-        self._checks = checks
+    def __init__(self, checks: Mapping[str, Check], only_ready: Mapping[str, Check]) -> None:
+        self._checks, self._readiness = checks, {**checks, **only_ready}
 
     def probe(self, path: str, query: Mapping[str, str]) -> Response | None:
         """Answer /healthz and its like, or one check of it; None when there is no such path."""
         probe, _, single = path.strip("/").partition("/")
         if probe not in PROBES:
             return None
+        checks = self._readiness if probe == "readyz" else self._checks
         if single:
-            check = self._checks.get(single)
+            check = checks.get(single)
             if check is None:
                 return None
             return text("ok") if check() else text(f"internal server error: {single} failed: reason withheld\n", 500)
         excluded = query.get("exclude", "")
-        found = {name: check() for name, check in self._checks.items() if name != excluded}
+        found = {name: check() for name, check in checks.items() if name != excluded}
         report = "".join(f"[+]{name} ok\n" if ok else f"[-]{name} failed: reason withheld\n"
                          for name, ok in found.items())
         if not all(found.values()):

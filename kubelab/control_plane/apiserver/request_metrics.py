@@ -9,6 +9,7 @@ Left out:  response sizes, SLI durations, admission's own durations
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
@@ -37,7 +38,18 @@ class RequestMetrics:
         self._cells: dict[Key, Cell] = {}
         self.storage: Storage | None = None
         self._under_way = {"mutating": 0, "readOnly": 0}
+        self._drained: asyncio.Event | None = None  # somebody waits for the last request to end
         self._most = dict(self._under_way)  # since somebody read them
+
+    @property
+    def under_way(self) -> int:
+        return sum(self._under_way.values())
+
+    async def drained(self) -> None:
+        """Wait until no request is under way."""
+        self._drained = asyncio.Event()
+        if self.under_way:
+            await self._drained.wait()
 
     def enter(self, request: Request) -> str:
         """Count a request that begins; the answer is what `leave` is to be told."""
@@ -50,6 +62,8 @@ class RequestMetrics:
     def leave(self, kind: str, request: Request, info: RequestInfo, response: Response, seconds: float) -> None:
         """Count a request that ended."""
         self._under_way[kind] -= 1
+        if self._drained is not None and not self.under_way:
+            self._drained.set()
         verb = info.verb
         if verb == "patch" and request.headers.get("content-type", "").startswith("application/apply-patch"):
             verb = "apply"

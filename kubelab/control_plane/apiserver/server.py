@@ -9,6 +9,7 @@ Models:    cmd/kube-apiserver
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import ssl
@@ -16,13 +17,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from kubelab.client.component import Component
-from kubelab.control_plane.apiserver import bootstrap
+from kubelab.control_plane.apiserver import bootstrap, deadline
 from kubelab.control_plane.apiserver.admission import Plugins
 from kubelab.control_plane.apiserver.admission.dynamic import Outside
+from kubelab.control_plane.apiserver.admission.expressions import with_expressions
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
 from kubelab.control_plane.apiserver.authentication import UNAUTHORIZED, Authenticator, impersonated
 from kubelab.control_plane.apiserver.authorization import Authorizer
 from kubelab.control_plane.apiserver.bootstrap_policy import policy_objects
+from kubelab.control_plane.apiserver.bootstrap_system import system_objects
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.component_statuses import ComponentStatuses
 from kubelab.control_plane.apiserver.connect import Connect
@@ -39,6 +42,7 @@ from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.apiserver.subresources import Subresources
 from kubelab.control_plane.apiserver.tokens import TokenIssuer
 from kubelab.control_plane.apiserver.tunnel import Tunnel
+from kubelab.control_plane.apiserver.upkeep import Upkeep
 from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.control_plane.apiserver.webhook_client import WebhookClient
 from kubelab.control_plane.etcd.api import EtcdApi
@@ -54,6 +58,7 @@ if TYPE_CHECKING:
     from kubelab.control_plane.apiserver.pki import Pki
 
 BOOKMARK_EVERY_S = 60.0
+DRAIN_S = 2.0  # what is under way when the server stops may take so long
 PATHS = ("/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version")
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 RBAC = "rbac.authorization.k8s.io"
@@ -66,15 +71,17 @@ class ApiServer(Component):
     def __init__(self, etcd: EtcdApi, *, clock: Clock, journal: Journal, pki: Pki | None = None,
                  host: str = "127.0.0.1", port: int = 0, service_cidr: str = "127.96.128.0/17",
                  static_tokens: Mapping[str, User] | None = None, lowest_port: int = 0,
-                 audit: AuditOptions | None = None) -> None:
+                 audit: AuditOptions | None = None, shutdown_delay_s: float = 0.0) -> None:
         super().__init__("apiserver")
-        self.lowest_port = lowest_port
+        self.lowest_port, self.shutdown_delay_s = lowest_port, shutdown_delay_s
         self.etcd, self.clock, self.journal, self.pki = etcd, clock, journal, pki
         self.host, self.port, self.service_cidr = host, port, service_cidr
         self.probes: dict[str, Callable[[], str]] = {}  # of the other components, where whoever wires them knows more
         self.metrics = RequestMetrics()
+        self._leaving = False
         self.health = Health({"ping": lambda: True, "etcd": self._etcd_answers,
-                              "poststarthook/rbac/bootstrap-roles": lambda: self._pipeline is not None})
+                              "poststarthook/rbac/bootstrap-roles": lambda: self._pipeline is not None},
+                             {"shutdown": lambda: not self._leaving})
         issuer = TokenIssuer(pki.sa_key_pem, clock, self._stored) if pki is not None else None
         self.authenticator = Authenticator(issuer, static_tokens)
         self.authorizer = Authorizer(self._all, self._stored)
@@ -103,7 +110,7 @@ class ApiServer(Component):
         if self.pki is not None:
             await self._listen(self.pki)
         allocator = ServiceAllocator(self.storage.of("", "services"), self.service_cidr)
-        self.registry = Registry(self.storage, CATALOGUE)
+        self.registry = Registry(self.storage, map(with_expressions, CATALOGUE))
         self.discovery = Discovery(self.registry.served.values(), f"{self.host}:{self.port}")
         self.openapi = OpenApi(self.registry.served.values())
         outside = Outside(self.webhooks, self.authorizer.check, lambda: timestamp(self.clock.now()))
@@ -116,17 +123,20 @@ class ApiServer(Component):
         self._register(pipeline, deleter)
         await self._bootstrap()
         allocator.start()
+        self._upkeep = Upkeep(self.storage, allocator, self.clock)
+        self._upkeep.start()
         for plural in RBAC_KINDS:
             watcher = Watcher()
             watcher.drain_to(lambda _: self.authorizer.invalidate())
             self.storage.of(RBAC, plural).fanout.add(watcher)
         self.authorizer.invalidate()
+        pipeline.way = deadline.around(pipeline.way)
         if self.audit is not None:
             trail = self.audit.open(self.clock, lambda request: self.authenticator.authenticate(
                 request.headers, request.certificate))
             self._audit_trail.callback(trail.close)
             pipeline.way = trail.around(pipeline.way)
-        self._pipeline = pipeline
+        self._leaving, self._pipeline = False, pipeline
 
     def _register(self, pipeline: Pipeline, deleter: Deleter) -> None:
         """Give the registry what is not a plain verb on a stored kind."""
@@ -157,6 +167,8 @@ class ApiServer(Component):
         """Write what every cluster has, all in one transaction at the first start."""
         now, ca_pem = self.clock.now(), self.pki.ca_pem.decode() if self.pki is not None else ""
         objects = bootstrap.bootstrap_objects(self.port, self.service_ip, ca_pem)
+        groups = sorted({(kind.group, kind.version) for kind in (*self.registry.served.values(), *VIRTUAL)})
+        objects += system_objects(self.service_cidr, self.service_ip, groups, timestamp(now))
         await bootstrap.write(self.storage, [*objects, *policy_objects()], now)
         await bootstrap.refresh_endpoints(self.storage, self.host, self.port, now)
 
@@ -170,7 +182,15 @@ class ApiServer(Component):
                         watcher.push(collection.bookmark(self.storage.revision))
 
     async def teardown(self) -> None:
+        """Say that we are leaving, end the watches, let answers under way go out, then close."""
+        self._leaving = True
+        if self.shutdown_delay_s:
+            await self.clock.sleep(self.shutdown_delay_s)
         self._pipeline = None
+        self.storage.end_watches()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                await self.metrics.drained()
         self.storage.stop()
         if self._http is not None:
             await self._http.stop()
@@ -188,7 +208,8 @@ class ApiServer(Component):
     async def handle(self, request: Request) -> Response:
         """Answer one request: the whole API server as a function."""
         if self._pipeline is None:
-            return Response(503, ApiError(503, "ServiceUnavailable", "the API server is stopped").status)
+            gone = ApiError(503, "ServiceUnavailable", "the API server is stopped")
+            return Response(503, gone.status, {"retry-after": "1"})
         return await self._pipeline.handle(request)
 
     def _authenticate(self, request: Request) -> User:

@@ -19,6 +19,7 @@ from time import perf_counter
 import orjson
 
 from kubelab.control_plane.apiserver.cache import Collection
+from kubelab.control_plane.apiserver.crd_storage import Hub
 from kubelab.control_plane.etcd.api import (
     Compare,
     DeleteRange,
@@ -43,7 +44,8 @@ ETCD_SECONDS = Histogram("etcd_request_duration_seconds", "Etcd request latency 
 PLACEHOLDER = b'"resourceVersion":""'
 # Kinds that Kubernetes keeps under an older name than their plural.
 KEY_OF_PLURAL = {"services": "services/specs", "endpoints": "services/endpoints", "nodes": "minions",
-                 "ingresses": "ingress"}
+                 "ingresses": "ingress",
+                 "customresourcedefinitions": "apiextensions.k8s.io/customresourcedefinitions"}
 
 
 class Changed(Exception):
@@ -58,7 +60,7 @@ class Storage:
         self._lease = (0, float("-inf"))  # of Events: its id, and until when new ones take it
         self.revision = 0
         self.collections: dict[tuple[str, str], Collection] = {}
-        self._by_prefix: dict[str, Collection] = {}
+        self._by_prefix: dict[str, Collection | Hub] = {}
         self._writing: dict[str, tuple[bytes, Obj, int | None]] = {}  # by etcd key: value, object, cause
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._watch: WatchHandle | None = None
@@ -87,11 +89,31 @@ class Storage:
         """End the etcd watch and every watch of a client."""
         if self._watch is not None:
             self._watch.cancel()
+        self.end_watches()
+
+    def end_watches(self) -> None:
+        """Let every watch of a client end in good order."""
         for collection in self.collections.values():
             for watcher in collection.fanout:
                 watcher.close()
 
-    def _place(self, key: str) -> tuple[Collection, str] | None:
+    def adopt(self, hub: Hub) -> None:
+        """Keep one more resource: read what there is of it, and follow it from now on."""
+        prefix = hub.prefix.encode()
+        for kv in self.etcd.range(prefix, prefix_end(prefix), revision=self.revision).kvs:
+            hub.load(kv.key.decode()[len(hub.prefix):], stored(kv.value, kv.mod_revision))
+        for version, collection in hub.versions.items():
+            collection.floor = collection.latest = self.revision
+            self.collections[f"{collection.kind.group}/{version}", collection.kind.plural] = collection
+        self._by_prefix[hub.prefix] = hub
+
+    def abandon(self, hub: Hub) -> None:
+        """Follow a resource no more."""
+        self._by_prefix.pop(hub.prefix, None)
+        for version, collection in hub.versions.items():
+            self.collections.pop((f"{collection.kind.group}/{version}", collection.kind.plural), None)
+
+    def _place(self, key: str) -> tuple[Collection | Hub, str] | None:
         """Return the collection an etcd key belongs to, and the key within it."""
         parts = key.split("/", 4)
         for depth in (4, 3):
@@ -142,6 +164,8 @@ class Storage:
     async def _put(self, collection: Collection, key: str, obj: Obj, expected: int) -> Encoded:
         full_key = collection.prefix + key
         etcd_key = full_key.encode()
+        if collection.kind.own is not None:
+            obj = await collection.inward(obj)
         obj["metadata"]["resourceVersion"] = ""
         value = orjson.dumps(obj)
         lease = await self._event_lease() if collection.kind.plural == "events" else 0
@@ -157,9 +181,11 @@ class Storage:
                                  perf_counter() - began)
         if not result.succeeded:
             raise Changed
+        if collection.lags:
+            await collection.settled()
         body = collection.objects.get(key)
         if body is None or revision_of(body) != result.revision:  # overtaken while the answer was on its way
-            return stored(value, result.revision)
+            return collection.decoded(stored(value, result.revision))
         return body
 
     async def _event_lease(self) -> int:
@@ -205,7 +231,7 @@ class Storage:
         begin = (collection.prefix + after).encode() if after else prefix
         found = self.etcd.range(begin, prefix_end(prefix), revision=revision)
         cut = len(collection.prefix)
-        return [(kv.key.decode()[cut:], stored(kv.value, kv.mod_revision)) for kv in found.kvs]
+        return [(kv.key.decode()[cut:], collection.decoded(stored(kv.value, kv.mod_revision))) for kv in found.kvs]
 
 
 def stored(value: bytes, revision: int, obj: Obj | None = None) -> Encoded:
