@@ -152,6 +152,7 @@ GLOBALS: tuple[Row, ...] = (
     ("quantity", "s", "o", _quantity), ("isQuantity", "s", "b", q.is_quantity),
     ("url", "s", "o", _url), ("isURL", "s", "b", _is(_url)),
     ("ip", "s", "o", _ip), ("isIP", "s", "b", _is(_ip)),
+    ("jsonpatch.escapeKey", "s", "s", lambda key: key.replace("~", "~0").replace("/", "~1")),
     ("cidr", "s", "o", _cidr), ("isCIDR", "s", "b", _is(_cidr)),
 )
 

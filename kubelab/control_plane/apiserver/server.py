@@ -20,6 +20,7 @@ from kubelab.client.component import Component
 from kubelab.control_plane.apiserver import bootstrap, deadline
 from kubelab.control_plane.apiserver.admission import Plugins
 from kubelab.control_plane.apiserver.admission.dynamic import Outside
+from kubelab.control_plane.apiserver.admission.escalation import Escalation
 from kubelab.control_plane.apiserver.admission.expressions import with_expressions
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
 from kubelab.control_plane.apiserver.authentication import UNAUTHORIZED, Authenticator, impersonated
@@ -29,8 +30,9 @@ from kubelab.control_plane.apiserver.bootstrap_system import system_objects
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.component_statuses import ComponentStatuses
 from kubelab.control_plane.apiserver.connect import Connect
+from kubelab.control_plane.apiserver.crd import CustomResources
 from kubelab.control_plane.apiserver.deleting import Deleter
-from kubelab.control_plane.apiserver.discovery import Discovery
+from kubelab.control_plane.apiserver.discovery import VIRTUAL, Discovery
 from kubelab.control_plane.apiserver.health import VERSION, Health, text
 from kubelab.control_plane.apiserver.openapi import OpenApi
 from kubelab.control_plane.apiserver.pipeline import Pipeline
@@ -51,6 +53,7 @@ from kubelab.machinery.errors import ApiError
 from kubelab.machinery.journal import Journal
 from kubelab.machinery.request import Obj, Request, Response, User
 from kubelab.units import CATALOGUE
+from kubelab.units.catalogue import Kind
 
 if TYPE_CHECKING:
     from kubelab.control_plane.apiserver.audit import AuditOptions
@@ -114,22 +117,26 @@ class ApiServer(Component):
         self.discovery = Discovery(self.registry.served.values(), f"{self.host}:{self.port}")
         self.openapi = OpenApi(self.registry.served.values())
         outside = Outside(self.webhooks, self.authorizer.check, lambda: timestamp(self.clock.now()))
-        self.plugins = Plugins(self.storage, allocator, outside)
+        self.plugins = Plugins(self.storage, allocator, outside, [Escalation(self.storage, self.authorizer)])
         pipeline = Pipeline(self.storage, self.clock, self.journal, authenticate=self._authenticate,
                             authorise=self.authorizer.check, admission=self.plugins,
                             serve=self._serve, metrics=self.metrics)
         deleter = Deleter(self.storage, self.clock, self.plugins.remove)
         self.registry.pipeline, self.registry.deleter = pipeline, deleter
+        self.crds = CustomResources(self.registry, self.storage, self.clock, self.webhooks, self._publish)
+        self.registry.afterwards["customresourcedefinitions"] = self.crds.settled
         self._register(pipeline, deleter)
         await self._bootstrap()
         allocator.start()
-        self._upkeep = Upkeep(self.storage, allocator, self.clock)
-        self._upkeep.start()
+        upkeep = Upkeep(self.storage, allocator, self.clock)
+        upkeep.start()
+        self.spawn(upkeep.run, name="upkeep")
         for plural in RBAC_KINDS:
             watcher = Watcher()
             watcher.drain_to(lambda _: self.authorizer.invalidate())
             self.storage.of(RBAC, plural).fanout.add(watcher)
         self.authorizer.invalidate()
+        self.crds.start()
         pipeline.way = deadline.around(pipeline.way)
         if self.audit is not None:
             trail = self.audit.open(self.clock, lambda request: self.authenticator.authenticate(
@@ -137,6 +144,10 @@ class ApiServer(Component):
             self._audit_trail.callback(trail.close)
             pipeline.way = trail.around(pipeline.way)
         self._leaving, self._pipeline = False, pipeline
+
+    def _publish(self, custom: list[Kind]) -> None:
+        self.discovery.publish(custom)
+        self.openapi.publish(custom)
 
     def _register(self, pipeline: Pipeline, deleter: Deleter) -> None:
         """Give the registry what is not a plain verb on a stored kind."""
@@ -191,6 +202,7 @@ class ApiServer(Component):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 await self.metrics.drained()
+        self.crds.stop()
         self.storage.stop()
         if self._http is not None:
             await self._http.stop()

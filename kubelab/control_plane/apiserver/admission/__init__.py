@@ -11,9 +11,12 @@ Left out:  storage object protection (a finalizer), certificate plugins, topolog
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kubelab.control_plane.apiserver.admission.default_class import DefaultIngressClass, DefaultStorageClass
 from kubelab.control_plane.apiserver.admission.dynamic import Dynamic, Outside
 from kubelab.control_plane.apiserver.admission.limit_ranger import LimitRanger
+from kubelab.control_plane.apiserver.admission.mutating_policy import MutatingAdmissionPolicy
 from kubelab.control_plane.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from kubelab.control_plane.apiserver.admission.nodes import NodeRestriction, TaintNodesByCondition
 from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes, Plugin
@@ -23,6 +26,7 @@ from kubelab.control_plane.apiserver.admission.review import KIND_OF_SUBRESOURCE
 from kubelab.control_plane.apiserver.admission.runtime_class import RuntimeClass
 from kubelab.control_plane.apiserver.admission.service_account import ServiceAccount
 from kubelab.control_plane.apiserver.admission.tolerations import DefaultTolerationSeconds
+from kubelab.control_plane.apiserver.admission.validating_policy import ValidatingAdmissionPolicy
 from kubelab.control_plane.apiserver.admission.webhooks import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
 from kubelab.control_plane.apiserver.call import Call
@@ -32,16 +36,18 @@ from kubelab.machinery.request import Obj
 ORDER: tuple[type[Plugin], ...] = (
     NamespaceLifecycle, LimitRanger, ServiceAccount, NodeRestriction, TaintNodesByCondition, Priority,
     DefaultTolerationSeconds, DefaultStorageClass, RuntimeClass, DefaultIngressClass)
-DYNAMIC: tuple[type[Dynamic], ...] = (MutatingAdmissionWebhook, ValidatingAdmissionWebhook)
+DYNAMIC: tuple[type[Dynamic], ...] = (
+    MutatingAdmissionPolicy, MutatingAdmissionWebhook, ValidatingAdmissionPolicy, ValidatingAdmissionWebhook)
 
 
 class Plugins:
     """The chain of plugins, in order."""
 
-    def __init__(self, storage: Storage, allocator: ServiceAllocator, outside: Outside) -> None:
+    def __init__(self, storage: Storage, allocator: ServiceAllocator, outside: Outside,
+                 more: Sequence[Plugin] = ()) -> None:
         self._allocator = allocator
         self.plugins = [*(plugin(storage) for plugin in ORDER), *(plugin(storage, outside) for plugin in DYNAMIC),
-                        ResourceQuota(storage)]
+                        ResourceQuota(storage), *more]
         self._wanting: dict[tuple[str, str, str], tuple[list[Plugin], list[Plugin]]] = {}
 
     async def admit(self, call: Call, obj: Obj, old: Obj | None) -> None:

@@ -1,0 +1,118 @@
+"""ValidatingAdmissionPolicy: rules in CEL that refuse, warn of, or note a write.
+
+Models:    k8s.io/apiserver/pkg/admission/plugin/policy/validating
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import orjson
+
+from kubelab.control_plane.apiserver.admission.plugin import Attributes
+from kubelab.control_plane.apiserver.admission.policy_base import Evaluation, Policies
+from kubelab.control_plane.apiserver.cel import CelError
+from kubelab.machinery.errors import ApiError
+from kubelab.machinery.request import Obj
+
+CODES = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413, "Invalid": 422}
+FAILED = "validation.policy.admission.k8s.io/validation_failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """What a policy has against a request."""
+
+    policy: Obj
+    binding: Obj
+    message: str
+    reason: str = "Invalid"
+    index: int = 0
+
+    def sentence(self, what: str) -> str:
+        names = f"'{self.policy['metadata']['name']}' with binding '{self.binding['metadata']['name']}'"
+        return f"{what} {names}"
+
+
+class ValidatingAdmissionPolicy(Policies):
+    name = "ValidatingAdmissionPolicy"
+    plural, bindings = "validatingadmissionpolicies", "validatingadmissionpolicybindings"
+
+    def validate(self, a: Attributes) -> None:
+        if not self.concerns(a):
+            return
+        denied: list[Denial] = []
+        for found in self.evaluations(a):
+            if isinstance(found, Evaluation):
+                denials = list(_denials(found))
+                _note(found, a)
+            else:
+                denials = list(_failure(*found))
+            for denial in denials:
+                _act(denial, a, denied)
+        if denied:
+            raise _refusal(denied[0], a)
+
+
+def _denials(evaluation: Evaluation) -> Iterator[Denial]:
+    for i, validation in enumerate(evaluation.spec.get("validations") or ()):
+        expression = validation["expression"]
+        try:
+            if evaluation.value(expression) is not True:
+                yield Denial(evaluation.policy, evaluation.binding, _message(evaluation, validation),
+                             validation.get("reason") or "Invalid", i)
+        except CelError as error:
+            yield from _failure(evaluation.policy, evaluation.binding, error, i)
+
+
+def _failure(policy: Obj, binding: Obj, error: CelError, index: int = 0) -> Iterator[Denial]:
+    """An expression that comes to no value denies, unless the policy may fail."""
+    if policy["spec"].get("failurePolicy") != "Ignore":
+        yield Denial(policy, binding, str(error), index=index)
+
+
+def _message(evaluation: Evaluation, validation: Obj) -> str:
+    if validation.get("messageExpression"):
+        try:
+            text = evaluation.value(validation["messageExpression"])
+        except CelError:
+            text = ""
+        if isinstance(text, str) and text.strip() and "\n" not in text:
+            return text.strip()
+    given = (validation.get("message") or "").strip()
+    return given or f"failed expression: {validation['expression'].strip()}"
+
+
+def _act(denial: Denial, a: Attributes, denied: list[Denial]) -> None:
+    for action in denial.binding["spec"].get("validationActions") or ():
+        if action == "Deny":
+            denied.append(denial)
+        elif action == "Warn":
+            head = denial.sentence("Validation failed for ValidatingAdmissionPolicy")
+            a.call.warnings.append(f"{head}: {denial.message}")
+        elif action == "Audit":
+            noted = orjson.loads(a.call.audit.get(FAILED, "[]"))
+            noted.append({"message": denial.message, "policy": denial.policy["metadata"]["name"],
+                          "binding": denial.binding["metadata"]["name"], "expressionIndex": denial.index,
+                          "validationActions": denial.binding["spec"]["validationActions"]})
+            a.call.audit[FAILED] = orjson.dumps(noted).decode()
+
+
+def _note(evaluation: Evaluation, a: Attributes) -> None:
+    """Write the policy's own annotations into the audit log."""
+    for annotation in evaluation.spec.get("auditAnnotations") or ():
+        try:
+            value = evaluation.value(annotation["valueExpression"])
+        except CelError:
+            continue
+        if isinstance(value, str) and value:
+            a.call.audit[f"{evaluation.policy['metadata']['name']}/{annotation['key']}"] = value
+
+
+def _refusal(denial: Denial, a: Attributes) -> ApiError:
+    message = f"{denial.sentence('ValidatingAdmissionPolicy')} denied request: {denial.message}"
+    error = a.forbidden(message)
+    error.code, error.reason = CODES.get(denial.reason, 422), denial.reason
+    error.details = {**(error.details or {}), "causes": [{"message": message}]}
+    return error
