@@ -19,6 +19,10 @@ from kubelab.units.networkpolicy import network
 GROUP = "networking.k8s.io"
 CIDRS = "spec.cidrs"
 IMMUTABLE = "field is immutable"
+CIDRS_TEXT = ('CIDRs defines the IP blocks in CIDR notation (e.g. "192.168.0.0/24" or "2001:db8::/64") from which to '
+              "assign service cluster IPs. Max of two CIDRs is allowed, one of each IP family. This field is immutable.")
+PARENT_TEXT = ("ParentRef references the resource that an IPAddress is attached to. An IPAddress must reference a parent "
+               "object.")
 
 
 def _cidrs(obj: Obj) -> list[str]:
@@ -64,7 +68,7 @@ def _prepare_cidr(obj: Obj) -> None:
 SERVICE_CIDR = Kind(
     "ServiceCIDR", "servicecidrs", group=GROUP, namespaced=False, subresources=frozenset({"status"}),
     prepare_create=_prepare_cidr, validate=_validate_cidr, validate_update=_cidr_update,
-    columns=(NAME, Column("CIDRs", lambda o, now: ",".join(_cidrs(o)), path="spec.cidrs"), AGE),
+    columns=(NAME, Column("CIDRs", lambda o, now: ",".join(_cidrs(o)), description=CIDRS_TEXT), AGE),
 )
 
 
@@ -109,5 +113,5 @@ def _parent_text(obj: Obj) -> str:
 IP_ADDRESS = Kind(
     "IPAddress", "ipaddresses", group=GROUP, namespaced=False, short_names=("ip",), validate_name="path",
     validate=_validate_address, validate_update=_address_update,
-    columns=(NAME, Column("ParentRef", lambda o, now: _parent_text(o), path="spec.parentRef")),
+    columns=(NAME, Column("ParentRef", lambda o, now: _parent_text(o), description=PARENT_TEXT)),
 )

@@ -6,7 +6,7 @@
 
 Invariant: no address and no port is held by two Services; what a Service no longer needs is free at once.
 Models:    pkg/registry/core/service/{ipallocator,portallocator,storage/alloc.go} of kube-apiserver
-Left out:  IPAddress and ServiceCIDR objects, IPv6, health check node ports
+Left out:  ranges beside the first (ServiceCIDRs made later), IPv6, health check node ports
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from kubelab.machinery.errors import FieldError, invalid, invalid_value
 from kubelab.machinery.request import Obj, WatchEvent
 
 NODE_PORTS = range(30000, 32768)
+RESERVED = "an IPAddress made by hand"
 PortKey = tuple[int, str]
 
 
@@ -45,6 +46,13 @@ class ServiceAllocator:
 
     def _follow(self, event: WatchEvent) -> None:
         self.forget(event.obj)
+
+    def reserve(self, ip: str, taken: bool) -> None:
+        """Keep an address from every Service, as an IPAddress made by hand does, or give it free again."""
+        if taken:
+            self._ips.setdefault(ip, RESERVED)
+        elif self._ips.get(ip) == RESERVED:
+            del self._ips[ip]
 
     def forget(self, service: Obj) -> None:
         """Hold for a Service what is stored of it and nothing else."""

@@ -14,6 +14,7 @@ from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.machinery import apply
 from kubelab.machinery.clock import timestamp
 from kubelab.machinery.request import Obj
+from kubelab.units.catalogue import Kind
 
 NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 MANAGER = "kube-apiserver"
@@ -65,12 +66,20 @@ async def write(storage: Storage, objects: Iterable[Obj], now: float) -> None:
         key = f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else metadata["name"]
         if key in collection.objects:
             continue
-        collection.kind.default(obj)
-        apply.track_update(None, obj, MANAGER, "Update", "", stamp)
-        prepare.begin_metadata(collection.kind, obj, stamp)
-        collection.kind.prepare_create(obj)
+        complete(collection.kind, obj, stamp)
         missing.append((collection, key, obj))
     await storage.create_missing(missing)
+
+
+def complete(kind: Kind, obj: Obj, stamp: str) -> None:
+    """Make a manifest of the server's own a stored object; what it says of its status is kept."""
+    status = obj.pop("status", None)
+    kind.default(obj)
+    apply.track_update(None, obj, MANAGER, "Update", "", stamp)
+    prepare.begin_metadata(kind, obj, stamp)
+    kind.prepare_create(obj)
+    if status is not None:
+        obj["status"] = status
 
 
 async def refresh_endpoints(storage: Storage, host: str, port: int, now: float) -> None:

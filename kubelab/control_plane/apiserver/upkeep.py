@@ -1,0 +1,121 @@
+"""Upkeep: what the API server itself keeps true of stored objects, a moment after they change.
+
+    Service ─► its IPAddress is there while it holds the address, and no longer
+    IPAddress of anyone else ─► the allocator gives that address to nobody
+    FlowSchema, PriorityLevelConfiguration ─► the condition Dangling
+
+Invariant: only what a stored object asks for is written; a second look writes nothing.
+Models:    the ip allocator and its repair loop, and the flow control status updates of kube-apiserver
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+from kubelab.control_plane.apiserver import bootstrap
+from kubelab.control_plane.apiserver.allocator import ServiceAllocator
+from kubelab.control_plane.apiserver.bootstrap_system import address, dangling
+from kubelab.control_plane.apiserver.storage import Changed, Storage
+from kubelab.control_plane.apiserver.watch import Watcher
+from kubelab.machinery.clock import Clock, timestamp
+from kubelab.machinery.meta import get_condition
+from kubelab.machinery.request import Obj, WatchEvent
+from kubelab.units.flowcontrol import GROUP as FLOW
+
+NETWORKING = "networking.k8s.io"
+MANAGED_BY = "ipaddress.kubernetes.io/managed-by"
+Task = tuple[str, str]  # ("address", ip) or ("schema", name)
+
+
+class Upkeep:
+    """Follows the collections and writes what follows from them."""
+
+    def __init__(self, storage: Storage, allocator: ServiceAllocator, clock: Clock) -> None:
+        self._storage, self._allocator, self._clock = storage, allocator, clock
+        self._ips: dict[str, str] = {}  # Service -> address, as last seen
+        self._due: dict[Task, None] = {}
+        self._wake = asyncio.Event()
+
+    def start(self) -> None:
+        """Look at everything once, and from here on at every change."""
+        for plural, group, sink in self._watched():
+            collection, watcher = self._storage.of(group, plural), Watcher()
+            for body in collection.objects.values():
+                sink(WatchEvent("ADDED", body.obj, b""))
+            watcher.drain_to(sink)
+            collection.fanout.add(watcher)
+
+    def _watched(self) -> Iterator[tuple[str, str, Callable[[WatchEvent], None]]]:
+        yield "services", "", self._service
+        yield "ipaddresses", NETWORKING, self._address
+        yield "flowschemas", FLOW, lambda event: self._add("schema", event.obj["metadata"]["name"])
+        yield "prioritylevelconfigurations", FLOW, self._level
+
+    def _service(self, event: WatchEvent) -> None:
+        metadata, spec = event.obj["metadata"], event.obj["spec"]
+        key, ip = f"{metadata['namespace']}/{metadata['name']}", spec.get("clusterIP") or ""
+        if event.type == "DELETED" or ip == "None":
+            ip = ""
+        before = self._ips.pop(key, "")
+        if ip:
+            self._ips[key] = ip
+        for changed in {before, ip} - {""} if before != ip else ():
+            self._add("address", changed)
+
+    def _address(self, event: WatchEvent) -> None:
+        ip = event.obj["metadata"]["name"]
+        if _is_ours(event.obj):
+            self._add("address", ip)  # someone may have taken it away
+        else:
+            self._allocator.reserve(ip, event.type != "DELETED")
+
+    def _level(self, event: WatchEvent) -> None:
+        for name in self._storage.of(FLOW, "flowschemas").objects:
+            self._add("schema", name)
+
+    def _add(self, what: str, name: str) -> None:
+        self._due[what, name] = None
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Do what is due, for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            for what, name in list(self._due):
+                del self._due[what, name]
+                try:
+                    await (self._keep_address(name) if what == "address" else self._keep_schema(name))
+                except Changed:  # another writer was faster: look again
+                    self._add(what, name)
+
+    async def _keep_address(self, ip: str) -> None:
+        collection = self._storage.of(NETWORKING, "ipaddresses")
+        owner = next((key for key, held in self._ips.items() if held == ip), "")
+        old = collection.objects.get(ip)
+        if owner and old is None:
+            obj = address(ip, *owner.split("/"))
+            bootstrap.complete(collection.kind, obj, timestamp(self._clock.now()))
+            await self._storage.create(collection, ip, obj)
+        elif not owner and old is not None and _is_ours(old.obj):
+            await self._storage.delete(collection, ip, old)
+
+    async def _keep_schema(self, name: str) -> None:
+        collection = self._storage.of(FLOW, "flowschemas")
+        old = collection.objects.get(name)
+        if old is None:
+            return
+        level = old.obj["spec"]["priorityLevelConfiguration"]["name"]
+        exists = level in self._storage.of(FLOW, "prioritylevelconfigurations").objects
+        wanted, found = dangling(level, exists, timestamp(self._clock.now())), get_condition(old.obj, "Dangling")
+        if found is not None and all(found.get(key) == wanted[key] for key in ("status", "reason", "message")):
+            return
+        status = old.obj.get("status") or {}
+        others = [c for c in status.get("conditions") or () if c.get("type") != "Dangling"]
+        new = {**old.obj, "metadata": {**old.obj["metadata"]}, "status": {**status, "conditions": [*others, wanted]}}
+        await self._storage.update(collection, name, new, old)
+
+
+def _is_ours(obj: Obj) -> bool:
+    return (obj["metadata"].get("labels") or {}).get(MANAGED_BY) == "ipallocator.k8s.io"
