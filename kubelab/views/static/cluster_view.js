@@ -1016,7 +1016,8 @@ function render({ model, el }) {
     const at = (view.layout = layout(items, root.clientWidth - 32, memory));
     stage.draw(items, at, look);
     header(items);
-    time.draw(Number.isNaN(history.from) ? now() : history.from, now(), sortedMarks());
+    const marks = sortedMarks(), seen = Number.isNaN(history.from) ? now() : history.from;
+    time.draw(Math.min(seen, marks[0]?.at ?? seen), now(), marks); // what was done before this view opened is marked too
     say(items);
     if (!panel.key) return;
     const item = items.get(panel.key);
