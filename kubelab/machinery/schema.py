@@ -46,7 +46,7 @@ class Node:
     """
 
     __slots__ = ("_raw", "atomic", "clean", "element", "fields", "go", "keys", "kind", "list_type", "merge_key",
-                 "required", "strategy", "struct")
+                 "open", "required", "strategy", "struct")
 
     fields: dict[str, Node]
     element: Node
@@ -59,6 +59,7 @@ class Node:
         self.kind = kind or _kind_of(raw)
         self.go = go or _GO_SCALARS.get(self.kind, "")
         self.required = frozenset(raw.get("required", ()))
+        self.open = bool(raw.get("x-kubernetes-preserve-unknown-fields"))  # fields that are not declared may be there
         self.strategy = frozenset(filter(None, raw.get("x-kubernetes-patch-strategy", "").split(",")))
         self.merge_key: str = raw.get("x-kubernetes-patch-merge-key", "")
         self.keys: tuple[str, ...] = tuple(raw.get("x-kubernetes-list-map-keys", ()))

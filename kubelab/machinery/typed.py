@@ -105,7 +105,7 @@ def errors_of(node: Node, value: Any, path: str = "") -> list[str]:
                 return [f"{lead}expected map, got &{{{_plain(value)}}}"]
             found: list[str] = []
             for name, part in value.items():
-                if node.kind == "struct" and name not in node.fields:
+                if node.kind == "struct" and name not in node.fields and not node.open:
                     found.append(f"{path}.{name}: field not declared in schema")
                 else:
                     found += errors_of(child_of(node, name), part, f"{path}.{name}")

@@ -31,6 +31,8 @@ Matches = Callable[[Obj], bool]
 class Collection:
     """All stored objects of one kind, as of the last event etcd told."""
 
+    lags = False  # custom resources that a webhook converts are shown a moment after etcd told
+
     def __init__(self, kind: Kind, prefix: str) -> None:
         self.kind, self.prefix = kind, prefix
         self.group_resource = (kind.group, kind.plural)
@@ -96,6 +98,17 @@ class Collection:
     def item(self, raw: bytes) -> bytes:
         """Return an object as it stands inside a list: without its own kind and apiVersion."""
         return b"{" + raw[self._item_offset:]
+
+    def decoded(self, body: Encoded) -> Encoded:
+        """Return what was stored as it is to be shown."""
+        return body
+
+    async def inward(self, obj: Obj) -> Obj:
+        """Return an object as it is to be stored."""
+        return obj
+
+    async def settled(self) -> None:
+        """Wait until all is shown."""
 
     def watch(self, watcher: Watcher, since: int | None, *, initial: bool, marked: bool, revision: int) -> None:
         """Open a watch: first what exists (`initial`) or what changed after `since`, then everything that comes.

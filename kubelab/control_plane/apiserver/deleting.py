@@ -31,6 +31,9 @@ from kubelab.machinery.errors import (
     not_found,
 )
 from kubelab.machinery.request import Encoded, Obj
+from kubelab.units.crd import CUSTOM_RESOURCE_DEFINITION as CRD
+from kubelab.units.crd import FINALIZER as CRD_FINALIZER
+from kubelab.units.crd import mark_terminating
 
 Admit = Callable[[Call, Obj, Obj], Awaitable[None]]
 ATTEMPTS = 5
@@ -133,7 +136,7 @@ class Deleter:
                 if error.code != 404:
                     raise
         kind = call.kind
-        return {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": page.metadata,
+        return {"kind": kind.list_kind or f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": page.metadata,
                 "items": [body.obj for body in page.items]}
 
     def _check(self, call: Call, options: DeleteOptions, old: Obj) -> None:
@@ -173,6 +176,8 @@ class Deleter:
             if not left_s or grace_s >= left_s:
                 return None
         now = self._clock.now()
+        if call.kind.qualified == CRD.qualified and not marked:
+            finalizers = [*finalizers, *({CRD_FINALIZER} - set(finalizers))]
         metadata["finalizers"] = finalizers
         if not marked or grace_s < (metadata.get("deletionGracePeriodSeconds") or 0):
             if not marked and metadata.get("generation"):
@@ -183,6 +188,8 @@ class Deleter:
         new = {**old, "metadata": ordered(metadata)}
         if call.kind.plural == "namespaces":
             new["status"] = {**(old.get("status") or {}), "phase": "Terminating"}
+        elif call.kind.qualified == CRD.qualified and not marked:
+            new["status"] = mark_terminating(old, now)
         return new
 
     def _finalizers(self, call: Call, options: DeleteOptions, metadata: Obj) -> list[str]:

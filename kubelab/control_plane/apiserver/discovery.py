@@ -14,6 +14,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping
 
+from kubelab.control_plane.apiserver.crd_kind import priority
 from kubelab.control_plane.apiserver.versions import FACES
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Kind
@@ -40,6 +41,9 @@ SUBRESOURCES: Mapping[str, tuple[str, str, str, tuple[str, ...]]] = {
     "ephemeralcontainers": ("", "", "Pod", ("get", "patch", "update")),
     "resize": ("", "", "Pod", ("get", "patch", "update")),
 }
+# Kinds that Kubernetes 1.36 still stores in an older version than it prefers to show.
+STORED_VERSIONS = {"MutatingAdmissionPolicy": "v1beta1", "MutatingAdmissionPolicyBinding": "v1beta1",
+                   "CustomResourceDefinition": "v1beta1"}
 # Review kinds: computed, never stored.
 VIRTUAL = (
     Kind("Binding", "bindings", verbs=("create",)),
@@ -58,6 +62,13 @@ class Discovery:
         self._address = server_address
         self._kinds: dict[tuple[str, str], list[Kind]] = {}
         for kind in sorted((*kinds, *VIRTUAL), key=lambda kind: kind.plural):
+            self._kinds.setdefault((kind.group, kind.version), []).append(kind)
+        self._own = dict(self._kinds)
+
+    def publish(self, custom: Iterable[Kind]) -> None:
+        """Show these kinds besides our own from now on."""
+        self._kinds = {version: list(kinds) for version, kinds in self._own.items()}
+        for kind in sorted(custom, key=lambda kind: (priority(kind.version), kind.plural)):
             self._kinds.setdefault((kind.group, kind.version), []).append(kind)
 
     def document(self, path: str, accept: str) -> Obj | None:
@@ -154,7 +165,8 @@ def answer_of(kind: Kind, subresource: str) -> tuple[str, str, str, tuple[str, .
 
 
 def _aggregated(kind: Kind) -> Obj:
-    out: Obj = {"resource": kind.plural, "responseKind": {"group": "", "version": "", "kind": kind.kind},
+    group, version = (kind.group, kind.version) if kind.own is not None else ("", "")
+    out: Obj = {"resource": kind.plural, "responseKind": {"group": group, "version": version, "kind": kind.kind},
                 "scope": "Namespaced" if kind.namespaced else "Cluster", "singularResource": singular(kind),
                 "verbs": list(kind.verbs)}
     if kind.short_names:
@@ -168,6 +180,8 @@ def _aggregated(kind: Kind) -> Obj:
 
 def _aggregated_subresource(kind: Kind, name: str) -> Obj:
     group, version, answer, verbs = answer_of(kind, name)
+    if kind.own is not None and not group:
+        group, version = kind.group, kind.version
     return {"subresource": name, "responseKind": {"group": group, "version": version, "kind": answer},
             "verbs": list(verbs)}
 
@@ -179,5 +193,6 @@ def singular(kind: Kind) -> str:
 def storage_version_hash(kind: Kind) -> str:
     """Return the hash that tells clients whether a kind's stored form has changed."""
     face = FACES.get((kind.group, kind.version, kind.plural))
-    text = f"{face.group}/{face.version}/{kind.kind}" if face else f"{kind.group}/{kind.version}/{kind.kind}"
+    version = kind.own.storage_version if kind.own is not None else STORED_VERSIONS.get(kind.kind, kind.version)
+    text = f"{face.group}/{face.version}/{kind.kind}" if face else f"{kind.group}/{version}/{kind.kind}"
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()

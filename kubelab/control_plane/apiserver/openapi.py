@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from kubelab.control_plane.apiserver import crd_openapi
 from kubelab.control_plane.apiserver.discovery import VIRTUAL, answer_of
 from kubelab.machinery import schema
 from kubelab.machinery.request import Obj, Request, Response
@@ -51,7 +52,18 @@ class OpenApi:
         self._versions: dict[str, list[Kind]] = {}  # "apis/apps/v1" -> its kinds
         for kind in (*kinds, *VIRTUAL):
             self._versions.setdefault(kind.root.strip("/"), []).append(kind)
+        self._own = dict(self._versions)
         self._built: dict[str, bytes] = {}
+
+    def publish(self, custom: Iterable[Kind]) -> None:
+        """Describe these kinds besides our own from now on."""
+        versions = {version: list(kinds) for version, kinds in self._own.items()}
+        for kind in custom:
+            versions.setdefault(kind.root.strip("/"), []).append(kind)
+        changed = {v for v in {*versions, *self._versions} if versions.get(v) != self._versions.get(v)}
+        self._versions = versions
+        for version in (*changed, ""):
+            self._built.pop(version, None)
 
     def answer(self, request: Request) -> Response | None:
         """Answer a request below /openapi; None where there is nothing."""
@@ -73,7 +85,8 @@ class OpenApi:
 
     def _hash(self, version: str) -> str:
         kinds = self._versions[version] if version else [k for kinds in self._versions.values() for k in kinds]
-        text = INFO["version"] + ",".join(f"{k.api_version}/{k.plural}{sorted(k.subresources)}{k.verbs}" for k in kinds)
+        text = INFO["version"] + ",".join(f"{k.api_version}/{k.plural}{sorted(k.subresources)}{k.verbs}"
+                                          f"{k.own.schema if k.own is not None else ''}" for k in kinds)
         return hashlib.sha512(text.encode()).hexdigest().upper()
 
     def _document(self, version: str) -> bytes:
@@ -85,14 +98,18 @@ class OpenApi:
         kinds = [kind for kinds in self._versions.values() for kind in kinds]
         paths = {path: {method: _as_version_2(operation) for method, operation in item.items()}
                  for path, item in _paths(kinds).items()}
-        document = orjson.dumps({"swagger": "2.0", "info": INFO, "paths": paths, "definitions": _schemas(kinds)})
+        document = orjson.dumps({"swagger": "2.0", "info": INFO, "paths": paths,
+                                 "definitions": _schemas(kinds, swagger_2=True)})
         return document.replace(PREFIX.encode(), b"#/definitions/")
 
 
-def _schemas(kinds: Iterable[Kind]) -> Obj:
+def _schemas(kinds: Iterable[Kind], *, swagger_2: bool = False) -> Obj:
     """Return the schemas of the kinds, their lists, and all that they refer to."""
     todo = [DELETE_OPTIONS, PATCH, STATUS]
+    custom: Obj = {}
     for kind in kinds:
+        if kind.own is not None:
+            custom |= crd_openapi.definitions(kind, swagger_2=swagger_2)
         todo += [n for n in (schema.definition_name(kind.api_version, kind.kind),
                              schema.definition_name(kind.api_version, f"{kind.kind}List")) if n]
         for name in kind.subresources:
@@ -100,6 +117,7 @@ def _schemas(kinds: Iterable[Kind]) -> Obj:
             found = schema.definition_name(f"{group}/{version}" if group else "v1", answer)
             todo += [found] if found else []
     found_schemas: Obj = {}
+    todo += [name for definition in custom.values() for name in _references(definition) if name not in custom]
     while todo:
         name = todo.pop()
         if name in found_schemas:
@@ -109,7 +127,7 @@ def _schemas(kinds: Iterable[Kind]) -> Obj:
         except KeyError:
             continue
         todo += _references(found_schemas[name])
-    return dict(sorted(found_schemas.items()))
+    return dict(sorted((found_schemas | custom).items()))
 
 
 def _references(value: Any) -> list[str]:
@@ -150,8 +168,8 @@ def _operation(path: str, kind: Kind, verb: str, answer: str, suffix: str, subre
         owner, owner_version, _, _ = answer_of(kind, subresource)
         group, version = (owner, owner_version) if owner else (group, version)
     api_version = f"{group}/{version}" if group else version
-    own = schema.definition_name(api_version, answer)
-    listed = schema.definition_name(api_version, f"{answer}List")
+    own, listed = (crd_openapi.name_of(kind, name) if kind.own is not None and group == kind.group else
+                   schema.definition_name(api_version, name) for name in (answer, f"{answer}List"))
     title = "".join(part.title() for part in (kind.group.split(".")[0] or "core", kind.version))
     out: Obj = {
         "operationId": f"{verb}{title}{'Namespaced' if '{namespace}' in path else ''}{kind.kind}{suffix}",
@@ -165,7 +183,8 @@ def _operation(path: str, kind: Kind, verb: str, answer: str, suffix: str, subre
         "x-kubernetes-group-version-kind": {"group": group, "version": version, "kind": answer},
     }
     if verb == "patch":
-        out["requestBody"] = {"required": True, "content": {m: {"schema": {"$ref": PREFIX + PATCH}} for m in PATCHES}}
+        formats = PATCHES if kind.own is None else PATCHES[:3]  # custom resources have no strategic merge
+        out["requestBody"] = {"required": True, "content": {m: {"schema": {"$ref": PREFIX + PATCH}} for m in formats}}
     elif verb in ("create", "update"):
         out["requestBody"] = {"required": True, "content": _content(own)}
     elif verb.startswith("delete"):

@@ -29,6 +29,10 @@ def format_of(call: Call) -> str:
     found = FORMATS.get(media)
     if found is None:
         raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+    if found == "strategic" and call.kind.own is not None:
+        raise ApiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media "
+                       "types include: application/json-patch+json, application/merge-patch+json, "
+                       "application/apply-patch+yaml")
     return found
 
 

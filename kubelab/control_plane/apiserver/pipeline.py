@@ -127,7 +127,8 @@ class Pipeline:
 
     def _track(self, call: Call, old: Obj | None, obj: Obj, stamp: str) -> None:
         if call.operation == "Update":
-            apply.track_update(old, obj, call.manager, "Update", call.subresource, stamp)
+            apply.track_update(old, obj, call.manager, "Update", call.subresource, stamp,
+                               node=call.kind.own.node if call.kind.own is not None else None)
 
     def stamp(self) -> str:
         return timestamp(self.clock.now())

@@ -14,7 +14,7 @@ from typing import Any
 
 from kubelab.control_plane.apiserver.call import STATUS_PARTS, Call
 from kubelab.machinery import schema
-from kubelab.machinery.decoding import check
+from kubelab.machinery.decoding import Checked, check
 from kubelab.machinery.errors import (
     ApiError,
     FieldError,
@@ -42,10 +42,14 @@ HEAD = ("kind", "apiVersion", "metadata")
 
 def check_schema(call: Call, obj: Obj, kind: Kind) -> Obj:
     """Check types, drop unknown fields, and say so as fieldValidation wants it. Raises `BadRequest`."""
-    node = schema.compiled(kind.api_version, kind.kind)
-    if node is None:
+    node = schema.compiled(kind.api_version, kind.kind) if kind.own is None else None
+    checked: Checked
+    if kind.own is not None:
+        checked = kind.own.check(obj, call.field_validation, call.duplicates)
+    elif node is None:
         return obj
-    checked = check(node, obj, call.field_validation, call.duplicates)
+    else:
+        checked = check(node, obj, call.field_validation, call.duplicates)
     if checked.errors:
         raise bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
                           + checked.errors[0])
@@ -160,7 +164,8 @@ def count_generation(kind: Kind, obj: Obj, old: Obj) -> None:
     """Raise metadata.generation when something beside metadata and status changed."""
     if not kind.generation:
         return
-    changed = any(obj.get(key) != old.get(key) for key in obj.keys() | old.keys() if key not in (*HEAD, "status"))
+    uncounted = HEAD if kind.own is not None else (*HEAD, "status")  # a status subresource has put the old one there
+    changed = any(obj.get(key) != old.get(key) for key in obj.keys() | old.keys() if key not in uncounted)
     if kind.plural == "deployments":  # a Deployment's annotations travel to its ReplicaSets
         changed = changed or obj["metadata"].get("annotations") != old["metadata"].get("annotations")
     if changed:
@@ -176,7 +181,9 @@ def validate(kind: Kind, obj: Obj, old: Obj | None, *, subresource: str = "") ->
         errors += validate_object_meta(metadata, kind)
     if old is not None:
         errors += _finalizer_errors(metadata, before)
-    if subresource in STATUS_PARTS:
+    if kind.own is not None:
+        errors += kind.own.validate(obj, old)
+    elif subresource in STATUS_PARTS:
         errors += kind.validate_status(obj, old or {}, subresource)
     else:
         errors += kind.validate(obj)

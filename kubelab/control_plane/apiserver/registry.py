@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 from kubelab.control_plane.apiserver import event_versions, writing
+from kubelab.control_plane.apiserver.cache import Collection
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.deleting import Deleter, read_delete_options
@@ -48,6 +49,8 @@ class Registry:
         self.served: dict[tuple[str, str, str], Kind] = {}
         self.subresources: dict[tuple[str, str], Handler] = {}
         self.virtual: dict[tuple[str, str, str], Handler] = {}
+        self.custom: dict[tuple[str, str, str], Collection] = {}  # by group, version, plural: of custom resources
+        self.afterwards: dict[str, Callable[[], Awaitable[None]]] = {}  # by plural: what a write waits for
         self.computed: dict[tuple[str, str], Handler] = {}  # (plural, verb) of what is not stored
         self.pipeline: Pipeline
         self.deleter: Deleter
@@ -64,12 +67,24 @@ class Registry:
     def serve_kind(self, kind: Kind) -> None:
         self.served[kind.group, kind.version, kind.plural] = kind
 
+    def serve_custom(self, kind: Kind, collection: Collection) -> None:
+        """Serve one version of a custom resource."""
+        self.serve_kind(kind)
+        self.custom[kind.group, kind.version, kind.plural] = collection
+
+    def withdraw(self, kind: Kind) -> None:
+        """Serve a version no more."""
+        self.served.pop((kind.group, kind.version, kind.plural), None)
+        self.custom.pop((kind.group, kind.version, kind.plural), None)
+
     def call(self, request: Request, info: RequestInfo, user: User) -> Call:
         """Make the call of a resource request. Raises NotFound when nothing of that name is served."""
         kind = self.served.get((info.group, info.version, info.resource))
         if kind is None or (kind.namespaced and not info.namespace and (info.name or info.verb == "create")) \
                 or (not kind.namespaced and info.namespace and kind.plural != "namespaces"):
             raise no_such_resource()
+        if kind.own is not None:
+            return Call(request, info, user, kind, self.custom[info.group, info.version, info.resource])
         face = FACES.get((info.group, info.version, info.resource))
         if face is None:
             return Call(request, info, user, kind, self.storage.of(info.group, info.resource))
@@ -88,6 +103,8 @@ class Registry:
         call = self.call(request, info, user)
         if info.resource in DEPRECATED:
             call.warnings.append(DEPRECATED[info.resource])
+        if call.collection.lags:
+            await call.collection.settled()
         if info.verb in WRITES:
             call.read_options()
         if info.subresource:
@@ -97,6 +114,8 @@ class Registry:
         else:
             handler = self.computed.get((info.resource, info.verb)) or self._verbs[info.verb]
         response = await handler(call)
+        if info.verb in WRITES and call.kind.plural in self.afterwards:
+            await self.afterwards[call.kind.plural]()
         if call.warnings:
             texts = dict.fromkeys(call.warnings)
             response.headers["warning"] = ", ".join(f'299 - "{_escaped(text)}"' for text in texts)
@@ -106,7 +125,7 @@ class Registry:
         kind, name = call.kind, call.info.subresource
         handler = self.subresources.get((kind.plural, name)) or self.subresources.get(("*", name))
         if name not in kind.subresources:
-            raise no_such_resource()
+            raise not_found(kind.group, kind.plural, call.info.name) if kind.own is not None else no_such_resource()
         if call.info.verb not in answer_of(kind, name)[3]:
             raise method_not_allowed("the server does not allow this method on the requested resource")
         return handler or self._verbs[call.info.verb]
@@ -169,6 +188,8 @@ class Registry:
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
 
     async def create(self, call: Call) -> Response:
+        if call.kind.own is not None and call.kind.own.terminating:
+            raise method_not_allowed("create not allowed while custom resource definition is terminating")
         return self.show(call, await writing.create(call, self.pipeline), 201)
 
     async def update(self, call: Call) -> Response:
@@ -202,7 +223,8 @@ def _virtual_call(request: Request, info: RequestInfo, user: User) -> Call:
 
 def _list_response(call: Call, page: Page) -> Response:
     kind = call.kind
-    head: Obj = {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": page.metadata}
+    head: Obj = {"kind": kind.list_kind or f"{kind.kind}List", "apiVersion": kind.api_version,
+                 "metadata": page.metadata}
     item = call.collection.item
 
     def joined() -> bytes:

@@ -62,18 +62,19 @@ class Subresources:
     async def scale(self, call: Call) -> Response:
         """Read or write how many replicas there should be, without knowing what kind of thing has replicas."""
         if call.info.verb == "get":
-            return Response(200, scale_of(_stored(call)))
+        paths = call.kind.own.scale if call.kind.own is not None else None
+            return Response(200, scale_of(_stored(call), paths))
         if call.info.verb not in ("update", "patch"):
             raise method_not_allowed("the server does not allow this method on the requested resource")
         for _ in range(ATTEMPTS):
             old = _stored_body(call)
-            wanted = self._sent(call, SCALE, scale_of(old.obj))
+            wanted = self._sent(call, SCALE, scale_of(old.obj, paths))
             version = prepare.pinned(wanted)
             if version and version != old.obj["metadata"]["resourceVersion"]:
                 break
             try:
-                body = await self._pipeline.write(call, with_replicas(copy_obj(old.obj), wanted), old)
-                return Response(200, scale_of(body.obj))
+                body = await self._pipeline.write(call, with_replicas(copy_obj(old.obj), wanted, paths), old)
+                return Response(200, scale_of(body.obj, paths))
             except Changed:
                 continue
         raise conflict(call.kind.group, call.kind.plural, call.info.name, STALE)

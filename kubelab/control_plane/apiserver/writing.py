@@ -106,7 +106,8 @@ async def _apply(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
         if old is not None and version and version != old.obj["metadata"]["resourceVersion"]:
             break
         live = call.outward(old.obj) if old is not None else None
-        merged = apply.apply(live, sent, call.manager, force, pipeline.stamp(), subresource=call.subresource)
+        merged = apply.apply(live, sent, call.manager, force, pipeline.stamp(), subresource=call.subresource,
+                             node=call.kind.own.node if call.kind.own is not None else None)
         if old is not None and merged is live:
             return old, False
         try:

@@ -1,0 +1,141 @@
+"""From a CustomResourceDefinition to the Kinds that are served: one for each version.
+
+    spec.versions[i] ─► Kind(names, columns, selectable fields, subresources) with its CustomSchema
+
+Invariant: a Kind made here is never changed; another spec makes other Kinds.
+Models:    apiextensions-apiserver/pkg/apiserver: customresource_handler, conversion, table convertor
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+from kubelab.control_plane.apiserver.crd_rules import has_rules, validate
+from kubelab.machinery import jsonpath, schema, structural
+from kubelab.machinery.clock import parse_timestamp
+from kubelab.machinery.decoding import Checked
+from kubelab.machinery.errors import FieldError
+from kubelab.machinery.meta import age, copy_obj
+from kubelab.machinery.request import Obj
+from kubelab.units.catalogue import Column, Kind
+
+VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+_VERSION = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?")
+
+
+class CustomSchema:
+    """What one version of a custom resource knows beyond what every Kind tells."""
+
+    def __init__(self, crd: Obj, version: Obj) -> None:
+        spec = crd["spec"]
+        self.schema: Obj = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+        self.node = structural.node_of(self.schema)
+        self.scale: Obj | None = (version.get("subresources") or {}).get("scale")
+        self.storage_version = next(v["name"] for v in spec["versions"] if v.get("storage"))
+        self.definition_name = ".".join([*reversed(spec["group"].split(".")), version["name"], spec["names"]["kind"]])
+        self.terminating = False
+        self._asks = has_rules(self.schema)
+
+    def check(self, obj: Obj, mode: str, duplicates: list[str]) -> Checked:
+        """Prune an object, and say what was pruned as `mode` wants it. Raises `BadRequest`."""
+        unknown: list[str] = []
+        out = structural.pruned(self.schema, obj, unknown)
+        told = [*(f'unknown field "{path}"' for path in unknown), *(f'duplicate field "{path}"' for path in duplicates)]
+        if not told or mode == "Ignore":
+            return Checked(out)
+        if mode == "Warn":
+            return Checked(out, (), tuple(told))
+        return Checked(out, ("strict decoding error: " + ", ".join(told),))
+
+    def default(self, obj: Obj) -> None:
+        structural.fill_defaults(self.schema, obj)
+
+    def read(self, obj: Obj) -> Obj:
+        """Return a stored object as this version shows it, which may have changed since it was stored."""
+        out = structural.pruned(self.schema, copy_obj(obj), [])
+        self.default(out)
+        return out
+
+    def validate(self, obj: Obj, old: Obj | None) -> list[FieldError]:
+        return list(validate(self.schema, obj, old, asks=self._asks))
+
+
+def kinds_of(crd: Obj) -> list[Kind]:
+    """Return the Kinds of all versions, the most important first."""
+    versions = sorted(crd["spec"]["versions"], key=lambda v: priority(v["name"]))
+    return [_kind(crd, version) for version in versions]
+
+
+def priority(version: str) -> tuple[Any, ...]:
+    """Order versions as Kubernetes does: v2, v1, v2beta1, v1alpha1, then whatever else by name."""
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        return 1, 0, 0, 0, version
+    stage = {None: 0, "beta": 1, "alpha": 2}[match[2]]
+    return 0, stage, -int(match[1]), -int(match[3] or 0), ""
+
+
+def _kind(crd: Obj, version: Obj) -> Kind:
+    spec, own = crd["spec"], CustomSchema(crd, version)
+    names, parts = spec["names"], version.get("subresources") or {}
+    has_status = "status" in parts
+    paths = {field["jsonPath"].removeprefix("."): field["jsonPath"] for field in version.get("selectableFields") or ()}
+    return Kind(
+        names["kind"], names["plural"], spec["group"], version["name"], spec["scope"] == "Namespaced",
+        tuple(names.get("shortNames") or ()), tuple(names.get("categories") or ()), names.get("singular") or "",
+        frozenset(name for name in ("status", "scale") if name in parts), VERBS, own.default, own.default,
+        prepare_create=_without_status if has_status else lambda obj: None, generation=True,
+        list_kind=names.get("listKind") or "", own=own, columns=_columns(version),
+        selectable=lambda obj: {name: _text(jsonpath.first(path, obj)) for name, path in paths.items()},
+        selectable_keys=tuple(paths))
+
+
+def _without_status(obj: Obj) -> None:
+    obj.pop("status", None)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _columns(version: Obj) -> tuple[Column, ...]:
+    name = Column("Name", lambda obj, now: obj["metadata"]["name"], format="name",
+                  description=schema.describe("v1", "ConfigMap", "metadata.name"))
+    given = version.get("additionalPrinterColumns") or [
+        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp",
+         "description": schema.describe("v1", "ConfigMap", "metadata.creationTimestamp")}]
+    return name, *(_column(column) for column in given)
+
+
+def _column(column: Obj) -> Column:
+    path, type_ = column["jsonPath"], column["type"]
+    told = column.get("description") or f"Custom resource definition column (in JSONPath format): {path}"
+    return Column(column["name"], lambda obj, now: cell(type_, jsonpath.find(path, obj), now), type_,
+                  column.get("format", ""), column.get("priority", 0), told)
+
+
+def cell(type_: str, found: list[Any], now: float) -> Any:
+    """Return what a column of a type shows of what its path found."""
+    value = found[0] if found else None
+    match type_, value:
+        case _, None:
+            return None
+        case "string", str():
+            return value
+        case "string", _:
+            return orjson.dumps(value).decode()
+        case "integer", int() | float() if not isinstance(value, bool):
+            return int(value)
+        case "number", int() | float() if not isinstance(value, bool):
+            return value
+        case "boolean", bool():
+            return value
+        case "date", str():
+            try:
+                return age(now - parse_timestamp(value))
+            except ValueError:
+                return "<invalid>"
+    return None
