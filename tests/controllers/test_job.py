@@ -21,7 +21,7 @@ def condition(job: Any, type_: str) -> bool:
 
 
 async def test_a_job_completes_and_goes(world: World) -> None:
-    """Two pods of three at a time; when all have ended the job is Complete, no finalizer is left, and its TTL ends it."""
+    """Two of three pods at a time; when all have ended it is Complete, holds none of them back, and goes in time."""
     job = units.Job("sums", image="busybox", completions=3, parallelism=2, indexed=True)
     job["spec"]["ttlSecondsAfterFinished"] = 2
     await world.client.create("jobs", job)

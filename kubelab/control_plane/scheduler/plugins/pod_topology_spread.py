@@ -20,8 +20,8 @@ from typing import Any
 from kubelab.control_plane.scheduler.cache import Cache
 from kubelab.control_plane.scheduler.framework import MAX_SCORE, SKIP, ClusterEvent, Plugin, Rejection
 from kubelab.control_plane.scheduler.nodeinfo import NodeInfo, PodInfo
-from kubelab.control_plane.scheduler.plugins.node_affinity import required_matches
 from kubelab.control_plane.scheduler.plugins.taint_toleration import HARD
+from kubelab.machinery.node_selection import required_matches
 from kubelab.machinery.selectors import Selector, from_label_selector
 from kubelab.machinery.taints import untolerated
 
