@@ -261,7 +261,7 @@ class Cluster(Facade):
     def connect(cls, kubeconfig: str | Path | None = None, *, context: str | None = None) -> RemoteCluster:
         """Return the same object, views and waits on a running cluster: kind, minikube, a real one.
 
-        Raises: FileNotFoundError, KeyError (no such context), ConnectionError; each says what to do.
+        Raises: KubeconfigError (no file, no such context), ConnectionError; each says what to do.
         """
         return RemoteCluster(kubeconfig, context)
 

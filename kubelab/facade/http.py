@@ -28,6 +28,7 @@ Resolve = Callable[[str], Awaitable[str]]  # host name -> IP; raises LookupError
 class _ClusterResolver(AbstractResolver):
     def __init__(self, resolve: Resolve) -> None:
         self._resolve = resolve
+        self.found: dict[str, str] = {}  # host name -> IP
 
     async def resolve(self, host: str, port: int = 0,
                       family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
@@ -35,6 +36,7 @@ class _ClusterResolver(AbstractResolver):
             ip = await self._resolve(host)
         except LookupError as error:
             raise OSError(str(error)) from error  # what aiohttp expects of a resolver
+        self.found[host] = ip
         return [ResolveResult(hostname=host, host=ip, port=port, family=socket.AF_INET, proto=0, flags=0)]
 
     async def close(self) -> None:
@@ -53,15 +55,14 @@ async def fetch(url: str, resolve: Resolve, lowest_port: int, *, method: str = "
         raise ValueError(f"{url!r} is no URL; write for example http://web/")
     real = asked.with_port(mapped(asked.port, lowest_port))
     send = {"Host": asked.host if asked.is_default_port() else f"{asked.host}:{asked.port}"} | dict(headers or {})
-    connector = aiohttp.TCPConnector(resolver=_ClusterResolver(resolve), use_dns_cache=False, ssl=False)
+    resolver = _ClusterResolver(resolve)
+    connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, ssl=False)
     try:
         async with (aiohttp.ClientSession(connector=connector) as session,
                     session.request(method, real, headers=send, data=data, json=json, allow_redirects=allow_redirects,
                                     timeout=aiohttp.ClientTimeout(timeout_s)) as answer):
-            peer = answer.connection.transport.get_extra_info("peername") if answer.connection and \
-                answer.connection.transport else None
-            body = await answer.read()
-            where = f"{peer[0]}:{peer[1]}" if peer else f"{real.host}:{real.port}"
+            body, host = await answer.read(), answer.url.host or ""
+            where = f"{resolver.found.get(host, host)}:{answer.url.port}"
             return Answer(answer.status, dict(answer.headers), body, str(asked), where)
     except aiohttp.ClientConnectorDNSError as error:
         raise ConnectionError(str(error.__cause__ or error)) from None

@@ -165,7 +165,7 @@ def _containers(obj: Obj) -> list[str]:
         ended = (c.get("state") or {}).get("terminated") or (c.get("lastState") or {}).get("terminated") or {}
         if waiting.get("message"):
             out.append(f"{who}: {waiting['reason']}: {waiting['message']}")
-        elif ended.get("exitCode"):
+        if ended.get("exitCode"):
             out.append(f"{who}: ended with exit code {ended['exitCode']} ({ended.get('reason', 'Error')})")
         elif "running" in (c.get("state") or {}) and not c.get("ready"):
             out.append(f"{who}: runs, but its readiness probe does not pass")

@@ -180,7 +180,7 @@ def test_from_the_notebook(cluster: Cluster) -> None:
 def test_addresses_that_are_not_ready(cluster: Cluster) -> None:
     """publishNotReadyAddresses shows a pod that is not ready; without it the name has no address."""
     ip = cluster.wait("pod/unready", lambda p: bool(p["status"].get("podIP")))["status"]["podIP"]
-    until(lambda: [str(r.rdata) for r in _dns(cluster, "eager.default.svc.cluster.local").rr] == [ip], "it is published")
+    until(lambda: [str(r.rdata) for r in _dns(cluster, "eager.default.svc.cluster.local").rr] == [ip], "published")
     assert _dns(cluster, "patient.default.svc.cluster.local").rr == []
 
 
