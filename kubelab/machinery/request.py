@@ -40,6 +40,7 @@ class Request:
     user: User | None = None
     cause: int | None = None  # entry of the trace journal that led to this request
     certificate: bytes | None = None  # the client's, as DER, whose signature TLS has checked
+    answer_head: Mapping[str, str] | None = None  # headers that the answer is to carry, whatever it is
     wire: Any = None  # the HTTP request underneath, for those that become a stream of bytes
 
 

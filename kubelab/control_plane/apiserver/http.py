@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
@@ -244,8 +245,13 @@ def encoded(response: Response, accept: str) -> tuple[bytes, str]:
 def _head(status: int, media: str, headers: Mapping[str, str], keep_alive: bool) -> bytes:
     lines = [b"HTTP/1.1 %d %b" % (status, REASONS.get(status, b"Status")),
              b"Content-Type: " + media.encode(), b"Cache-Control: no-cache, private"]
-    lines += [limits.one_line(f"{name.title()}: {value}").encode("latin-1", "replace") for name, value
-              in headers.items() if name != "content-type"]
+    lines += [_line(name, value) for name, value in headers.items() if name != "content-type"]
     if not keep_alive:
         lines.append(b"Connection: close")
     return b"\r\n".join(lines)
+
+
+@lru_cache(1024)
+def _line(name: str, value: str) -> bytes:
+    """Encode a header; most are those of the answer before."""
+    return limits.one_line(f"{name.title()}: {value}").encode("latin-1", "replace")

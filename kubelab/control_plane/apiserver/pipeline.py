@@ -64,6 +64,8 @@ class Pipeline:
         response = GONE_AWAY
         try:
             response = await self._answer(request, info)
+            if request.answer_head is not None:
+                response.headers.update(request.answer_head)
             return response
         finally:
             self.metrics.leave(kind, request, info, response, perf_counter() - began)

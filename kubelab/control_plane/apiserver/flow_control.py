@@ -1,0 +1,209 @@
+"""Priority and fairness: a flood from one client does not starve the others.
+
+    request ─► flow schema ─► priority level: a free seat? ─► yes: go
+                                     └─ no: a queue of this flow's hand ─► full? 429
+                                               each turn of the loop: the queues take turns at the free seats
+
+A seat is held until its request is answered and this turn of the event loop is over: most requests are answered
+without waiting for anything, so what is scarce is not requests under way but the turns of the one loop.
+
+Invariant: no level holds more seats than its share; a flow waits in at most `hand size` of its level's queues.
+Models:    k8s.io/apiserver/pkg/util/flowcontrol and its shuffle sharding
+Left out:  seats borrowed between levels, the work of lists and watches as a number of seats
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from kubelab.control_plane.apiserver.deadline import Way, is_long_running
+from kubelab.control_plane.apiserver.flow_schemas import LEVELS, Schema, built_in, schemas, uid_of
+from kubelab.control_plane.apiserver.routes import RequestInfo
+from kubelab.machinery.request import Obj, Request, Response, User
+
+SEATS = 600  # of the whole server: upstream's 400 reads and 200 writes
+WAIT_S = 15.0  # in a queue: a quarter of a request's time
+REMEMBERED = 4096
+MASTERS = "system:masters"
+Limits = tuple[int, int, int, int]  # shares, queues, hand size, queue length
+Objects = Callable[[str], Iterable[Obj]]
+
+
+class Level:
+    """The seats and queues of one priority level."""
+
+    def __init__(self, name: str, uid: str, seats: int, limits: Limits) -> None:
+        self.name, self.uid, self.seats = name, uid, seats
+        _, self.queues, self.hand_size, self.queue_length = limits
+        self.taken = 0
+        self._returned = 0  # seats whose requests ended in this turn of the loop
+        self._queues: dict[int, deque[asyncio.Future[None]]] = {}  # those with somebody in them
+        self._turn: deque[int] = deque()  # whose turn it is, each waiting queue once
+
+    @property
+    def waiting(self) -> int:
+        return sum(map(len, self._queues.values()))
+
+    @property
+    def crowded(self) -> bool:
+        """Say whether somebody waits: who comes now does not jump the queue."""
+        return bool(self._turn)
+
+    def hand(self, flow: str) -> tuple[int, ...]:
+        """Deal a flow its queues: with few flows, hardly any two are dealt the same hand."""
+        value = int.from_bytes(hashlib.blake2b(flow.encode(), digest_size=16).digest(), "big")
+        cards, dealt = list(range(self.queues)), []
+        for _ in range(min(self.hand_size, self.queues)):
+            value, index = divmod(value, len(cards))
+            dealt.append(cards.pop(index))
+        return tuple(dealt)
+
+    def enqueue(self, hand: tuple[int, ...]) -> asyncio.Future[None] | None:
+        """Wait in the shortest queue of a hand; None when there is no room."""
+        if not hand:
+            return None
+        number = min(hand, key=lambda n: len(self._queues.get(n, ())))
+        queue = self._queues.get(number)
+        if queue is None:
+            queue = self._queues[number] = deque()
+            self._turn.append(number)
+        elif len(queue) >= self.queue_length:
+            return None
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.append(place)
+        return place
+
+    def leave(self) -> None:
+        """Give a seat back at the end of this turn of the loop."""
+        if not self._returned:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        self._returned += 1
+
+    def _next_turn(self) -> None:
+        self.taken -= self._returned
+        self._returned = 0
+        while self.taken < self.seats and self._turn:
+            number = self._turn.popleft()
+            queue = self._queues[number]
+            place = queue.popleft()
+            if queue:
+                self._turn.append(number)
+            else:
+                del self._queues[number]
+            if not place.done():
+                self.taken += 1
+                place.set_result(None)
+
+
+class Classified:
+    """What one kind of request of one user is: computed once, then remembered."""
+
+    __slots__ = ("flow", "hand", "head", "level")
+
+    def __init__(self, level: Level | None, flow: str, schema_uid: str, level_uid: str) -> None:
+        self.level, self.flow = level, flow
+        self.hand = level.hand(flow) if level is not None else ()
+        self.head = {"x-kubernetes-pf-flowschema-uid": schema_uid, "x-kubernetes-pf-prioritylevel-uid": level_uid}
+
+
+class FlowControl:
+    """Lets requests from the wire in. `objects` returns the stored FlowSchemas and PriorityLevelConfigurations."""
+
+    def __init__(self, objects: Objects, seats: int = SEATS) -> None:
+        self._objects, self._seats = objects, seats
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the configuration again; requests that wait go on waiting where they are."""
+        stored = {obj["metadata"]["name"]: obj for obj in self._objects("prioritylevelconfigurations")}
+        limits = LEVELS | {name: found for name, obj in stored.items() if (found := _limits(obj)) is not None}
+        shares = sum(entry[0] for entry in limits.values()) or 1
+        self.levels = {
+            name: Level(name, _uid(stored.get(name), "PriorityLevelConfiguration", name),
+                        -(-self._seats * entry[0] // shares), entry) for name, entry in limits.items()}
+        self._exempt_uid = _uid(stored.get("exempt"), "PriorityLevelConfiguration", "exempt")
+        named = {obj["metadata"]["name"]: obj for obj in (*built_in(), *self._objects("flowschemas"))}
+        self._schemas = schemas(named.values())
+        self._known: dict[tuple[object, ...], Classified] = {}
+        masters = next(schema for schema in self._schemas if schema.name == "exempt")
+        self._masters = Classified(None, "", masters.uid, self._exempt_uid)
+
+    def classify(self, user: User, info: RequestInfo) -> Classified:
+        """Say which flow a request belongs to."""
+        if MASTERS in user.groups:
+            return self._masters
+        key = (user.name, user.groups, info.verb, info.group, info.resource, info.subresource, info.namespace,
+               "" if info.resource else info.path)
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            schema = next((s for s in self._schemas if self._served(s) and s.matches(user, info)), self._schemas[-1])
+            level = self.levels.get(schema.level)
+            found = self._known[key] = Classified(level, schema.flow(user, info), schema.uid,
+                                                  level.uid if level is not None else self._exempt_uid)
+        return found
+
+    def _served(self, schema: Schema) -> bool:
+        return schema.level == "exempt" or schema.level in self.levels  # one that dangles is passed over
+
+    def around(self, way: Way) -> Way:
+        """Return the same way with a door in front of it."""
+        async def fair(request: Request, info: RequestInfo, user: User) -> Response:
+            if request.wire is None:
+                return await way(request, info, user)  # our own parts share the loop as good neighbours
+            found = self.classify(user, info)
+            request.answer_head = found.head
+            level = found.level
+            if level is None or (is_long_running(info) and info.verb != "watch"):
+                return await way(request, info, user)
+            if level.taken < level.seats and not level.crowded:
+                level.taken += 1
+            elif not await _wait(level, found.hand):
+                return too_many()
+            try:
+                return await way(request, info, user)
+            finally:
+                level.leave()
+
+        return fair
+
+
+async def _wait(level: Level, hand: tuple[int, ...]) -> bool:
+    """Wait for a seat; say whether there is one."""
+    place = level.enqueue(hand)
+    if place is None:
+        return False
+    try:
+        async with asyncio.timeout(WAIT_S):
+            await place
+    except BaseException as error:
+        if place.done() and not place.cancelled():
+            level.leave()  # the seat came too late: the next one shall have it
+        place.cancel()
+        if isinstance(error, TimeoutError):
+            return False
+        raise
+    return True
+
+
+def too_many() -> Response:
+    return Response(429, b"Too many requests, please try again later.\n",
+                    {"content-type": "text/plain; charset=utf-8", "retry-after": "1"})
+
+
+def _limits(obj: Obj) -> Limits | None:
+    """Read a PriorityLevelConfiguration; None for one that limits nothing."""
+    limited = obj["spec"].get("limited")
+    if obj["spec"].get("type") == "Exempt" or limited is None:
+        return None
+    queuing = (limited.get("limitResponse") or {}).get("queuing") or {}
+    return (limited.get("nominalConcurrencyShares", 30), queuing.get("queues", 0), queuing.get("handSize", 0),
+            queuing.get("queueLengthLimit", 0))
+
+
+def _uid(obj: Obj | None, kind: str, name: str) -> str:
+    return str(obj["metadata"]["uid"]) if obj is not None else uid_of(kind, name)
