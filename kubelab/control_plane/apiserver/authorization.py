@@ -4,12 +4,12 @@
 
 Invariant: nothing is allowed that no rule allows; after `invalidate` the next answer reads the roles anew.
 Models:    kube-apiserver's RBAC and Node authorizers, and the part of NodeRestriction that needs no body
-Left out:  field and label selectors in rules' attributes (a node may list pods of others)
+Left out:  what a node may do with volumes and resource claims, which its role allows for all of them
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from kubelab.control_plane.apiserver.routes import RequestInfo
@@ -62,7 +62,7 @@ class Rights:
                 continue
             names = rule.get("resourceNames")
             if bool(names) == named and allows_resource(rule, info.verb, info.group, target) \
-                    and (not names or info.name in names):
+                    and (not names or (info.name or info.selected) in names):
                 return Decision(True, reason)
         return None
 
@@ -156,31 +156,49 @@ class Authorizer:
 
     def _node_limits(self, node: str, info: RequestInfo) -> str | None:
         """Return why a node may not do this even if its role allows it: a node cares for itself alone."""
-        resource, verb, name = info.resource, info.verb, info.name
-        if info.group == "" and resource == "nodes" and verb in ("update", "patch", "delete") and name != node:
-            return f'node "{node}" is not allowed to modify node "{name}"'
-        if info.group == "" and resource == "pods" and name and verb in ("update", "patch", "delete"):
-            pod = self._get("pods", info.namespace, name)
-            if pod is not None and pod["spec"].get("nodeName") != node:
-                what = "update pod status for" if info.subresource == "status" else "delete"
-                return f'node "{node}" can only {what} pods with spec.nodeName set to itself'
-        if info.group == "coordination.k8s.io" and resource == "leases":
-            if info.namespace != "kube-node-lease":
-                return f"can only access leases in the \"kube-node-lease\" system namespace, not {info.namespace!r}"
-            if name and name != node:
-                return f'can only access node lease with the same name as the requesting node "{node}"'
-        if info.group == "" and resource in ("secrets", "configmaps") and not self._needs(node, info):
-            return f'no relationship found between node "{node}" and this object'
+        verb, name = info.verb, info.name
+        unrelated = f'no relationship found between node "{node}" and this object'
+        match (info.group, info.resource):
+            case ("", "nodes"):
+                wanted = name or info.selected
+                if verb in ("update", "patch", "delete") and name != node:
+                    return f'node "{node}" is not allowed to modify node "{name}"'
+                if verb in ("get", "list", "watch") and wanted != node:
+                    return f'node "{node}" cannot read "{wanted}", only its own Node object'
+            case ("", "pods"):
+                return self._pod_limits(node, info, unrelated)
+            case ("coordination.k8s.io", "leases"):
+                if info.namespace != "kube-node-lease":
+                    return f"can only access leases in the \"kube-node-lease\" system namespace, not {info.namespace!r}"
+                if name and name != node:
+                    return f'can only access node lease with the same name as the requesting node "{node}"'
+            case ("", "secrets" | "configmaps") if not self._needs(node, info):
+                return unrelated
+            case ("", "serviceaccounts") if not any(
+                    (pod["spec"].get("serviceAccountName") or "default") == name for pod in self._pods_on(node, info)):
+                return unrelated
         return None
+
+    def _pod_limits(self, node: str, info: RequestInfo, unrelated: str) -> str | None:
+        if info.verb in ("list", "watch", "deletecollection") and not info.name:
+            return None if info.selected_node == node else "can only list/watch pods with spec.nodeName field selector"
+        pod = self._get("pods", info.namespace, info.name) if info.name else None
+        if pod is None or pod["spec"].get("nodeName") == node:
+            return None
+        if info.verb == "get":
+            return unrelated
+        what = {"status": "update pod status for", "eviction": "evict"}.get(info.subresource, "delete")
+        return f'node "{node}" can only {what} pods with spec.nodeName set to itself'
+
+    def _pods_on(self, node: str, info: RequestInfo) -> Iterator[Obj]:
+        return (pod for pod in self._list("pods") if pod["metadata"].get("namespace") == info.namespace
+                and pod["spec"].get("nodeName") == node)
 
     def _needs(self, node: str, info: RequestInfo) -> bool:
         """Tell whether a pod of the node refers to this Secret or ConfigMap."""
         kind = "secret" if info.resource == "secrets" else "configMap"
-        for pod in self._list("pods"):
-            if pod["metadata"].get("namespace") == info.namespace and pod["spec"].get("nodeName") == node \
-                    and (info.name or info.selected) in references(pod["spec"], kind):
-                return True
-        return False
+        wanted = info.name or info.selected
+        return any(wanted in references(pod["spec"], kind) for pod in self._pods_on(node, info))
 
 
 def references(spec: Obj, kind: str) -> set[str]:

@@ -33,6 +33,7 @@ class RequestInfo:
     subresource: str = ""
     rest: str = ""  # what follows a proxy subresource
     selected: str = ""  # the one name that a list or watch is limited to by fieldSelector=metadata.name=...
+    selected_node: str = ""  # likewise by spec.nodeName=...
 
     @property
     def is_resource(self) -> bool:
@@ -66,8 +67,10 @@ def request_info(method: str, path: str, query: Mapping[str, str]) -> RequestInf
         return RequestInfo(method.lower(), path)
     tail = _tail(path, len(parts) - len(rest) + 3) if subresource in PROXYING else ""
     verb = _verb(method, name, subresource, query)
-    selected = _selected(query) if verb in ("list", "watch") else ""
-    return RequestInfo(verb, path, group, version, namespace, resource, name, subresource, tail, selected)
+    if verb not in ("list", "watch") or "fieldSelector" not in query:
+        return RequestInfo(verb, path, group, version, namespace, resource, name, subresource, tail)
+    return RequestInfo(verb, path, group, version, namespace, resource, name, subresource, tail,
+                       _selected(query, "metadata.name"), _selected(query, "spec.nodeName"))
 
 
 def _verb(method: str, name: str, subresource: str, query: Mapping[str, str]) -> str:
@@ -79,11 +82,14 @@ def _verb(method: str, name: str, subresource: str, query: Mapping[str, str]) ->
     return "deletecollection" if verb == "delete" else verb
 
 
-def _selected(query: Mapping[str, str]) -> str:
-    """Return the name that the field selector demands, which makes a list or watch one of a single object."""
-    for requirement in query.get("fieldSelector", "").split(","):
+def _selected(query: Mapping[str, str], field: str) -> str:
+    """Return the value that the field selector demands of a field, such as the name of the only object listed."""
+    text = query.get("fieldSelector", "")
+    if "\\" in text:  # a comma behind one ends nothing: better to take it for no limit at all
+        return ""
+    for requirement in text.split(","):
         key, _, value = requirement.partition("=")
-        if key == "metadata.name":
+        if key == field:
             return value.removeprefix("=")
     return ""
 

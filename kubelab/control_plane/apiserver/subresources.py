@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from kubelab.control_plane.apiserver import patching, prepare
+from kubelab.control_plane.apiserver.admission.nodes import NODES, PREFIX, check_token
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.deleting import DeleteOptions, Deleter
@@ -61,8 +62,8 @@ class Subresources:
 
     async def scale(self, call: Call) -> Response:
         """Read or write how many replicas there should be, without knowing what kind of thing has replicas."""
-        if call.info.verb == "get":
         paths = call.kind.own.scale if call.kind.own is not None else None
+        if call.info.verb == "get":
             return Response(200, scale_of(_stored(call), paths))
         if call.info.verb not in ("update", "patch"):
             raise method_not_allowed("the server does not allow this method on the requested resource")
@@ -201,6 +202,8 @@ class Subresources:
         if self._issuer is None:
             raise ApiError(500, "InternalError", "Internal error occurred: this API server has no key for tokens")
         bound = self._bound_object(call, spec.get("boundObjectRef"))
+        if NODES in call.user.groups and call.user.name.startswith(PREFIX):
+            check_token(call.user.name, bound)
         audiences = spec.get("audiences") or list(self._issuer.audiences)
         token, expires = self._issuer.issue(account, audiences=audiences, expires_s=seconds, bound_to=bound)
         metadata = {"name": call.info.name, "namespace": call.namespace, "creationTimestamp": self._pipeline.stamp()}

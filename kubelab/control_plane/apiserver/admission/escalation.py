@@ -1,0 +1,145 @@
+"""No one grants what they do not hold: who writes a role or a binding must have every right that it gives.
+
+    Role's rules, or those of the role that a binding refers to
+        ─► single rights (verb, group, resource, name) ─► each covered by a rule of the writer? ─► else Forbidden
+    the verbs `escalate` (on roles) and `bind` (on the role referred to) let a writer pass, and system:masters may all
+
+Invariant: a right that is given was held, or someone who held `escalate` or `bind` gave it.
+Models:    pkg/registry/rbac/validation, pkg/registry/rbac/*/policybased
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from kubelab.control_plane.apiserver.admission.plugin import Attributes, Plugin
+from kubelab.control_plane.apiserver.authorization import MASTERS, Authorizer, allows_path
+from kubelab.control_plane.apiserver.routes import RequestInfo
+from kubelab.control_plane.apiserver.storage import Storage
+from kubelab.machinery.errors import not_found
+from kubelab.machinery.request import Obj
+
+GROUP = "rbac.authorization.k8s.io"
+ROLES = ("roles", "clusterroles")
+OF_THE_COLLECTOR = frozenset({"ownerReferences", "finalizers", "managedFields", "resourceVersion"})
+EVERYTHING: tuple[Obj, ...] = ({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
+                               {"verbs": ["*"], "nonResourceURLs": ["*"]})
+MOST_RIGHTS = 10_000  # that one request may ask to be looked at
+
+
+class Escalation(Plugin):
+    name = "RBACEscalation"
+    handles = tuple(f"{operation} {plural}" for operation in ("CREATE", "UPDATE")
+                    for plural in (*ROLES, "rolebindings", "clusterrolebindings"))
+
+    def __init__(self, storage: Storage, authorizer: Authorizer) -> None:
+        super().__init__(storage)
+        self._authorizer = authorizer
+
+    def admit(self, a: Attributes) -> None:
+        if MASTERS in a.call.user.groups or a.call.kind.group != GROUP or (a.old and _as_it_was(a.obj, a.old)):
+            return
+        if a.call.kind.plural in ROLES:
+            if not self._may(a, "escalate", a.call.kind.plural, a.name):
+                if a.obj.get("aggregationRule") and self._lacking(a, EVERYTHING):
+                    raise a.forbidden("must have cluster-admin privileges to use the aggregationRule")
+                self._check(a, a.obj.get("rules") or ())
+            return
+        ref = a.obj.get("roleRef") or {}
+        plural = "roles" if ref.get("kind") == "Role" else "clusterroles"
+        name = str(ref.get("name") or "")
+        if not name or self._may(a, "bind", plural, name):
+            return
+        role = self.get(GROUP, plural, f"{a.namespace}/{name}" if plural == "roles" else name)
+        if role is None:
+            raise not_found(GROUP, plural, name)
+        self._check(a, role.get("rules") or ())
+
+    def _may(self, a: Attributes, verb: str, plural: str, name: str) -> bool:
+        info = RequestInfo(verb, "", GROUP, "v1", a.namespace, plural, name)
+        return self._authorizer.authorize(a.call.user, info).allowed
+
+    def _check(self, a: Attributes, rules: Sequence[Obj]) -> None:
+        lacking = self._lacking(a, rules)
+        if not lacking:
+            return
+        user = a.call.user
+        what = "\n".join(sorted({_shown(rule) for rule in _compact(lacking)}))
+        raise a.forbidden(f"user {_quoted(user.name)} (groups={_list(user.groups)}) is attempting to grant RBAC "
+                          f"permissions not currently held:\n{what}")
+
+    def _lacking(self, a: Attributes, rules: Sequence[Obj]) -> list[Obj]:
+        """Return what of the rules the writer does not hold where they are to hold."""
+        held = [g.rule for g in self._authorizer.rights_of(a.call.user).grants if g.namespace in ("", a.namespace)]
+        wanted = list(islice(_single(rules), MOST_RIGHTS + 1))
+        if len(wanted) > MOST_RIGHTS:
+            raise a.forbidden(f"more than {MOST_RIGHTS} rights in one object can only be granted by system:masters")
+        return [right for right in wanted if not any(_covers(rule, right) for rule in held)]
+
+
+def _as_it_was(new: Obj, old: Obj) -> bool:
+    """Tell whether an update touches only what the garbage collector writes."""
+    def rest(obj: Obj) -> Obj:
+        return obj | {"metadata": {k: v for k, v in obj["metadata"].items() if k not in OF_THE_COLLECTOR}}
+
+    return rest(new) == rest(old)
+
+
+def _single(rules: Iterable[Obj]) -> Iterator[Obj]:
+    """Take rules apart into rights of one verb on one thing."""
+    for rule in rules:
+        for group in rule.get("apiGroups") or ():
+            for resource in rule.get("resources") or ():
+                for verb in rule.get("verbs") or ():
+                    right = {"apiGroups": [group], "resources": [resource], "verbs": [verb]}
+                    names = rule.get("resourceNames") or ()
+                    yield from (right | {"resourceNames": [name]} for name in names)
+                    if not names:
+                        yield right
+        for url in rule.get("nonResourceURLs") or ():
+            yield from ({"nonResourceURLs": [url], "verbs": [verb]} for verb in rule.get("verbs") or ())
+
+
+def _covers(rule: Obj, right: Obj) -> bool:
+    """Tell whether a rule holds all of a single right."""
+    verb, = right["verbs"]
+    if "nonResourceURLs" in right:
+        return allows_path(rule, verb, right["nonResourceURLs"][0])
+    verbs, groups, resources = (rule.get(field) or () for field in ("verbs", "apiGroups", "resources"))
+    group, resource = right["apiGroups"][0], right["resources"][0]
+    if not ("*" in verbs or verb in verbs) or not ("*" in groups or group in groups):
+        return False
+    _, slash, subresource = resource.partition("/")
+    if not ("*" in resources or resource in resources or (slash and f"*/{subresource}" in resources)):
+        return False
+    names = rule.get("resourceNames") or ()
+    return not names or (bool(right.get("resourceNames")) and right["resourceNames"][0] in names)
+
+
+def _compact(rights: Iterable[Obj]) -> list[Obj]:
+    """Join the verbs of what stands on the same thing."""
+    joined: dict[tuple[str, ...], Obj] = {}
+    rest = []
+    for right in rights:
+        if "nonResourceURLs" in right:
+            rest.append(right)
+            continue
+        key = (right["apiGroups"][0], right["resources"][0], *right.get("resourceNames", ()))
+        found = joined.setdefault(key, right | {"verbs": []})
+        found["verbs"] += right["verbs"]
+    return rest + list(joined.values())
+
+
+def _shown(rule: Obj) -> str:
+    fields = (("APIGroups", "apiGroups"), ("Resources", "resources"), ("NonResourceURLs", "nonResourceURLs"),
+              ("ResourceNames", "resourceNames"), ("Verbs", "verbs"))
+    return "{" + ", ".join(f"{name}:{_list(rule[key])}" for name, key in fields if rule.get(key)) + "}"
+
+
+def _list(values: Iterable[str]) -> str:
+    return "[" + " ".join(_quoted(value) for value in values) + "]"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r") + '"'
