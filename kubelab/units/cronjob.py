@@ -10,7 +10,7 @@ from typing import Any
 
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units import rules, schedule
+from kubelab.units import rules, schedule, warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, NONE, selector_text, since, template_columns
 from kubelab.units.job import Job
@@ -95,6 +95,7 @@ CRON_JOB = Kind(
     "CronJob", "cronjobs", group="batch", short_names=("cj",), categories=("all",),
     subresources=frozenset({"status"}), generation=True,
     default=_default, prepare_create=_prepare_create, validate=_validate,
+    warnings=warnings.workload("spec", "jobTemplate", "spec", "template"),
     columns=(
         NAME,
         Column("Schedule", lambda o, now: o["spec"]["schedule"], path="spec.schedule"),

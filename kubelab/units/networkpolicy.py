@@ -6,7 +6,7 @@ Models: pkg/registry/networking/networkpolicy and pkg/apis/networking of kube-ap
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kubelab.machinery.errors import FieldError, invalid_value, required
@@ -104,9 +104,23 @@ def network(cidr: str) -> Any:
         return None
 
 
+def _warnings(new: Obj, old: Obj | None) -> Iterable[str]:
+    """Tell of ranges that say more than they mean."""
+    for direction, side in DIRECTIONS:
+        for i, rule in enumerate((new.get("spec") or {}).get(direction) or ()):
+            for j, peer in enumerate(rule.get(side) or ()):
+                block, path = peer.get("ipBlock") or {}, f"spec.{direction}[{i}].{side}[{j}].ipBlock"
+                ranges = [(f"{path}.cidr", block.get("cidr", ""))]
+                ranges += [(f"{path}.except[{k}]", cidr) for k, cidr in enumerate(block.get("except") or ())]
+                for where, cidr in ranges:
+                    net = network(cidr)
+                    if net is not None and net.version == 4 and str(net) != cidr:
+                        yield f'{where}: CIDR value "{cidr}" is ambiguous in this context (should be "{net}"?)'
+
+
 NETWORK_POLICY = Kind(
     "NetworkPolicy", "networkpolicies", group="networking.k8s.io", short_names=("netpol",), generation=True,
-    default=_default, validate=_validate,
+    default=_default, validate=_validate, warnings=_warnings,
     columns=(
         NAME,
         Column("Pod-Selector", lambda o, now: selector_text((o.get("spec") or {}).get("podSelector") or {}),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from kubelab.machinery import quantity
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units import rules
+from kubelab.units import rules, warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME
 from kubelab.units.persistentvolumeclaim import (
@@ -106,6 +106,7 @@ def _claim(volume: Obj) -> str:
 PERSISTENT_VOLUME = Kind(
     "PersistentVolume", "persistentvolumes", namespaced=False, short_names=("pv",), subresources=frozenset({"status"}),
     default=_default, prepare_create=_prepare_create, validate=_validate, validate_update=_validate_update,
+    warnings=warnings.volume,
     columns=(
         NAME,
         Column("Capacity", lambda o, now: (o["spec"].get("capacity") or {}).get("storage", ""), path="spec.capacity"),

@@ -11,7 +11,7 @@ from typing import Any
 from kubelab.machinery import quantity
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units import rules
+from kubelab.units import rules, warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME
 
@@ -148,6 +148,7 @@ def attributes_class(whose: str) -> Column:
 PERSISTENT_VOLUME_CLAIM = Kind(
     "PersistentVolumeClaim", "persistentvolumeclaims", short_names=("pvc",), subresources=frozenset({"status"}),
     default=claim_defaults, prepare_create=_prepare_create, validate=_validate, validate_update=_validate_update,
+    warnings=warnings.claim,
     columns=(
         NAME,
         Column("Status", lambda o, now: phase(o), path="status.phase"),

@@ -20,9 +20,10 @@ GROUP = "networking.k8s.io"
 CIDRS = "spec.cidrs"
 IMMUTABLE = "field is immutable"
 CIDRS_TEXT = ('CIDRs defines the IP blocks in CIDR notation (e.g. "192.168.0.0/24" or "2001:db8::/64") from which to '
-              "assign service cluster IPs. Max of two CIDRs is allowed, one of each IP family. This field is immutable.")
-PARENT_TEXT = ("ParentRef references the resource that an IPAddress is attached to. An IPAddress must reference a parent "
-               "object.")
+              "assign service cluster IPs. Max of two CIDRs is allowed, one of each IP family. This field is "
+              "immutable.")
+PARENT_TEXT = ("ParentRef references the resource that an IPAddress is attached to. An IPAddress must reference a "
+               "parent object.")
 
 
 def _cidrs(obj: Obj) -> list[str]:

@@ -99,6 +99,8 @@ class Pipeline:
         await self.admission.admit(call, obj, old.obj if old else None)
         self.validate(call, obj, old.obj if old else None)
         await self.admission.validate(call, obj, old.obj if old else None)
+        if not call.subresource:
+            call.warnings += call.kind.warnings(obj, old.obj if old else None)
         if old is not None and obj == old.obj:
             return old  # a write that changes nothing is none: no revision, no event
         if call.dry_run:
@@ -117,7 +119,6 @@ class Pipeline:
         prepare.keep_identity(call, obj, old)
         if call.writes_status:
             obj = prepare.status_part(obj, old)
-            kind.default_status(obj)
             kind.default_status(obj)
         else:
             obj = prepare.main_part(kind, obj, old)

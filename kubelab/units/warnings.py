@@ -1,0 +1,207 @@
+"""Warnings: what is allowed but unwise, told to the writer in a header (`Warning: 299`).
+
+    metadata.name: this is used in Pod names and hostnames, ...
+    spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply
+
+Invariant: nothing here refuses anything; an update is warned about what it changes, not about what was there.
+Models:    pkg/api/{pod,service,persistentvolume,persistentvolumeclaim}/warnings.go of kube-apiserver
+Left out:  overlapping paths in projected volumes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from kubelab.machinery import names, quantity
+from kubelab.machinery.request import Obj
+
+Warnings = Iterator[str]
+USE = 'deprecated since {}; use "{}" instead'
+LABELS = {
+    "beta.kubernetes.io/arch": USE.format("v1.14", "kubernetes.io/arch"),
+    "beta.kubernetes.io/os": USE.format("v1.14", "kubernetes.io/os"),
+    "beta.kubernetes.io/instance-type": USE.format("v1.17", "node.kubernetes.io/instance-type"),
+    "failure-domain.beta.kubernetes.io/region": USE.format("v1.17", "topology.kubernetes.io/region"),
+    "failure-domain.beta.kubernetes.io/zone": USE.format("v1.17", "topology.kubernetes.io/zone"),
+}
+ANNOTATIONS = {
+    "scheduler.alpha.kubernetes.io/critical-pod": 'non-functional in v1.16+; use the "priorityClassName" field instead',
+    "seccomp.security.alpha.kubernetes.io/pod": 'non-functional in v1.27+; use the "seccompProfile" field instead',
+}
+VOLUMES = {
+    "gitRepo": "deprecated in v1.11", "scaleIO": "deprecated in v1.16, non-functional in v1.22+",
+    **dict.fromkeys(("flocker", "storageos", "quobyte"), "deprecated in v1.22, non-functional in v1.25+"),
+    "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
+    "glusterfs": "deprecated in v1.25, non-functional in v1.26+",
+    **dict.fromkeys(("rbd", "cephfs"), "deprecated in v1.28, non-functional in v1.31+"),
+}
+NO_SELECTOR = "a null labelSelector results in matching no pod"
+NEGATIVE = "must be >= 0; negative values are invalid and will be treated as 1"
+IN_NAMES = ("this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
+            "recommended")
+IN_HOSTNAME = ("this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is "
+               "recommended")
+STORAGE_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
+INGRESS_ANNOTATION = "kubernetes.io/ingress.class"
+
+
+def workload(*path: str, named: bool = True) -> Callable[[Obj, Obj | None], Iterable[str]]:
+    """Return the warnings of a kind that has a pod template at `path`, and names its pods after itself if `named`."""
+    prefix = ".".join(path) + "."
+
+    def template(obj: Obj | None) -> Any:
+        for key in path:
+            obj = (obj or {}).get(key)
+        return obj or {}
+
+    def found(new: Obj, old: Obj | None) -> Iterable[str]:
+        if old is None and named:
+            yield from _named(new, IN_NAMES)
+        if old is None or template(new) != template(old):
+            yield from _pod(prefix, template(new))
+
+    return found
+
+
+def pod(new: Obj, old: Obj | None) -> Iterable[str]:
+    """Return the warnings of a pod."""
+    if old is None:
+        yield from _named(new, IN_HOSTNAME)
+    if old is None or new["spec"] != old["spec"]:
+        yield from _pod("", new)
+
+
+def _named(obj: Obj, why: str) -> Warnings:
+    errors = names.dns1123_label_errors(obj["metadata"].get("name") or "")
+    if errors:
+        yield f"metadata.name: {why}: [{' '.join(errors)}]"
+
+
+def _pod(prefix: str, template: Obj) -> Warnings:
+    spec, path = template.get("spec") or {}, f"{prefix}spec"
+    yield from _labels(f"{path}.nodeSelector", spec.get("nodeSelector") or {})
+    if spec.get("affinity"):
+        yield from _affinity(f"{path}.affinity", spec["affinity"])
+    for i, spread in enumerate(spec.get("topologySpreadConstraints") or ()):
+        where, key = f"{path}.topologySpreadConstraints[{i}]", spread.get("topologyKey")
+        if key in LABELS:
+            yield f"{where}.topologyKey: {LABELS[key]}"
+        if spread.get("labelSelector") is None:
+            yield f"{where}.labelSelector: {NO_SELECTOR}"
+    for key in (template.get("metadata") or {}).get("annotations") or ():
+        if key in ANNOTATIONS:
+            yield f"{prefix}metadata.annotations[{key}]: {ANNOTATIONS[key]}"
+    for i, secret in enumerate(spec.get("imagePullSecrets") or ()):
+        if not secret.get("name"):
+            yield f'{path}.imagePullSecrets[{i}].name: invalid empty name ""'
+    for i, volume in enumerate(spec.get("volumes") or ()):
+        yield from (f"{path}.volumes[{i}].{key}: {VOLUMES[key]}" for key in volume if key in VOLUMES)
+    if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
+        yield f"{path}.terminationGracePeriodSeconds: {NEGATIVE}"
+    yield from _containers(path, spec)
+
+
+def _labels(path: str, selector: Mapping[str, str]) -> Warnings:
+    yield from (f"{path}[{key}]: {LABELS[key]}" for key in selector if key in LABELS)
+
+
+def _affinity(path: str, affinity: Obj) -> Warnings:
+    node = affinity.get("nodeAffinity") or {}
+    required, preferred = (f"{when}DuringSchedulingIgnoredDuringExecution" for when in ("required", "preferred"))
+    terms = [(f"{path}.nodeAffinity.{required}.nodeSelectorTerms[{i}]", term)
+             for i, term in enumerate((node.get(required) or {}).get("nodeSelectorTerms") or ())]
+    terms += [(f"{path}.nodeAffinity.{preferred}[{i}].preference", one.get("preference") or {})
+              for i, one in enumerate(node.get(preferred) or ())]
+    for where, term in terms:
+        for i, rule in enumerate(term.get("matchExpressions") or ()):
+            if rule.get("key") in LABELS:
+                yield f"{where}.matchExpressions[{i}].key: {LABELS[rule['key']]}"
+    for kind in ("podAffinity", "podAntiAffinity"):
+        pods = affinity.get(kind) or {}
+        found = [(f"{path}.{kind}.{required}[{i}]", term) for i, term in enumerate(pods.get(required) or ())]
+        found += [(f"{path}.{kind}.{preferred}[{i}].podAffinityTerm", one.get("podAffinityTerm") or {})
+                  for i, one in enumerate(pods.get(preferred) or ())]
+        for where, term in found:
+            if term.get("labelSelector") is None:
+                yield f"{where}.labelSelector: {NO_SELECTOR}"
+            if term.get("topologyKey") in LABELS:
+                yield f"{where}.topologyKey: {LABELS[term['topologyKey']]}"
+
+
+def _containers(path: str, spec: Obj) -> Warnings:
+    for key in ("initContainers", "containers"):
+        for i, container in enumerate(spec.get(key) or ()):
+            where = f"{path}.{key}[{i}]"
+            yield from _ports(where, container.get("ports") or ())
+            yield from _env(where, container.get("env") or ())
+            for part, amounts in (container.get("resources") or {}).items():
+                if part in ("limits", "requests"):
+                    yield from _fractions(f"{where}.resources.{part}", amounts, ("memory", "ephemeral-storage"))
+
+
+def _ports(path: str, ports: Iterable[Obj]) -> Warnings:
+    seen: dict[tuple[Any, ...], int] = {}
+    for i, port in enumerate(ports):
+        key = tuple(port.get(name) for name in ("containerPort", "protocol", "hostPort", "hostIP"))
+        if key in seen:
+            yield f"{path}.ports[{i}]: duplicate port definition with {path}.ports[{seen[key]}]"
+        seen.setdefault(key, i)
+
+
+def _env(path: str, env: Iterable[Obj]) -> Warnings:
+    seen: dict[str, list[str]] = {}
+    for i, variable in enumerate(env):
+        name, value = variable.get("name", ""), str(variable.get("value", ""))
+        hidden = seen.setdefault(name, [])
+        if hidden and not any(f"$({name})" in value for _ in hidden):  # one that builds on the other hides nothing
+            yield f'{path}.env[{i}]: hides previous definition of "{name}", which may be dropped when using apply'
+        hidden.append(value)
+
+
+def _fractions(path: str, amounts: Mapping[str, Any] | None, keys: Iterable[str]) -> Warnings:
+    for key in keys:
+        amount = (amounts or {}).get(key)
+        if amount is not None and quantity.parse(amount).denominator != 1:
+            yield f'{path}[{key}]: fractional byte value "{quantity.canonical(amount)}" is invalid, must be an integer'
+
+
+def service(new: Obj, old: Obj | None) -> Iterable[str]:
+    """Return the warnings of a Service: fields that its type ignores."""
+    spec = new["spec"]
+    if old is not None and spec == old["spec"]:
+        return
+    if spec.get("type") == "ExternalName":
+        if spec.get("externalIPs"):
+            yield 'spec.externalIPs is ignored when type is "ExternalName"'
+    elif spec.get("externalName"):
+        yield 'spec.externalName is ignored when type is not "ExternalName"'
+    if spec.get("clusterIP") == "None" and spec.get("sessionAffinity", "None") != "None":
+        yield "spec.SessionAffinity is ignored for headless services"
+
+
+def ingress(new: Obj, old: Obj | None) -> Iterable[str]:
+    """Return the warnings of an Ingress."""
+    if old is None and INGRESS_ANNOTATION in (new["metadata"].get("annotations") or {}):
+        yield f"annotation \"{INGRESS_ANNOTATION}\" is deprecated, please use 'spec.ingressClassName' instead"
+
+
+def claim(new: Obj, old: Obj | None) -> Iterable[str]:
+    """Return the warnings of a PersistentVolumeClaim."""
+    yield from _storage_annotation(new)
+    yield from _fractions("spec.resources.requests", (new["spec"].get("resources") or {}).get("requests"), ("storage",))
+
+
+def volume(new: Obj, old: Obj | None) -> Iterable[str]:
+    """Return the warnings of a PersistentVolume."""
+    yield from _storage_annotation(new)
+    if new["spec"].get("persistentVolumeReclaimPolicy") == "Recycle":
+        yield ("spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended "
+               "approach is to use dynamic provisioning.")
+    yield from (f"spec.{key}: {VOLUMES[key]}" for key in new["spec"] if key in VOLUMES)
+
+
+def _storage_annotation(obj: Obj) -> Warnings:
+    if STORAGE_ANNOTATION in (obj["metadata"].get("annotations") or {}):
+        yield (f"metadata.annotations[{STORAGE_ANNOTATION}]: deprecated since v1.8; use \"storageClassName\" attribute "
+               "instead")
