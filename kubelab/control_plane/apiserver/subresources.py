@@ -5,7 +5,6 @@
 
 Invariant: a pod is bound once.
 Models:    the storage of pods, apps and serviceaccounts in kube-apiserver
-Left out:  PodDisruptionBudgets in eviction: there is no such kind yet
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from kubelab.control_plane.apiserver.admission.nodes import NODES, PREFIX, check
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.deleting import DeleteOptions, Deleter
+from kubelab.control_plane.apiserver.eviction import Budgets
 from kubelab.control_plane.apiserver.pipeline import Pipeline, is_finished
 from kubelab.control_plane.apiserver.scale import SCALE, scale_of, with_replicas
 from kubelab.control_plane.apiserver.storage import Changed
@@ -52,6 +52,7 @@ class Subresources:
     def __init__(self, pipeline: Pipeline, deleter: Deleter, issuer: TokenIssuer | None,
                  get: Callable[[str, str, str], Obj | None]) -> None:
         self._pipeline, self._deleter, self._issuer, self._get = pipeline, deleter, issuer, get
+        self._budgets = Budgets(pipeline.storage, pipeline.clock)
 
     def handlers(self) -> dict[tuple[str, str], Callable[[Call], Awaitable[Response]]]:
         return {("*", "scale"): self.scale, ("pods", "binding"): self.binding, ("pods", "eviction"): self.eviction,
@@ -107,6 +108,7 @@ class Subresources:
         def bound(pod: Obj) -> Obj:
             return self._bound(call, pod, sent["metadata"], target["name"])
 
+        await self._pipeline.admission.create_part(call, sent)
         await self._change(call, bound)
         if not call.dry_run:
             self._pipeline.journal.record("bind", target["name"], f"pods/{call.key}", actor=call.user.name)
@@ -142,7 +144,12 @@ class Subresources:
         options = DeleteOptions(given.get("gracePeriodSeconds"), given.get("propagationPolicy") or "",
                                 conditions.get("uid") or "", conditions.get("resourceVersion") or "",
                                 call.dry_run or bool(given.get("dryRun")))
-        if not options.dry_run and "deletionTimestamp" not in _stored(call)["metadata"]:
+        if sent["metadata"].get("name") not in (None, "", call.info.name):
+            raise bad_request("name in URL does not match name in Eviction object")
+        pod = _stored(call)
+        await self._pipeline.admission.create_part(call, sent)
+        await self._budgets.spare(pod, dry_run=options.dry_run)
+        if not options.dry_run and "deletionTimestamp" not in pod["metadata"]:
             await self._change(call, self._targeted)
         await self._deleter.delete(call, options)
         return Response(201, SUCCESS)
