@@ -240,6 +240,10 @@ class Informers:
             informer.add_index(name, index)
         return informer
 
+    def drop(self, informer: Informer) -> None:
+        """Share an informer no more; it is the caller's to stop."""
+        self._informers = {key: other for key, other in self._informers.items() if other is not informer}
+
     def __iter__(self) -> Iterator[Informer]:
         return iter(list(self._informers.values()))
 

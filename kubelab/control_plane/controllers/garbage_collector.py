@@ -7,12 +7,13 @@
 
 Invariant: an owner counts as absent only when its deletion was seen, or when the API server itself says so.
 Models:    kube-controller-manager, garbage-collector-controller
-Left out:  kinds outside the catalogue: a reference to one keeps its object
+Left out:  kinds that another API server serves: a reference to one keeps its object
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from kubelab.client.client import Client
 from kubelab.client.controller import Controller
 from kubelab.client.informer import Informers
 from kubelab.client.recorder import EventRecorder
+from kubelab.control_plane.controllers.custom_kinds import CustomKinds
 from kubelab.control_plane.controllers.ownership import FOREGROUND, ORPHAN, Graph, Node, judge
 from kubelab.machinery.clock import Clock
 from kubelab.machinery.errors import ApiError
@@ -44,6 +46,7 @@ class GarbageCollector(Controller):
         followed = {kind: informers.of(kind) for kind in CATALOGUE
                     if kind.plural not in IGNORED and {"list", "watch", "delete"} <= set(kind.verbs)}
         super().__init__(name, clock=clock, journal=journal, informers=list(followed.values()), workers=20)
+        self._custom = CustomKinds(informers, self._on_object)
         for kind, informer in followed.items():
             informer.on_event(partial(self._on_object, kind))
 
@@ -113,7 +116,7 @@ class GarbageCollector(Controller):
         known = self.graph.nodes.get(uid)
         if known is not None:
             return not _fits(owner, dependent, known)
-        kind = by_kind(owner["apiVersion"], owner["kind"])
+        kind = by_kind(owner["apiVersion"], owner["kind"]) or self._custom.find(owner["apiVersion"], owner["kind"])
         if kind is None:
             return False  # of a kind that nobody here can look up
         if kind.namespaced and not dependent.namespace:
@@ -155,10 +158,27 @@ class GarbageCollector(Controller):
         await self._take_finalizer(node, ORPHAN)
 
     async def _drop_owners(self, node: Node, uids: frozenset[str]) -> None:
+        if _is_custom(node):
+            await self._replace(node, "ownerReferences", lambda owner: owner["uid"] in uids)
+            return
         await self._patch(node, {"ownerReferences": [{"$patch": "delete", "uid": uid} for uid in sorted(uids)]})
 
     async def _take_finalizer(self, node: Node, finalizer: str) -> None:
+        if _is_custom(node):
+            await self._replace(node, "finalizers", lambda name: name == finalizer)
+            return
         await self._patch(node, {"$deleteFromPrimitiveList/finalizers": [finalizer]})
+
+    async def _replace(self, node: Node, field: str, gone: Callable[[Any], bool]) -> None:
+        """Take entries off a list of an object that knows no strategic merge. Raises `Conflict`: look again."""
+        try:
+            now = (await self.client.get(node.kind, node.name, node.namespace or None))["metadata"]
+            left = [entry for entry in now.get(field) or () if not gone(entry)]
+            patch = {"metadata": {"uid": node.uid, "resourceVersion": now["resourceVersion"], field: left}}
+            await self.client.patch(node.kind, node.name, patch, node.namespace or None, type="merge")
+        except ApiError as error:
+            if error.code not in (404, 422):
+                raise
 
     async def _patch(self, node: Node, meta: Obj) -> None:
         patch = {"metadata": {"uid": node.uid, **meta}}
@@ -174,6 +194,10 @@ class GarbageCollector(Controller):
         except ApiError as error:
             if error.code not in (404, 409):
                 raise
+
+
+def _is_custom(node: Node) -> bool:
+    return by_kind(node.kind.api_version, node.kind.kind) is None
 
 
 def _fits(owner: dict[str, Any], dependent: Node, found: Node) -> bool:

@@ -5,9 +5,9 @@
                           ─► anything left? say what in the conditions, and wait for it to go
                           ─► nothing left: take the finalizer "kubernetes" off
 
-Invariant: the finalizer goes only after every namespaced kind of the catalogue was listed empty.
+Invariant: the finalizer goes only after every namespaced kind, of the catalogue or custom, was listed empty.
 Models:    kube-controller-manager, namespace-controller
-Left out:  kinds that are served but not in the catalogue
+Left out:  kinds that another API server serves
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from kubelab.client.client import Client
 from kubelab.client.controller import Controller
 from kubelab.client.informer import Informers
+from kubelab.control_plane.controllers.custom_kinds import CustomKinds
 from kubelab.machinery.clock import Clock
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.journal import Journal
@@ -77,6 +78,7 @@ class NamespaceController(Controller):
         super().__init__(name, clock=clock, journal=journal, informers=(self.namespaces,), workers=10)
         self._waiting: set[str] = set()
         self.namespaces.on_event(self._on_namespace)
+        self._custom = CustomKinds(informers, lambda kind, type_, obj, old: self._on_content(type_, obj, old))
         for kind in content_kinds():
             if kind.plural != "events":  # too many to follow, and nothing holds them
                 informers.of(kind).on_event(self._on_content)
@@ -116,7 +118,7 @@ class NamespaceController(Controller):
 
     async def _empty(self, namespace: str) -> Remains:
         remains = Remains()
-        kinds = content_kinds()
+        kinds = [*content_kinds(), *(kind for kind in self._custom.kinds() if kind.namespaced)]
         pods = [kind for kind in kinds if kind.plural == PODS and not kind.group]
         await self._clear(pods, namespace, remains)
         if not remains.resources and not remains.failures:  # pods first: what they use stays until they are gone
