@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -27,6 +28,7 @@ NODES = ("fake-1", "fake-2")
 CAPACITY = {"cpu": "4", "memory": "8Gi", "pods": "110"}
 REPORTED = ("PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready")
 _ON_NODE = re.compile(r"to fake-\d")
+_NODE = re.compile(r'"fake-\d"')  # where a daemon's pod is meant for
 _STORY = re.compile(r"story-\d+")
 
 
@@ -177,7 +179,8 @@ def _object(obj: Obj) -> Any:
 
 
 def _pod(pod: Obj) -> Obj:
-    pod["spec"] = {k: v for k, v in pod["spec"].items() if k != "nodeName"}
+    spec = _NODE.sub('"<node>"', json.dumps({k: v for k, v in pod["spec"].items() if k != "nodeName"}))
+    pod["spec"] = json.loads(spec)
     known = [c for c in pod["status"].get("conditions") or () if c["type"] not in REPORTED]
     bound = any(c["type"] == "PodScheduled" and c["status"] == "True" for c in known)
     return {"metadata": pod["metadata"], "spec": pod["spec"], "scheduled": bound, "conditions": [] if bound else known}

@@ -18,6 +18,7 @@ from kubelab.client.controller import Controller
 from kubelab.client.informer import Informers
 from kubelab.client.recorder import EventRecorder
 from kubelab.control_plane.controllers import node_lifecycle, pod_gc
+from kubelab.control_plane.controllers.daemonset import DaemonSetController
 from kubelab.control_plane.controllers.deployment import DeploymentController
 from kubelab.control_plane.controllers.endpoints import EndpointsController
 from kubelab.control_plane.controllers.endpointslice import EndpointSliceController
@@ -64,6 +65,7 @@ class ControllerManager(Component):
         self._add("replicationcontroller-controller", self._telling(ReplicationControllerController))
         self._add("replicaset-controller", self._telling(ReplicaSetController))
         self._add("deployment-controller", self._telling(DeploymentController))
+        self._add("daemonset-controller", self._telling(DaemonSetController))
         self._add("job-controller", self._telling(JobController))
         self._add("ttl-after-finished-controller", self._plain(TtlAfterFinishedController))
         self._add("endpoints-controller", self._plain(EndpointsController))
