@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -93,7 +94,10 @@ def test_a_program_that_is_not_there(cluster: Cluster) -> None:
 def test_too_much_memory(cluster: Cluster) -> None:
     """Over its memory limit a container is killed, and says so where control groups can tell."""
     end = status_of(cluster.wait("pod/greedy", ended("Failed"), timeout_s=40), "main")["state"]["terminated"]
-    assert end["reason"] == "OOMKilled" and end["exitCode"] == 137
+    if cluster.runtime_name == "docker" or os.access("/sys/fs/cgroup", os.W_OK):
+        assert (end["exitCode"], end["reason"]) == (137, "OOMKilled")
+    else:
+        assert end["reason"] == "Error"  # without a control group of its own the program's allocation fails
 
 
 def test_active_deadline(cluster: Cluster) -> None:

@@ -49,7 +49,9 @@ def attempt(target: PodTarget, *, previous: bool) -> ContainerStatus:
         if ended is None or ended.state != "exited":
             raise HttpError(400, f'previous terminated container "{name}" in pod "{pod}" not found')
         return ended
-    if latest is None or latest.state == "created":
+    if latest is not None and latest.state == "created":
+        latest = observed.previous(name)  # until the next attempt has started, the last one speaks
+    if latest is None:
         first = "PodInitializing" if target.pod["spec"].get("initContainers") else "ContainerCreating"
         reason = target.worker.waits.get(name, (first, ""))[0]
         words = "trying and failing to pull image" if reason in _PULLING else reason
