@@ -37,6 +37,8 @@ def add_commands(commands: Any, command: Add) -> None:
     apiserver.add_argument("--bind-address", default="127.0.0.1", help="listen here (default 127.0.0.1)")
     apiserver.add_argument("--secure-port", type=int, default=6443, help="0: any free one (default 6443)")
     apiserver.add_argument("--service-cluster-ip-range", default="127.250.128.0/17", help="addresses of Services")
+    apiserver.add_argument("--kubelet-certificate-authority", type=Path, metavar="FILE",
+                           help="whose kubelets to trust; without it, like the real one, it trusts any")
     apiserver.add_argument("--kubeconfig", type=Path, default=Path("admin.conf"),
                            help="write the admin's kubeconfig here (default ./admin.conf)")
 
@@ -138,10 +140,12 @@ async def _apiserver(options: argparse.Namespace, stack: AsyncExitStack) -> Comp
     await etcd.start()
     stack.push_async_callback(etcd.stop)
     pki = Pki.open(options.data_dir / "pki" if options.data_dir else None)
+    kubelet_ca = options.kubelet_certificate_authority.read_bytes() if options.kubelet_certificate_authority else None
     server = ApiServer(etcd, clock=clock, journal=Journal(), pki=pki, host=options.bind_address,
                        port=options.secure_port, service_cidr=options.service_cluster_ip_range,
                        lowest_port=host.lowest_port(), audit=_audit(options),
-                       shutdown_delay_s=options.shutdown_delay_duration)
+                       shutdown_delay_s=options.shutdown_delay_duration, kubelet_ca_pem=kubelet_ca,
+                       verify_kubelets=kubelet_ca is not None)
     await server.start()
     certificate, key = pki.issue_client("kubernetes-admin", ["system:masters"])
     kubeconfig.write(options.kubeconfig, server.url, pki.ca_pem, certificate, key, context="kubelab")

@@ -81,9 +81,15 @@ class Pki:
         load_cert_chain(context, *self.issue_server(names, ips))
         return context
 
-    def client_context(self, user: str, groups: Sequence[str] = ()) -> ssl.SSLContext:
-        """Return the TLS side of a client of this cluster's servers, acting as `user`."""
-        context = ssl.create_default_context(cadata=self.ca_pem.decode())
+    def client_context(self, user: str, groups: Sequence[str] = (), *,
+                       server_ca_pem: bytes | None = None, verify: bool = True) -> ssl.SSLContext:
+        """Return the TLS side of a client of this cluster's servers, acting as `user`.
+
+        `server_ca_pem` names another authority for the servers; `verify=False` takes any server.
+        """
+        context = ssl.create_default_context(cadata=(server_ca_pem or self.ca_pem).decode())
+        if not verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         load_cert_chain(context, *self.issue_client(user, groups))
         return context
 

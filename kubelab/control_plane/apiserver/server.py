@@ -76,8 +76,10 @@ class ApiServer(Component):
     def __init__(self, etcd: EtcdApi, *, clock: Clock, journal: Journal, pki: Pki | None = None,
                  host: str = "127.0.0.1", port: int = 0, service_cidr: str = "127.96.128.0/17",
                  static_tokens: Mapping[str, User] | None = None, lowest_port: int = 0,
-                 audit: AuditOptions | None = None, shutdown_delay_s: float = 0.0) -> None:
+                 audit: AuditOptions | None = None, shutdown_delay_s: float = 0.0,
+                 kubelet_ca_pem: bytes | None = None, verify_kubelets: bool = True) -> None:
         super().__init__("apiserver")
+        self._kubelet_ca_pem, self._verify_kubelets = kubelet_ca_pem, verify_kubelets
         self.lowest_port, self.shutdown_delay_s = lowest_port, shutdown_delay_s
         self.etcd, self.clock, self.journal, self.pki = etcd, clock, journal, pki
         self.host, self.port, self.service_cidr = host, port, service_cidr
@@ -222,7 +224,8 @@ class ApiServer(Component):
         """Prove to kubelets that this is the API server."""
         if self.pki is None:
             raise ApiError(500, "InternalError", "Internal error occurred: this API server has no client certificate")
-        return self.pki.client_context("kube-apiserver-kubelet-client", ("system:masters",))
+        return self.pki.client_context("kube-apiserver-kubelet-client", ("system:masters",),
+                                       server_ca_pem=self._kubelet_ca_pem, verify=self._verify_kubelets)
 
     async def handle(self, request: Request) -> Response:
         """Answer one request: the whole API server as a function."""
