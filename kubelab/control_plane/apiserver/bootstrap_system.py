@@ -56,7 +56,7 @@ MANAGED = {"apf.kubernetes.io/autoupdate-spec": "true"}
 
 def system_objects(cidr: str, service_ip: str, groups: Iterable[tuple[str, str]], stamp: str) -> list[Obj]:
     """Return the objects; `groups` are the group versions that this server answers for."""
-    return [*_priorities(), *_flow(stamp), _cidr(cidr, stamp), address(service_ip, "default", "kubernetes"),
+    return [*_priorities(), *flow_objects(stamp), _cidr(cidr, stamp), address(service_ip, "default", "kubernetes"),
             *(local_service(group, version, stamp) for group, version in groups if group != REGISTRATION)]
 
 
@@ -66,7 +66,8 @@ def _priorities() -> Iterable[Obj]:
                "value": value, "description": PRIORITY_TEXTS[name], "preemptionPolicy": "PreemptLowerPriority"}
 
 
-def _flow(stamp: str) -> Iterable[Obj]:
+def flow_objects(stamp: str) -> Iterable[Obj]:
+    """Yield the priority levels and flow schemas that a server has before anybody changes them."""
     exempt: Obj = {"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}}
     for name, spec in (("exempt", exempt), *((name, _level(*row)) for name, row in LEVELS.items())):
         yield {"kind": "PriorityLevelConfiguration", "apiVersion": f"{FLOW}/v1",

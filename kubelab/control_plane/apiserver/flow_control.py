@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from kubelab.control_plane.apiserver.deadline import Way, is_long_running
-from kubelab.control_plane.apiserver.flow_schemas import LEVELS, Schema, built_in, schemas, uid_of
+from kubelab.control_plane.apiserver.flow_schemas import Schema, built_in, schemas
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery.request import Obj, Request, Response, User
 
@@ -118,14 +118,15 @@ class FlowControl:
 
     def reload(self) -> None:
         """Read the configuration again; requests that wait go on waiting where they are."""
-        stored = {obj["metadata"]["name"]: obj for obj in self._objects("prioritylevelconfigurations")}
-        limits = LEVELS | {name: found for name, obj in stored.items() if (found := _limits(obj)) is not None}
+        objects = {obj["metadata"]["name"]: obj for obj in (*built_in("PriorityLevelConfiguration"),
+                                                            *self._objects("prioritylevelconfigurations"))}
+        limits = {name: found for name, obj in objects.items() if (found := _limits(obj)) is not None}
         shares = sum(entry[0] for entry in limits.values()) or 1
         self.levels = {
-            name: Level(name, _uid(stored.get(name), "PriorityLevelConfiguration", name),
+            name: Level(name, objects[name]["metadata"]["uid"],
                         -(-self._seats * entry[0] // shares), entry) for name, entry in limits.items()}
-        self._exempt_uid = _uid(stored.get("exempt"), "PriorityLevelConfiguration", "exempt")
-        named = {obj["metadata"]["name"]: obj for obj in (*built_in(), *self._objects("flowschemas"))}
+        self._exempt_uid = objects["exempt"]["metadata"]["uid"]
+        named = {obj["metadata"]["name"]: obj for obj in (*built_in("FlowSchema"), *self._objects("flowschemas"))}
         self._schemas = schemas(named.values())
         self._known: dict[tuple[object, ...], Classified] = {}
         masters = next(schema for schema in self._schemas if schema.name == "exempt")
@@ -203,7 +204,3 @@ def _limits(obj: Obj) -> Limits | None:
     queuing = (limited.get("limitResponse") or {}).get("queuing") or {}
     return (limited.get("nominalConcurrencyShares", 30), queuing.get("queues", 0), queuing.get("handSize", 0),
             queuing.get("queueLengthLimit", 0))
-
-
-def _uid(obj: Obj | None, kind: str, name: str) -> str:
-    return str(obj["metadata"]["uid"]) if obj is not None else uid_of(kind, name)

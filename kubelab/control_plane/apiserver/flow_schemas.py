@@ -1,10 +1,10 @@
-"""Which requests belong together, and what share of the server they get: the rules of a new cluster.
+"""Which requests belong together: the flow schemas, the first that matches.
 
     request ─► the FlowSchema of lowest precedence that matches ─► its priority level, and its flow within it
                                                                      (one a user, or one a namespace)
 
 Invariant: every authenticated or anonymous request finds a schema; catch-all is the last.
-Models:    pkg/apis/flowcontrol/bootstrap and util/flowcontrol/match.go of k8s.io/apiserver
+Models:    util/flowcontrol/rule.go of k8s.io/apiserver
 """
 
 from __future__ import annotations
@@ -13,36 +13,9 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from kubelab.control_plane.apiserver.bootstrap_system import flow_objects
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery.request import Obj, User
-
-EVERYBODY = ("Group:system:unauthenticated", "Group:system:authenticated")
-ANYTHING = "* * *"
-# name, precedence, priority level, a flow for each, subjects, rules (verbs, groups, resources; or verbs, "url", paths)
-SCHEMAS: tuple[tuple[str, int, str, str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("exempt", 1, "exempt", "", ("Group:system:masters",), (ANYTHING,)),
-    ("probes", 2, "exempt", "", EVERYBODY, ("get url /healthz,/readyz,/livez",)),
-    ("system-leader-election", 100, "leader-election", "ByUser",
-     ("User:system:kube-controller-manager", "User:system:kube-scheduler", "ServiceAccount:kube-system:*"),
-     ("get,create,update coordination.k8s.io leases",)),
-    ("system-node-high", 400, "node-high", "ByUser", ("Group:system:nodes",),
-     ("* core nodes,nodes/status", "* coordination.k8s.io leases")),
-    ("system-nodes", 500, "system", "ByUser", ("Group:system:nodes",), (ANYTHING,)),
-    ("kube-controller-manager", 800, "workload-high", "ByNamespace", ("User:system:kube-controller-manager",),
-     (ANYTHING,)),
-    ("kube-scheduler", 800, "workload-high", "ByNamespace", ("User:system:kube-scheduler",), (ANYTHING,)),
-    ("kube-system-service-accounts", 900, "workload-high", "ByNamespace", ("ServiceAccount:kube-system:*",),
-     (ANYTHING,)),
-    ("service-accounts", 9000, "workload-low", "ByUser", ("Group:system:serviceaccounts",), (ANYTHING,)),
-    ("global-default", 9900, "global-default", "ByUser", EVERYBODY, (ANYTHING,)),
-    ("catch-all", 10000, "catch-all", "ByUser", EVERYBODY, (ANYTHING,)),
-)
-# name: shares, queues, hand size, queue length; without queues a request that finds no seat is refused
-LEVELS: dict[str, tuple[int, int, int, int]] = {
-    "catch-all": (5, 0, 0, 0), "global-default": (20, 128, 6, 50), "leader-election": (10, 16, 4, 50),
-    "node-high": (40, 64, 6, 50), "system": (30, 64, 6, 50), "workload-high": (40, 128, 6, 50),
-    "workload-low": (100, 128, 6, 50),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,35 +43,10 @@ def uid_of(kind: str, name: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"flowcontrol.apiserver.k8s.io/{kind}/{name}"))
 
 
-def built_in() -> list[Obj]:
-    """Return the FlowSchemas of a new cluster."""
-    return [_schema(*row) for row in SCHEMAS]
-
-
-def _schema(name: str, precedence: int, level: str, by: str, subjects: tuple[str, ...], rules: tuple[str, ...]) -> Obj:
-    rule: Obj = {"subjects": [_subject(subject) for subject in subjects]}
-    for words in (text.split() for text in rules):
-        if words[1] == "url":
-            rule["nonResourceRules"] = [{"verbs": words[0].split(","), "nonResourceURLs": words[2].split(",")}]
-            continue
-        groups = ["" if group == "core" else group for group in words[1].split(",")]
-        rule.setdefault("resourceRules", []).append(
-            {"verbs": words[0].split(","), "apiGroups": groups, "resources": words[2].split(","),
-             "namespaces": ["*"], "clusterScope": words[1] != "coordination.k8s.io"})
-        if words[1] == "*":
-            rule["nonResourceRules"] = [{"verbs": ["*"], "nonResourceURLs": ["*"]}]
-    spec: Obj = {"priorityLevelConfiguration": {"name": level}, "matchingPrecedence": precedence, "rules": [rule]}
-    if by:
-        spec["distinguisherMethod"] = {"type": by}
-    return {"metadata": {"name": name, "uid": uid_of("FlowSchema", name)}, "spec": spec}
-
-
-def _subject(text: str) -> Obj:
-    kind, _, name = text.partition(":")
-    if kind == "ServiceAccount":
-        namespace, _, name = name.partition(":")
-        return {"kind": kind, "serviceAccount": {"namespace": namespace, "name": name}}
-    return {"kind": kind, kind.lower(): {"name": name}}
+def built_in(kind: str) -> list[Obj]:
+    """Return the FlowSchemas or PriorityLevelConfigurations that hold where the stored ones say nothing."""
+    found = [obj for obj in flow_objects("") if obj["kind"] == kind]
+    return [obj | {"metadata": {**obj["metadata"], "uid": uid_of(kind, obj["metadata"]["name"])}} for obj in found]
 
 
 def schemas(objects: Iterable[Obj]) -> list[Schema]:
