@@ -47,6 +47,7 @@ TALLIES: dict[str, Tally] = {}
 class Answer:
     status: int
     body: Any
+    warning: str = ""
 
 
 Send = Callable[[dict[str, Any]], Awaitable[Answer]]
@@ -73,7 +74,8 @@ def in_process(handle: Handler) -> Send:
             return Answer(error.code, error.status)
         if response.events is not None:
             return Answer(response.status, None)
-        return Answer(response.status, _read(response.encode() if response.encode is not None else response.body))
+        body = _read(response.encode() if response.encode is not None else response.body)
+        return Answer(response.status, body, response.headers.get("warning", ""))
 
     return send
 
@@ -140,7 +142,9 @@ def judge(tally: Tally, where: str, ours: Answer, real: dict[str, Any]) -> None:
         said = ours.body.get("message") if isinstance(ours.body, dict) else ours.body
         tally.wrong_status.append(f"{where}: ours {ours.status} {reasons[0]} ({said}), "
                                   f"real {real['status']} {reasons[1]}")
-    difference = first_difference(_comparable(ours.body), _comparable(real["body"]))
+    warned = (real.get("headers") or {}).get("Warning", "")
+    difference = first_difference(_comparable(ours.body), _comparable(real["body"])) \
+        or first_difference(ours.warning, warned, "Warning")
     if better or not difference:
         tally.bodies += 1
     else:

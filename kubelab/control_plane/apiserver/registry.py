@@ -26,7 +26,7 @@ from kubelab.control_plane.apiserver.routes import RequestInfo, is_true
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.apiserver.versions import FACES
 from kubelab.control_plane.apiserver.watch import Watcher
-from kubelab.machinery.errors import ApiError, method_not_allowed, not_found
+from kubelab.machinery.errors import ApiError, bad_request, method_not_allowed, not_found
 from kubelab.machinery.request import Encoded, Obj, Request, Response, User
 from kubelab.units.catalogue import Kind
 
@@ -34,11 +34,21 @@ Handler = Callable[[Call], Awaitable[Response]]
 MIN_WATCH_S = 1800  # a watch without timeoutSeconds over the wire ends between this and twice this
 DEPRECATED = {"endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
               "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+"}
+NAMED = {"create": False, "update": True, "patch": True}  # whether the URL of a write ends in a name
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
 def no_such_resource() -> ApiError:
     return ApiError(404, "NotFound", "the server could not find the requested resource", {})
+
+
+def check_name(name: str) -> None:
+    """Refuse what could lead out of its folder, were names paths. Raises `BadRequest`."""
+    if name in (".", ".."):
+        raise bad_request(f'Name parameter invalid: "{name}": may not be \'{name}\'')
+    for sign in "/%":
+        if sign in name:
+            raise bad_request(f'Name parameter invalid: "{name}": may not contain \'{sign}\'')
 
 
 class Registry:
@@ -83,6 +93,7 @@ class Registry:
         if kind is None or (kind.namespaced and not info.namespace and (info.name or info.verb == "create")) \
                 or (not kind.namespaced and info.namespace and kind.plural != "namespaces"):
             raise no_such_resource()
+        check_name(info.name)
         if kind.own is not None:
             return Call(request, info, user, kind, self.custom[info.group, info.version, info.resource])
         face = FACES.get((info.group, info.version, info.resource))
@@ -109,6 +120,8 @@ class Registry:
             call.read_options()
         if info.subresource:
             handler = self._subresource(call)
+        elif info.verb in NAMED and NAMED[info.verb] != bool(info.name):
+            raise method_not_allowed("the server does not allow this method on the requested resource")
         elif info.verb not in call.kind.verbs or (info.verb not in self._verbs):
             raise method_not_allowed("the server does not allow this method on the requested resource")
         else:
