@@ -120,13 +120,16 @@ class Registry:
             call.read_options()
         if info.subresource:
             handler = self._subresource(call)
-        elif info.verb in NAMED and NAMED[info.verb] != bool(info.name):
-            raise method_not_allowed("the server does not allow this method on the requested resource")
-        elif info.verb not in call.kind.verbs or (info.verb not in self._verbs):
+        elif (info.verb in NAMED and NAMED[info.verb] != bool(info.name)) or info.verb not in call.kind.verbs or (info.verb not in self._verbs):
             raise method_not_allowed("the server does not allow this method on the requested resource")
         else:
             handler = self.computed.get((info.resource, info.verb)) or self._verbs[info.verb]
-        response = await handler(call)
+        try:
+            response = await handler(call)
+        except ApiError as error:
+            if not call.warnings:
+                raise
+            response = Response(error.code, error.status)  # what is refused is warned about as well
         if info.verb in WRITES and call.kind.plural in self.afterwards:
             await self.afterwards[call.kind.plural]()
         if call.warnings:
