@@ -14,7 +14,8 @@ from kubelab.control_plane.apiserver.pki import Pki
 from kubelab.node.kubelet import spdy
 from kubelab.node.kubelet.exec_route import exit_status
 from kubelab.node.kubelet.log_route import log_options
-from kubelab.node.kubelet.server import HttpError, KubeletServer
+from kubelab.node.kubelet.routes import HttpError
+from kubelab.node.kubelet.server import KubeletServer
 from kubelab.node.kubelet.spdy import Framer
 from kubelab.node.runtime.hollow import HollowRuntime
 from kubelab.node.runtime.protocol import RuntimeFailure

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from kubelab.machinery.request import Obj
-from kubelab.node.kubelet.server import HttpError, PodTarget, flag
+from kubelab.node.kubelet.routes import HttpError, PodTarget, flag
 from kubelab.node.runtime.protocol import RuntimeFailure, Streams
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, cast
 
 from kubelab.node.kubelet.port_forward import PROTOCOL, PortForwarder
-from kubelab.node.kubelet.server import HttpError, PodTarget
+from kubelab.node.kubelet.routes import HttpError, PodTarget
 from kubelab.node.kubelet.spdy import SpdyError
 from kubelab.node.runtime.protocol import Connection
 

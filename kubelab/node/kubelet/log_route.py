@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kubelab.machinery.clock import parse_timestamp
-from kubelab.node.kubelet.server import HttpError, PodTarget, flag
+from kubelab.node.kubelet.routes import HttpError, PodTarget, flag
 from kubelab.node.runtime.protocol import ContainerStatus, RuntimeFailure
 
 if TYPE_CHECKING:

@@ -13,8 +13,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -22,48 +20,15 @@ import orjson
 
 from kubelab.client.component import Component
 from kubelab.machinery.request import Obj
-from kubelab.node.runtime.protocol import ContainerStatus, Runtime
+from kubelab.node.kubelet.routes import HttpError, PodTarget
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from kubelab.node.kubelet.kubelet import Kubelet
-    from kubelab.node.kubelet.pod_worker import PodWorker
 
 API_SERVER = "kube-apiserver-kubelet-client"
 ADMINS = "system:masters"
-
-
-class HttpError(Exception):
-    """Answer with this status and text."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
-
-
-@dataclass(frozen=True, slots=True)
-class PodTarget:
-    """What a path names: a pod of one of our kubelets, and perhaps a container."""
-
-    kubelet: Kubelet
-    worker: PodWorker
-    container: str = ""
-
-    @property
-    def runtime(self) -> Runtime:
-        return self.kubelet.runtime
-
-    @property
-    def pod(self) -> Obj:
-        return self.worker.pod
-
-    def running(self) -> ContainerStatus:
-        """Return the running attempt of the container. Raises HttpError."""
-        status = self.worker.observed.latest(self.container)
-        if status is None or status.state != "running":
-            raise HttpError(500, f'container not found ("{self.container}")')
-        return status
 
 
 class KubeletServer(Component):
@@ -166,11 +131,6 @@ class KubeletServer(Component):
     def _pods(self) -> Obj:
         items = [pod for kubelet in self.kubelets.values() for pod in kubelet.pods.list()]
         return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}
-
-
-def flag(query: Mapping[str, str], name: str) -> bool:
-    """Read a query parameter as a boolean, as Go's clients write them."""
-    return query.get(name, "").lower() in ("1", "true", "t")
 
 
 def _text(text: str) -> web.Response:
