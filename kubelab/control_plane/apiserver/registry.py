@@ -120,7 +120,8 @@ class Registry:
             call.read_options()
         if info.subresource:
             handler = self._subresource(call)
-        elif (info.verb in NAMED and NAMED[info.verb] != bool(info.name)) or info.verb not in call.kind.verbs or (info.verb not in self._verbs):
+        elif (info.verb in NAMED and NAMED[info.verb] != bool(info.name)) or info.verb not in call.kind.verbs \
+                or info.verb not in self._verbs:
             raise method_not_allowed("the server does not allow this method on the requested resource")
         else:
             handler = self.computed.get((info.resource, info.verb)) or self._verbs[info.verb]
