@@ -20,6 +20,7 @@ from kubelab.control_plane.apiserver.admission.mutating_policy import MutatingAd
 from kubelab.control_plane.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from kubelab.control_plane.apiserver.admission.nodes import NodeRestriction, TaintNodesByCondition
 from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes, Plugin
+from kubelab.control_plane.apiserver.admission.pod_security import PodSecurity
 from kubelab.control_plane.apiserver.admission.priority import Priority
 from kubelab.control_plane.apiserver.admission.resource_quota import ResourceQuota
 from kubelab.control_plane.apiserver.admission.review import KIND_OF_SUBRESOURCE
@@ -34,7 +35,7 @@ from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.machinery.request import Obj
 
 ORDER: tuple[type[Plugin], ...] = (
-    NamespaceLifecycle, LimitRanger, ServiceAccount, NodeRestriction, TaintNodesByCondition, Priority,
+    NamespaceLifecycle, LimitRanger, ServiceAccount, NodeRestriction, TaintNodesByCondition, PodSecurity, Priority,
     DefaultTolerationSeconds, DefaultStorageClass, RuntimeClass, DefaultIngressClass)
 DYNAMIC: tuple[type[Dynamic], ...] = (
     MutatingAdmissionPolicy, MutatingAdmissionWebhook, ValidatingAdmissionPolicy, ValidatingAdmissionWebhook)

@@ -1,0 +1,126 @@
+"""Priority, RuntimeClass, default classes and Pod Security: what else becomes of a pod on its way in."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubelab.control_plane.apiserver.admission.pod_security_checks import violations
+from kubelab.machinery.request import Obj
+from kubelab.units import Deployment
+
+from .conftest import World, pod, refused
+
+GOOD: Obj = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True,
+             "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+async def test_a_priority_class_gives_number_and_policy(world: World) -> None:
+    """By name or as the default; numbers of one's own are refused."""
+    for name, value, fields in (("low", 5, {"globalDefault": True}), ("high", 9, {"preemptionPolicy": "Never"})):
+        await world.client.create("priorityclasses", {"metadata": {"name": name}, "value": value, **fields})
+    spec = (await world.client.create("pods", pod("a")))["spec"]
+    assert (spec["priorityClassName"], spec["priority"]) == ("low", 5)
+    spec = (await world.client.create("pods", pod("b", priorityClassName="high")))["spec"]
+    assert (spec["priority"], spec["preemptionPolicy"]) == (9, "Never")
+    error = await refused(world.client.create("pods", pod("c", priority=7)))
+    assert "the integer value of priority (7) must not be provided in pod spec" in error.message
+    error = await refused(world.client.create("priorityclasses", {"metadata": {"name": "x"}, "value": 1,
+                                                                  "globalDefault": True}))
+    assert error.message.endswith("PriorityClass low is already marked as default. Only one default can exist")
+
+
+async def test_a_runtime_class_adds_overhead_and_placement(world: World) -> None:
+    """What the class says becomes the pod's; a class that is not there is refused."""
+    await world.client.create("runtimeclasses", {
+        "metadata": {"name": "vm"}, "handler": "vm", "overhead": {"podFixed": {"cpu": "250m"}},
+        "scheduling": {"nodeSelector": {"vm": "yes"}, "tolerations": [{"key": "vm", "operator": "Exists"}]}})
+    spec = (await world.client.create("pods", pod("a", runtimeClassName="vm", nodeSelector={"x": "y"})))["spec"]
+    assert (spec["overhead"], spec["nodeSelector"]) == ({"cpu": "250m"}, {"x": "y", "vm": "yes"})
+    assert "vm" in [t["key"] for t in spec["tolerations"]]
+    error = await refused(world.client.create("pods", pod("b", runtimeClassName="nope")))
+    assert error.message == 'pods "b" is forbidden: pod rejected: RuntimeClass "nope" not found'
+    error = await refused(world.client.create("pods", pod("b", runtimeClassName="vm", nodeSelector={"vm": "no"})))
+    assert "conflict: runtimeClass.scheduling.nodeSelector[vm] = yes; pod.spec.nodeSelector[vm] = no" in error.message
+
+
+async def test_what_names_no_class_gets_the_default(world: World) -> None:
+    """A claim its storage class; "" is a name too and stays."""
+    mark = {"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}
+    await world.client.create("storageclasses", {"metadata": {"name": "fast", **mark}, "provisioner": "x"})
+    claim: Obj = {"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"],
+                                                      "resources": {"requests": {"storage": "1Gi"}}}}
+    assert (await world.client.create("pvc", claim))["spec"]["storageClassName"] == "fast"
+    claim = {"metadata": {"name": "d"}, "spec": {**claim["spec"], "storageClassName": ""}}
+    assert (await world.client.create("pvc", claim))["spec"]["storageClassName"] == ""
+
+
+async def labelled(world: World, **modes: str) -> None:
+    labels = {f"pod-security.kubernetes.io/{mode}": level for mode, level in modes.items()}
+    await world.client.patch("namespaces", "default", {"metadata": {"labels": labels}})
+
+
+async def test_a_namespace_may_ask_for_safe_pods(world: World) -> None:
+    """enforce refuses the pod, with everything that is wrong about it."""
+    await labelled(world, enforce="restricted")
+    error = await refused(world.client.create("pods", pod("p")))
+    assert error.message == (
+        'pods "p" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container '
+        '"c" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container "c" must '
+        'set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or container "c" must set '
+        'securityContext.runAsNonRoot=true), seccompProfile (pod or container "c" must set '
+        'securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")')
+    await world.client.create("pods", pod("p", containers=[{"name": "c", "image": "x", "securityContext": GOOD}]))
+
+
+async def test_workloads_are_warned_of(world: World) -> None:
+    """A Deployment is not refused; who writes it learns what will become of its pods."""
+    await labelled(world, enforce="restricted", warn="baseline")
+    deployment = Deployment("w", image="nginx")
+    deployment["spec"]["template"]["spec"]["hostNetwork"] = True
+    response = await world.send("POST", "/apis/apps/v1/namespaces/default/deployments", deployment)
+    assert response.status == 201
+    assert response.headers["warning"] == \
+        '299 - "would violate PodSecurity \\"baseline:latest\\": host namespaces (hostNetwork=true)"'
+
+
+async def test_a_stricter_namespace_tells_of_its_pods(world: World) -> None:
+    """The label is taken, with a warning of each pod that would not be admitted now; a wrong one is refused."""
+    await world.client.create("pods", pod("p", hostPID=True))
+    body = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}}
+    response = await world.send("PATCH", "/api/v1/namespaces/default", body,
+                                headers={"content-type": "application/merge-patch+json"})
+    assert response.headers["warning"] == (
+        '299 - "existing pods in namespace \\"default\\" violate the new PodSecurity enforce level '
+        '\\"baseline:latest\\"", 299 - "p: host namespaces"')
+    error = await refused(labelled(world, enforce="strict"))
+    assert (error.code, "must be one of privileged, baseline, restricted" in error.message) == (422, True)
+
+
+@pytest.mark.parametrize(("spec", "container", "found"), [
+    ({}, {"securityContext": {"privileged": True}},
+     'privileged (container "c" must not set securityContext.privileged=true)'),
+    ({}, {"ports": [{"containerPort": 80, "hostPort": 80}]}, 'hostPort (container "c" uses hostPort 80)'),
+    ({"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}, {}, 'hostPath volumes (volume "v")'),
+    ({}, {"securityContext": {"capabilities": {"add": ["NET_RAW", "CHOWN"]}}},
+     'non-default capabilities (container "c" must not include "NET_RAW" in securityContext.capabilities.add)'),
+    ({"securityContext": {"seccompProfile": {"type": "Unconfined"}}}, {},
+     'seccompProfile (pod must not set securityContext.seccompProfile.type to "Unconfined")'),
+    ({"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}, {},
+     "forbidden sysctls (kernel.msgmax)"),
+    ({}, {"securityContext": {"procMount": "Unmasked"}},
+     'procMount (container "c" must not set securityContext.procMount to "Unmasked")'),
+    ({}, {"securityContext": {"seLinuxOptions": {"type": "x", "user": "u"}}},
+     'seLinuxOptions (container "c" set forbidden securityContext.seLinuxOptions: type "x"; user may not be set)'),
+])
+def test_baseline_says_what_it_forbids(spec: Obj, container: Obj, found: str) -> None:
+    """One thing each."""
+    assert violations("baseline", {**spec, "containers": [{"name": "c", **container}]}) == [found]
+
+
+def test_restricted_forbids_more() -> None:
+    """Kinds of volumes, and running as root by number."""
+    spec = {"volumes": [{"name": "v", "hostPath": {}}],
+            "containers": [{"name": "c", "securityContext": {**GOOD, "runAsUser": 0}}]}
+    assert violations("restricted", spec) == [
+        'restricted volume types (volume "v" uses restricted volume type "hostPath")',
+        'runAsUser=0 (container "c" must not set runAsUser=0)']
