@@ -35,7 +35,7 @@ _PATTERNS = (
                 r"(/\d+)?\b"), "<ip>"),
     (re.compile(r"<ip>/\d+"), "<ip>"),
     (re.compile(rf"-({_SAFE}{{8,10}}|<hash>)(-{_SAFE}{{5}}|-<rand>)?(?![a-z0-9])"), r"-<hash>\2"),
-    (re.compile(rf"(kube-api-access|<hash>|\bg|\bweb|\bj|\bd|\bcj-\d{{8}})-{_SAFE}{{5}}(?![a-z0-9])"), r"\1-<rand>"),
+    (re.compile(rf"(kube-api-access|<hash>|\bg|\bweb|\bj|\bd|\bdb|\bcj-\d{{8}})-{_SAFE}{{5}}(?![a-z0-9])"), r"\1-<rand>"),
     (re.compile(r"\bcj-\d{8}"), "cj-<minute>"),
     (re.compile(r"current: \d+"), "current: <rv>"),
     (re.compile(r"\n@@ .*", re.DOTALL), "\n<diff>"),  # of Go structs, with the lines of the vendor's volume counted

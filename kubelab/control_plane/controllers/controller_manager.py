@@ -31,6 +31,7 @@ from kubelab.control_plane.controllers.replicaset import ReplicaSetController
 from kubelab.control_plane.controllers.replicationcontroller import ReplicationControllerController
 from kubelab.control_plane.controllers.root_ca import RootCaPublisher
 from kubelab.control_plane.controllers.serviceaccount import ServiceAccountController
+from kubelab.control_plane.controllers.statefulset import StatefulSetController
 from kubelab.control_plane.controllers.taint_eviction import TaintEvictionController
 from kubelab.control_plane.controllers.ttl_after_finished import TtlAfterFinishedController
 from kubelab.machinery.clock import Clock
@@ -66,6 +67,7 @@ class ControllerManager(Component):
         self._add("replicaset-controller", self._telling(ReplicaSetController))
         self._add("deployment-controller", self._telling(DeploymentController))
         self._add("daemonset-controller", self._telling(DaemonSetController))
+        self._add("statefulset-controller", self._telling(StatefulSetController))
         self._add("job-controller", self._telling(JobController))
         self._add("ttl-after-finished-controller", self._plain(TtlAfterFinishedController))
         self._add("endpoints-controller", self._plain(EndpointsController))

@@ -17,6 +17,7 @@ from kubelab.client.informer import Informers
 from kubelab.client.recorder import EventRecorder
 from kubelab.control_plane.controllers.service_pods import (
     HEADLESS,
+    TRIGGER_TIME,
     ServicePodsController,
     copied_labels,
     is_headless,
@@ -134,8 +135,9 @@ class EndpointSliceController(ServicePodsController):
     async def _update(self, key: str, existing: Obj, labels: dict[str, str], notes: dict[str, str],
                       endpoints: list[Obj]) -> None:
         meta = existing["metadata"]
+        kept = {name: value for name, value in (meta.get("annotations") or {}).items() if name != TRIGGER_TIME}
         wanted = {**existing, "endpoints": endpoints, "metadata": {
-            **meta, "labels": labels, "annotations": {**(meta.get("annotations") or {}), **notes}}}
+            **meta, "labels": labels, "annotations": {**kept, **notes}}}
         self._expect(key, meta["name"], await self.client.update(SLICES, wanted))
 
     async def _delete(self, key: str, existing: Obj) -> None:

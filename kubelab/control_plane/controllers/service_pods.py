@@ -113,7 +113,8 @@ class ServicePodsController(Controller):
         for service in self.services.by_index("namespace", namespace):
             if any(selects(service, labels) for labels in label_sets):
                 key = f"{namespace}/{service['metadata']['name']}"
-                self._changed_at.setdefault(key, self.clock.now())
+                if type_ != "DELETED" and not is_terminating(pod):  # what goes brings no time that could be shown
+                    self._changed_at.setdefault(key, self.clock.now())
                 pods = self._sizes[key] = self._sizes.get(key, 0) + (type_ == "ADDED")
                 self.queue.add_after(key, self._together_s(pods))
 
@@ -130,9 +131,10 @@ class ServicePodsController(Controller):
         return found
 
     def _trigger(self, key: str, annotations: dict[str, str]) -> dict[str, str]:
-        """Put the time of the change that led to this write into the annotations."""
+        """Put the time of the change that led to this write into the annotations, in place of an earlier one."""
         since = self._changed_at.pop(key, None)
-        return annotations if since is None else {**annotations, TRIGGER_TIME: timestamp(since)}
+        kept = {name: value for name, value in annotations.items() if name != TRIGGER_TIME}
+        return kept if since is None else {**kept, TRIGGER_TIME: timestamp(since)}
 
 
 def copied_labels(service: Obj, ours: Iterable[str]) -> dict[str, str]:
