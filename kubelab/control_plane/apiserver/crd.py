@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 from kubelab.control_plane.apiserver import prepare
@@ -89,11 +89,11 @@ class CustomResources:
         if is_established(crd):
             self._serve(name, crd)
         if "deletionTimestamp" in crd["metadata"]:
-            self._go(name, self._clean(name))
+            self._go(name, self._clean)
         elif self._accepted(crd) != ((crd.get("status") or {}).get("acceptedNames"), self._conditions_of(crd)):
-            self._go(name, self._accept(name))
+            self._go(name, self._accept)
 
-    def _go(self, name: str, work: Coroutine[None, None, None]) -> None:
+    def _go(self, name: str, work: Callable[[str], Awaitable[None]]) -> None:
         """Do one thing after the other for each CRD."""
         before = self._tasks.get(name)
 
@@ -101,7 +101,7 @@ class CustomResources:
             if before is not None:
                 await asyncio.wait([before])
             try:
-                await work
+                await work(name)
             except (ApiError, Changed) as error:
                 log.debug("CRD %s: %s", name, error)
 
@@ -226,7 +226,7 @@ class CustomResources:
     def _on_object(self, name: str, event: WatchEvent) -> None:
         crd = self._crds.objects.get(name)
         if event.type == "DELETED" and crd is not None and "deletionTimestamp" in crd.obj["metadata"]:
-            self._go(name, self._clean(name))
+            self._go(name, self._clean)
 
     async def _clean(self, name: str) -> None:
         """Delete what is left of a CRD that is to go; with the last object, let the CRD itself go."""

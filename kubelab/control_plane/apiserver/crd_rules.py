@@ -4,14 +4,14 @@
 
 Invariant: a rule that names oldSelf is asked only when there is an old value that is certainly the same thing.
 Models:    apiextensions-apiserver/pkg/apiserver/schema/cel
-Left out:  types of what `self` is beyond scalars (fields are checked against the schema), cost limits
+Left out:  types of what `self` is beyond scalars (fields are checked against the schema), times in list elements,
+           cost limits
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -34,8 +34,10 @@ _KEYWORDS = frozenset(("true", "false", "null", "in", "as", "break", "const", "c
 _ESCAPES = (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__"))
 _TYPES = {"string": "string", "integer": "int", "boolean": "bool", "number": "double"}
 _STRINGS = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
+_NAMED = re.compile(r"\b(?:self|oldSelf)((?:\.[A-Za-z_]\w*(?![\w(]))*)")
+_TIMES = {"date-time": "timestamp({})", "date": "timestamp({} + 'T00:00:00Z')", "duration": "duration({})"}
 _CHAIN = re.compile(r"\b(?:self|oldSelf)((?:\.[A-Za-z_]\w*(?![\w(]))+)")
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+TYPE_META = ("apiVersion", "kind", "metadata")
 
 
 def has_rules(schema: Obj) -> bool:
@@ -107,7 +109,7 @@ def _undefined(schema: Obj, expression: str) -> str:
             known = {_escaped(field): child for field, child in (part.get("properties") or {}).items()}
             if part is schema and not part.get("type"):
                 return ""
-            if part.get("type") != "object" or "properties" not in part or name in _always(part):
+            if part.get("type") != "object" or "properties" not in part or name in TYPE_META:
                 break
             if name not in known:
                 return (f"compilation failed: ERROR: <input>:1:{at + 1}: undefined field '{name}'\n | {expression}\n | "
@@ -116,11 +118,23 @@ def _undefined(schema: Obj, expression: str) -> str:
     return ""
 
 
-def _always(schema: Obj) -> tuple[str, ...]:
-    return ("apiVersion", "kind", "metadata")
+def _timed(schema: Obj, expression: str) -> str:
+    """Read the fields that hold times as times where an expression names them; our CEL has no such values in maps."""
+    bare = _STRINGS.sub(lambda text: " " * len(text[0]), expression)
+    for chain in reversed(list(_NAMED.finditer(bare))):
+        part: Obj | None = schema
+        for name in chain[1].split(".")[1:]:
+            fields = {_escaped(field): child for field, child in ((part or {}).get("properties") or {}).items()}
+            part = fields.get(name)
+        read = _TIMES.get((part or {}).get("format", ""))
+        if read and not bare[:chain.start()].rstrip().endswith("has("):
+            text = expression[chain.start():chain.end()]
+            expression = expression[:chain.start()] + read.format(text) + expression[chain.end():]
+    return expression
 
 
 def _program(schema: Obj, rule: Obj, expression: str) -> Program:
+    expression = _timed(schema, expression)
     plain = not schema.get("format") and not schema.get("nullable")
     type_ = _TYPES.get(schema.get("type", ""), "dyn") if plain else "dyn"
     if rule.get("optionalOldSelf"):
@@ -211,7 +225,7 @@ def _escaped(name: str) -> str:
 
 
 def _value(schema: Obj, value: Any) -> Any:
-    """Return a value as CEL is to see it: fields by their escaped names, times as times, numbers as doubles."""
+    """Return a value as CEL is to see it: fields by their escaped names, numbers as doubles."""
     match value:
         case dict() if "properties" in schema:
             return {_escaped(name): _value(child_of(schema, name) or {}, part) for name, part in value.items()}
@@ -224,10 +238,4 @@ def _value(schema: Obj, value: Any) -> Any:
             return [_value(items or {}, item) for item in value]
         case int() if schema.get("type") == "number" and not isinstance(value, bool):
             return float(value)
-        case str() if schema.get("format") in ("date-time", "date"):
-            when = datetime.fromisoformat(value)
-            return when if when.tzinfo else when.replace(tzinfo=UTC)
-        case str() if schema.get("format") == "duration":
-            parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|us|µs|ns|h|m|s)", value)
-            return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
     return value
