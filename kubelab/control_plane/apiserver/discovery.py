@@ -64,6 +64,7 @@ class Discovery:
         for kind in sorted((*kinds, *VIRTUAL), key=lambda kind: kind.plural):
             self._kinds.setdefault((kind.group, kind.version), []).append(kind)
         self._own = dict(self._kinds)
+        self.elsewhere: dict[tuple[str, str], list[Obj]] = {}  # what extension servers say of their group versions
 
     def publish(self, custom: Iterable[Kind]) -> None:
         """Show these kinds besides our own from now on."""
@@ -96,11 +97,11 @@ class Discovery:
         return found
 
     def _groups(self) -> list[str]:
-        known = {group for group, _ in self._kinds if group}
+        known = {group for group, _ in (*self._kinds, *self.elsewhere) if group}
         return [group for group in GROUPS if group in known] + sorted(known - set(GROUPS))
 
     def _versions(self, group: str) -> list[str]:
-        return [version for owner, version in self._kinds if owner == group]
+        return [version for owner, version in dict.fromkeys((*self._kinds, *self.elsewhere)) if owner == group]
 
     def _legacy(self) -> Obj:
         return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [
@@ -127,13 +128,36 @@ class Discovery:
             out["apiVersion"] = "v1"
         return out | {"groupVersion": kinds[0].api_version, "resources": found}
 
+    def _version(self, group: str, version: str) -> list[Obj]:
+        if (group, version) in self.elsewhere:
+            return from_list(group, version, self.elsewhere[group, version])
+        return [_aggregated(kind) for kind in self._kinds[group, version]]
+
     def _aggregated(self, groups: Iterable[str]) -> Obj:
         items = []
         for group in groups:
-            versions = [{"version": version, "resources": [_aggregated(kind) for kind in self._kinds[group, version]],
-                         "freshness": "Current"} for version in self._versions(group)]
+            versions = [{"version": version, "resources": self._version(group, version), "freshness": "Current"}
+                        for version in self._versions(group)]
             items.append({"metadata": {"name": group} if group else {}, "versions": versions})
         return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
+
+
+def from_list(group: str, version: str, resources: Iterable[Obj]) -> list[Obj]:
+    """Return the resources of an APIResourceList in the aggregated form."""
+    found: dict[str, Obj] = {}
+    for resource in resources:
+        name, _, part = resource["name"].partition("/")
+        answer = {"group": resource.get("group") or group, "version": resource.get("version") or version,
+                  "kind": resource["kind"]}
+        if part and name in found:
+            entry = {"subresource": part, "responseKind": answer, "verbs": resource["verbs"]}
+            found[name].setdefault("subresources", []).append(entry)
+        elif not part:
+            found[name] = {"resource": name, "responseKind": answer, "verbs": resource["verbs"],
+                           "scope": "Namespaced" if resource.get("namespaced") else "Cluster",
+                           "singularResource": resource.get("singularName") or resource["kind"].lower()}
+            found[name] |= {key: resource[key] for key in ("shortNames", "categories") if resource.get(key)}
+    return list(found.values())
 
 
 def _resource(kind: Kind) -> Obj:

@@ -12,7 +12,7 @@ Left out:  the protobuf form
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -54,6 +54,7 @@ class OpenApi:
             self._versions.setdefault(kind.root.strip("/"), []).append(kind)
         self._own = dict(self._versions)
         self._built: dict[str, bytes] = {}
+        self.elsewhere: Collection[tuple[str, str]] = ()  # group versions whose servers describe them themselves
 
     def publish(self, custom: Iterable[Kind]) -> None:
         """Describe these kinds besides our own from now on."""
@@ -70,6 +71,8 @@ class OpenApi:
         path = request.path.rstrip("/")
         if path == "/openapi/v3":
             urls = {version: f"/openapi/v3/{version}?hash={self._hash(version)}" for version in sorted(self._versions)}
+            urls |= {f"apis/{group}/{version}": f"/openapi/v3/apis/{group}/{version}"
+                     for group, version in self.elsewhere}
             return Response(200, {"paths": {version: {"serverRelativeURL": url} for version, url in urls.items()}})
         version = path.removeprefix("/openapi/v3/")
         if path == "/openapi/v2":

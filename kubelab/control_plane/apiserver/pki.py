@@ -2,6 +2,7 @@
 
     ca ─┬─ signs ─► server certificates        (API server, kubelets: proved to clients)
         └─ signs ─► client certificates        (CN = user, O = groups: proved to the API server)
+    front-proxy-ca ─ signs ─► the certificate with which we speak for users to extension servers
     sa ─── signs ─► service account tokens     (a key pair of its own, no certificate)
 
 Invariant: a private key on disk is readable by its owner alone; in memory mode none touches the disk for longer than
@@ -15,7 +16,7 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
 CA_DAYS, LEAF_DAYS = 3650, 365
+FILES = ("ca.crt", "ca.key", "sa.key", "front-proxy-ca.crt", "front-proxy-ca.key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +38,28 @@ class Pki:
     ca_pem: bytes
     ca_key_pem: bytes
     sa_key_pem: bytes
+    front_proxy_ca_pem: bytes = b""
+    front_proxy_key_pem: bytes = b""
 
     @classmethod
     def open(cls, folder: Path | None) -> Pki:
         """Read the authority from a folder, or make one there; without a folder, make one in memory."""
         if folder is not None and (folder / "sa.key").exists():
-            return cls(*((folder / name).read_bytes() for name in ("ca.crt", "ca.key", "sa.key")))
-        made = cls(*_new_authority(), _key_pem(_new_key()))
+            if not (folder / FILES[-1]).exists():  # made before there was a front proxy
+                for name, pem in zip(FILES[-2:], _new_authority("front-proxy-ca"), strict=True):
+                    write_private(folder / name, pem)
+            return cls(*((folder / name).read_bytes() for name in FILES))
+        made = cls(*_new_authority("kubernetes-ca"), _key_pem(_new_key()), *_new_authority("front-proxy-ca"))
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for name, pem in (("ca.crt", made.ca_pem), ("ca.key", made.ca_key_pem), ("sa.key", made.sa_key_pem)):
+            for name, pem in zip(FILES, astuple(made), strict=True):
                 write_private(folder / name, pem)
         return made
+
+    @property
+    def front_proxy(self) -> Pki:
+        """Return the authority that signs for one certificate: that by which extension servers know us."""
+        return Pki(self.front_proxy_ca_pem, self.front_proxy_key_pem, b"")
 
     def issue_client(self, user: str, groups: Sequence[str] = ()) -> tuple[bytes, bytes]:
         """Return (certificate, key) that prove to the API server: this is `user`, member of `groups`."""
@@ -122,14 +134,14 @@ def write_private(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def _new_authority() -> tuple[bytes, bytes]:
+def _new_authority(common_name: str) -> tuple[bytes, bytes]:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.serialization import Encoding
     from cryptography.x509.oid import NameOID
 
     key = _new_key()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes-ca")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     certificate = (
         _builder(name, name, key, CA_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)

@@ -22,6 +22,7 @@ from kubelab.control_plane.apiserver.admission import Plugins
 from kubelab.control_plane.apiserver.admission.dynamic import Outside
 from kubelab.control_plane.apiserver.admission.escalation import Escalation
 from kubelab.control_plane.apiserver.admission.expressions import with_expressions
+from kubelab.control_plane.apiserver.aggregation import Aggregator, authentication_config
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
 from kubelab.control_plane.apiserver.authentication import UNAUTHORIZED, Authenticator, impersonated
 from kubelab.control_plane.apiserver.authorization import Authorizer
@@ -141,6 +142,7 @@ class ApiServer(Component):
             self.storage.of(RBAC, plural).fanout.add(watcher)
         self.authorizer.invalidate()
         self.crds.start()
+        self._aggregate()
         self.flow_control = FlowControl(self._flow_objects)
         for plural in FLOW_KINDS:
             watcher = Watcher()
@@ -169,6 +171,15 @@ class ApiServer(Component):
         reviews = Reviews(self.authenticator, self.authorizer, pipeline.stamp)
         self.registry.virtual.update(reviews.handlers())
 
+    def _aggregate(self) -> None:
+        """Lead to extension servers what APIServices say is theirs."""
+        self.aggregator = Aggregator(self.clock, self.handle, self.webhooks, self.discovery, self.pki)
+        self.openapi.elsewhere = self.discovery.elsewhere
+        watcher, services = Watcher(), self.storage.of("apiregistration.k8s.io", "apiservices")
+        services.watch(watcher, None, initial=True, marked=False, revision=self.storage.revision)
+        watcher.drain_to(lambda event: self.aggregator.registered(event.type, event.obj))
+        self.spawn(self.aggregator.run, name="aggregator")
+
     async def _connected(self, call: Call) -> Response:
         if call.subresource != "log":
             await self.plugins.connect(call)
@@ -189,6 +200,8 @@ class ApiServer(Component):
         objects = bootstrap.bootstrap_objects(self.port, self.service_ip, ca_pem)
         groups = sorted({(kind.group, kind.version) for kind in (*self.registry.served.values(), *VIRTUAL)})
         objects += system_objects(self.service_cidr, self.service_ip, groups, timestamp(now))
+        if self.pki is not None:
+            objects.append(authentication_config(self.pki))
         await bootstrap.write(self.storage, [*objects, *policy_objects()], now)
         await bootstrap.refresh_endpoints(self.storage, self.host, self.port, now)
 
@@ -219,6 +232,7 @@ class ApiServer(Component):
         self._audit_trail.close()
         await self._tunnel.close()
         await self.webhooks.close()
+        await self.aggregator.close()
 
     def _kubelet_tls(self) -> ssl.SSLContext:
         """Prove to kubelets that this is the API server."""
@@ -273,6 +287,9 @@ class ApiServer(Component):
         return (body.obj for body in self.storage.of(group, plural).objects.values())
 
     async def _serve(self, request: Request, info: RequestInfo, user: User) -> Response:
+        service = self.aggregator.of(info)
+        if service is not None:
+            return await self.aggregator.serve(service, request, info, user)
         if info.is_resource:
             return await self.registry.serve(request, info, user)
         path = request.path.rstrip("/") or "/"

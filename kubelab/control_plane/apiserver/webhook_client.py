@@ -54,7 +54,7 @@ class WebhookClient:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout())
         shown = f"{shown_url(config)}?timeout={timeout_s:g}s"
         try:
-            url, name = self._address(config)
+            url, name = self.address(config)
             async with asyncio.timeout(timeout_s):
                 async with self._session.post(
                         f"{url}?timeout={timeout_s:g}s", data=orjson.dumps(review),
@@ -73,8 +73,11 @@ class WebhookClient:
             raise WebhookFailed(f'Post "{shown}": {error}') from None
         return _read(answer.status, body)
 
-    def _address(self, config: Obj) -> tuple[str, str | None]:
-        """Return the URL to call, and the name that its certificate must bear where it is not the URL's own."""
+    def address(self, config: Obj) -> tuple[str, str | None]:
+        """Return the URL to call, and the name that its certificate must bear where it is not the URL's own.
+
+        Raises ValueError: no such service, port, or endpoint.
+        """
         service = config.get("service")
         if not service:
             return str(config.get("url") or ""), None
