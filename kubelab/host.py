@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 FIRST_BLOCK, LAST_BLOCK = 64, 254
+MOST_FILES = 65536
 CLAIM_PORT = 10249
 """Bound on 127.A.0.1 for as long as the cluster lives; the number is that of kube-proxy's metrics."""
 
@@ -91,6 +92,19 @@ def claim(block: int | None = None) -> Claim:
     fcntl.flock(lock, fcntl.LOCK_EX)
     (path / "new.lock").rename(path / "alive.lock")  # from here on a sweep sees it, and sees it held
     return Claim(AddressPlan(taken), path, holder, lock)
+
+
+def allow_open_files() -> None:
+    """Let this process hold as many files and sockets as the system grants it, as Go programs do from the start.
+
+    The usual 1,024 are used up by a thousand idle clients, and then nobody is answered.
+    """
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _claim_block(block: int | None) -> tuple[int, socket.socket]:

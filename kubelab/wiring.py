@@ -54,6 +54,7 @@ class Wiring:
 
     def claim(self) -> None:
         """Sweep what dead clusters left, then take addresses and folders for this one."""
+        host.allow_open_files()
         host.sweep(_sweep_processes, _sweep_docker)
         stored = self._stored()
         self._claim = host.claim(stored.get("block"))
@@ -178,9 +179,12 @@ class Wiring:
         root = self.held.path / name
         return Kubelet(
             self.client_of(f"kubelet/{name}"), name, self._runtime(name, index, root), clock=self.clock,
-            journal=self.journal, node_ip=self.addresses.node_ip(0 if self.runtime == "hollow" else index),
+            journal=self.journal, node_ip=self._node_ip(0 if self.runtime == "hollow" else index),
             root_dir=root, pod_cidr=self._pod_cidr(index), dns_server=self._net.dns_ip, cluster_domain=CLUSTER_DOMAIN,
             lowest_port=self.lowest_port, server=self._kubelet_server(index))
+
+    def _node_ip(self, index: int) -> str:
+        return str(self._net.node_ip(index))  # with Docker one that containers reach, too
 
     def _pod_cidr(self, index: int) -> str:
         return self.addresses.hollow_pod_cidr(index) if self.runtime != "process" else self.addresses.pod_cidr(index)
@@ -190,7 +194,7 @@ class Wiring:
             from kubelab.node.runtime.docker import DockerRuntime
 
             return DockerRuntime(name, self._docker, self._network, cluster_id=self.held.cluster_id,
-                                 cluster_name=self.name, node_ip=self.addresses.node_ip(index))
+                                 cluster_name=self.name, node_ip=self._node_ip(index))
         if self.runtime == "hollow":
             from kubelab.node.runtime.hollow import HollowRuntime
 
@@ -207,7 +211,7 @@ class Wiring:
 
         if self.runtime == "hollow" and self._hollow_server is not None:
             return self._hollow_server
-        ip = self.addresses.node_ip(index)
+        ip = self._node_ip(index)
         made = KubeletServer(ip, KUBELET_PORT, self.pki.server_context([f"node-{index + 1}"], [ip]))
         if self.runtime == "hollow":
             self._hollow_server = made
@@ -218,7 +222,7 @@ class Wiring:
         from kubelab.addons.dns import Dns
         from kubelab.node.proxy import ServiceProxy
 
-        ips = [self.addresses.node_ip(i) for i in range(min(nodes, 100) if self.runtime != "hollow" else min(nodes, 1))]
+        ips = [self._node_ip(i) for i in range(min(nodes, 100) if self.runtime != "hollow" else min(nodes, 1))]
         yield ServiceProxy(self.client_of("proxy"), clock=self.clock, journal=self.journal, node_ips=ips,
                            lowest_port=self.lowest_port)
         yield Dns(self.client_of("dns"), clock=self.clock, address=self._net.dns_ip, cluster_domain=CLUSTER_DOMAIN,

@@ -291,7 +291,7 @@ class Wal:
 
     def _write_snapshot(self, segment: int, snapshot: Snapshot) -> None:
         temporary = self.data_dir / f"snap-{segment:08d}.tmp"
-        with temporary.open("wb") as file:
+        with open(temporary, "wb", opener=_private) as file:
             file.write(frame(encode_snapshot(snapshot)))
             file.flush()
             os.fsync(file.fileno())
@@ -309,7 +309,7 @@ class Wal:
         if self._file is not None:
             self._file.close()
         self._segment = segment
-        self._file = self._path("wal", segment).open("ab", buffering=0)
+        self._file = open(self._path("wal", segment), "ab", buffering=0, opener=_private)  # noqa: SIM115 - held open
         _sync_folder(self.data_dir)
 
     def _path(self, kind: str, n: int) -> Path:
@@ -335,6 +335,11 @@ class Wal:
 
 def _sync(fd: int) -> None:
     getattr(os, "fdatasync", os.fsync)(fd)
+
+
+def _private(path: str, flags: int) -> int:
+    """Make a file that its owner alone may read: every Secret of the cluster stands in it."""
+    return os.open(path, flags, 0o600)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 API_SERVER = "kube-apiserver-kubelet-client"
 ADMINS = "system:masters"
+HANDSHAKE_S, IDLE_S = 10.0, 90.0  # how long a connection may take for TLS, and for a request to come
 
 
 class KubeletServer(Component):
@@ -58,9 +59,12 @@ class KubeletServer(Component):
 
         if self.ssl_context is None and not ipaddress.ip_address(self.host).is_loopback:
             raise ValueError(f"the kubelet's server needs TLS to listen on {self.host}")
-        self._http = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        self._http = web.Server(self._handle, handler_cancellation=True, access_log=None, auto_decompress=False,
+                                keepalive_timeout=IDLE_S)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._http, self.host, self.port, ssl=self.ssl_context)
+        self._server = await loop.create_server(
+            self._http, self.host, self.port, ssl=self.ssl_context,
+            ssl_handshake_timeout=HANDSHAKE_S if self.ssl_context is not None else None)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def teardown(self) -> None:
