@@ -4,7 +4,7 @@
 
 Invariant: a component started here is the very class that a Cluster runs; only its transport differs.
 Models:    kube-apiserver, kube-scheduler, kube-controller-manager, kubelet, kube-proxy, with their flag names
-Left out:  leader election, configuration files
+Left out:  configuration files
 """
 
 from __future__ import annotations
@@ -49,11 +49,13 @@ def add_commands(commands: Any, command: Add) -> None:
     scheduler = command(commands, "scheduler", _runs(_scheduler), "run the scheduler alone",
                         "kubelab scheduler --kubeconfig ~/.kube/config")
     _kubeconfig(scheduler)
+    _leader_election(scheduler, "kube-scheduler")
 
     manager = command(commands, "controller-manager", _runs(_controller_manager), "run the controllers alone",
                       "kubelab controller-manager --kubeconfig ~/.kube/config "
                       "--controllers '*,-node-lifecycle-controller'")
     _kubeconfig(manager)
+    _leader_election(manager, "kube-controller-manager")
     manager.add_argument("--controllers", default="*", metavar="NAME,...", help="'*', names, '-name' to leave one out")
     manager.add_argument("--node-monitor-grace-period", type=float, default=40.0, metavar="SECONDS",
                          help="a node silent for so long is NotReady (default 40)")
@@ -95,6 +97,34 @@ def _audit(options: argparse.Namespace) -> AuditOptions | None:
 def _kubeconfig(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kubeconfig", type=Path, required=True, help="which API server, and as whom")
     parser.add_argument("--context", help="context in the kubeconfig (default: its current one)")
+
+
+def _leader_election(parser: argparse.ArgumentParser, name: str) -> None:
+    parser.add_argument("--leader-elect", nargs="?", const="true", default="true", choices=("true", "false"),
+                        help="of several, only the one that holds the Lease works (default true)")
+    parser.add_argument("--leader-elect-lease-duration", type=_seconds, default=15.0, metavar="DURATION")
+    parser.add_argument("--leader-elect-renew-deadline", type=_seconds, default=10.0, metavar="DURATION")
+    parser.add_argument("--leader-elect-retry-period", type=_seconds, default=2.0, metavar="DURATION")
+    parser.add_argument("--leader-elect-resource-name", default=name, metavar="NAME")
+    parser.add_argument("--leader-elect-resource-namespace", default="kube-system", metavar="NAMESPACE")
+
+
+def _seconds(text: str) -> float:
+    """Read "15s" or "1m30s", or a plain number of seconds."""
+    from kubelab.control_plane.apiserver.deadline import duration_s
+
+    return float(text) if text.replace(".", "", 1).isdigit() else duration_s(text)
+
+
+def _elected(options: argparse.Namespace, client: Client, work: Component) -> Component:
+    from kubelab.client.leader_election import Leader, Terms
+
+    if options.leader_elect == "false":
+        return work
+    terms = Terms(options.leader_elect_lease_duration, options.leader_elect_renew_deadline,
+                  options.leader_elect_retry_period)
+    return Leader(client, options.leader_elect_resource_name, work, clock=RealClock(), terms=terms,
+                  namespace=options.leader_elect_resource_namespace)
 
 
 def _runs(make: Make) -> Callable[[argparse.Namespace], int]:
@@ -156,7 +186,8 @@ async def _apiserver(options: argparse.Namespace, stack: AsyncExitStack) -> Comp
 async def _scheduler(options: argparse.Namespace, stack: AsyncExitStack) -> Component:
     from kubelab.control_plane.scheduler import Scheduler
 
-    return Scheduler(await _client(options, stack, "kube-scheduler"), clock=RealClock(), journal=Journal())
+    client = await _client(options, stack, "kube-scheduler")
+    return _elected(options, client, Scheduler(client, clock=RealClock(), journal=Journal()))
 
 
 async def _controller_manager(options: argparse.Namespace, stack: AsyncExitStack) -> Component:
@@ -165,9 +196,10 @@ async def _controller_manager(options: argparse.Namespace, stack: AsyncExitStack
 
     info = kubeconfig.load(options.kubeconfig, options.context)
     root_ca = options.root_ca_file.read_text() if options.root_ca_file else (info.ca_pem or b"").decode()
-    return ControllerManager(await _client(options, stack, "kube-controller-manager"), clock=RealClock(),
-                             journal=Journal(), enabled=options.controllers.split(","), root_ca_pem=root_ca,
-                             node_grace_s=options.node_monitor_grace_period)
+    client = await _client(options, stack, "kube-controller-manager")
+    manager = ControllerManager(client, clock=RealClock(), journal=Journal(), enabled=options.controllers.split(","),
+                                root_ca_pem=root_ca, node_grace_s=options.node_monitor_grace_period)
+    return _elected(options, client, manager)
 
 
 async def _kubelet(options: argparse.Namespace, stack: AsyncExitStack) -> Component:

@@ -9,8 +9,10 @@ Models:    client-go's rest.RESTClient
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 
+TRIES = 10  # as often client-go sends what was refused for the moment
 SENT = metrics.counter("rest_client_requests_total", "Number of HTTP requests, partitioned by status code, method, and "
                        "host.", ("code", "host", "method"))
 
@@ -117,10 +120,7 @@ class Https:
             body = orjson.dumps(body)
             headers.setdefault("content-type", "application/json")
         try:
-            answer = await self._open().request(request.method, self._url(request.path, request.query), data=body,
-                                                headers=headers, allow_redirects=False,
-                                                server_hostname=self._server_name)
-            SENT.add((str(answer.status), self._host, request.method))
+            answer = await self._sent(request, body, headers)
             if answer.status < 400 and request.query.get("watch") in ("1", "true"):
                 return Response(answer.status, None, _lower(answer.headers), _watch_events(self.server, answer))
             response = await _answered(answer)
@@ -130,6 +130,20 @@ class Https:
         if response.status >= 400:
             raise error_of(response)
         return response
+
+    async def _sent(self, request: Request, body: Any, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        """Send a request, again for as long as a flooded server asks to try later."""
+        for attempt in count(1):
+            answer = await self._open().request(request.method, self._url(request.path, request.query), data=body,
+                                                headers=headers, allow_redirects=False,
+                                                server_hostname=self._server_name)
+            SENT.add((str(answer.status), self._host, request.method))
+            later = answer.headers.get("Retry-After", "")
+            if answer.status != 429 or answer.content_type != "text/plain" or not later.isdigit() or attempt > TRIES:
+                return answer
+            answer.release()
+            await asyncio.sleep(int(later))
+        raise AssertionError("there is always a next attempt")
 
     async def stream(self, request: Request) -> AsyncGenerator[bytes, None]:
         import aiohttp

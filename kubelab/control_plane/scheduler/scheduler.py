@@ -6,7 +6,7 @@
 
 Invariant: the next cycle sees a pod where the last one put it, before the API server has confirmed it.
 Models:    cmd/kube-scheduler, pkg/scheduler
-Left out:  leader election, profiles, preemption
+Left out:  profiles, preemption
 """
 
 from __future__ import annotations
