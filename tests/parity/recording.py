@@ -35,7 +35,7 @@ _PATTERNS = (
                 r"(/\d+)?\b"), "<ip>"),
     (re.compile(r"<ip>/\d+"), "<ip>"),
     (re.compile(rf"-({_SAFE}{{8,10}}|<hash>)(-{_SAFE}{{5}}|-<rand>)?(?![a-z0-9])"), r"-<hash>\2"),
-    (re.compile(rf"(kube-api-access|<hash>|\bg|\bweb|\bj|\bd|\bdb|\bcj-\d{{8}})-{_SAFE}{{5}}(?![a-z0-9])"), r"\1-<rand>"),
+    (re.compile(rf"(kube-api-access|<hash>|\b(?:g|web|j|d|db|cj-\d{{8}}))-{_SAFE}{{5}}(?![a-z0-9])"), r"\1-<rand>"),
     (re.compile(r"\bcj-\d{8}"), "cj-<minute>"),
     (re.compile(r"current: \d+"), "current: <rv>"),
     (re.compile(r"\n@@ .*", re.DOTALL), "\n<diff>"),  # of Go structs, with the lines of the vendor's volume counted
@@ -88,10 +88,12 @@ def _is_one_sided(item: Any) -> bool:
     return bool((item.get("configMap") or {}).get("name") == VENDOR)
 
 
+CUSTOM = "example.com"  # the group of the custom resource that the recording defines
+
+
 def is_ours(request: dict[str, Any]) -> bool:
     """Tell whether a request goes to a kind that the catalogue has."""
     path = request["path"].partition("?")[0].strip("/").split("/")
-    body = request.get("body")
     if path[0] == "api" and len(path) > 2:
         group, version, rest = "", path[1], path[2:]
     elif path[0] == "apis" and len(path) > 2:
@@ -99,12 +101,10 @@ def is_ours(request: dict[str, Any]) -> bool:
     else:
         return path[0] not in ("openid", ".well-known")
     if not rest:
-        return group in GROUPS or group == "nope" or version == "v9"
+        return group in (*GROUPS, CUSTOM, "nope") or version == "v9"
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in ("status", "finalize"):
         rest = rest[2:]
-    if isinstance(body, dict) and body.get("kind") == "CustomResourceDefinition":
-        return False
-    return (group, version) in VIRTUAL or units.by_path(group, version, rest[0]) is not None
+    return group == CUSTOM or (group, version) in VIRTUAL or units.by_path(group, version, rest[0]) is not None
 
 
 def scoped(body: Any) -> Any:

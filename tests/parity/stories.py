@@ -16,6 +16,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from kubelab import units
 from kubelab.client.client import Client
 from kubelab.machinery.clock import timestamp
@@ -107,6 +109,13 @@ async def act(client: Client, story: dict[str, Any], namespace: str) -> None:
                 for pod in (await client.list("pods", namespace))["items"]:
                     await client.patch("pods", pod["metadata"]["name"], {"status": {"phase": phase}}, namespace,
                                        subresource="status")
+            case {"evict": _, "answer": answer}:
+                pod = (await client.list("pods", namespace))["items"][0]["metadata"]["name"]
+                eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+                path = f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction"
+                with pytest.raises(ApiError) as refused:
+                    await client.raw("POST", path, body=eviction)
+                assert refused.value.status == answer
             case {"delete namespace": _}:
                 await client.delete("namespaces", namespace)
             case {"wait_s": seconds}:

@@ -12,11 +12,11 @@ from .replay import TALLIES, Tally
 from .world import control_plane
 
 STORIES = ("deployment becomes available, with its service", "rolling update", "scale down", "recreate",
-           "stateful set", "daemon set", "job",
+           "stateful set", "daemon set", "job", "disruption budget",
            "progress deadline", "does not fit", "tainted and cordoned", "namespace held by a finalizer")
 
 # Of kinds that we serve and whose controllers we do not have.
-WITHOUT_CONTROLLER = {"cron job", "disruption budget",
+WITHOUT_CONTROLLER = {"cron job",
                       "autoscaler without metrics", "limit range", "claim waits"}
 
 

@@ -20,6 +20,7 @@ from kubelab.client.recorder import EventRecorder
 from kubelab.control_plane.controllers import node_lifecycle, pod_gc
 from kubelab.control_plane.controllers.daemonset import DaemonSetController
 from kubelab.control_plane.controllers.deployment import DeploymentController
+from kubelab.control_plane.controllers.disruption import DisruptionController
 from kubelab.control_plane.controllers.endpoints import EndpointsController
 from kubelab.control_plane.controllers.endpointslice import EndpointSliceController
 from kubelab.control_plane.controllers.garbage_collector import GarbageCollector
@@ -29,6 +30,7 @@ from kubelab.control_plane.controllers.node_lifecycle import NodeLifecycleContro
 from kubelab.control_plane.controllers.pod_gc import PodGarbageCollector
 from kubelab.control_plane.controllers.replicaset import ReplicaSetController
 from kubelab.control_plane.controllers.replicationcontroller import ReplicationControllerController
+from kubelab.control_plane.controllers.resource_quota import ResourceQuotaController
 from kubelab.control_plane.controllers.root_ca import RootCaPublisher
 from kubelab.control_plane.controllers.serviceaccount import ServiceAccountController
 from kubelab.control_plane.controllers.statefulset import StatefulSetController
@@ -38,7 +40,8 @@ from kubelab.machinery.clock import Clock
 from kubelab.machinery.journal import Journal
 
 _SOURCES = {"replicationcontroller-controller": "replication-controller",  # who events say they come from
-            "endpointslice-controller": "endpoint-slice-controller", "node-lifecycle-controller": "node-controller"}
+            "endpointslice-controller": "endpoint-slice-controller", "node-lifecycle-controller": "node-controller",
+            "disruption-controller": "controllermanager"}
 
 
 class ControllerManager(Component):
@@ -70,6 +73,8 @@ class ControllerManager(Component):
         self._add("statefulset-controller", self._telling(StatefulSetController))
         self._add("job-controller", self._telling(JobController))
         self._add("ttl-after-finished-controller", self._plain(TtlAfterFinishedController))
+        self._add("disruption-controller", self._telling(DisruptionController))
+        self._add("resourcequota-controller", self._plain(ResourceQuotaController))
         self._add("endpoints-controller", self._plain(EndpointsController))
         self._add("endpointslice-controller", self._telling(EndpointSliceController))
         self._add("node-lifecycle-controller", lambda name: NodeLifecycleController(

@@ -1,0 +1,197 @@
+"""Disruption controller: work out how many pods of an application may be taken away on purpose just now.
+
+    Pod event ─► the keys of the budgets that select it ─┐
+    PDB event ─► its own key ────────────────────────────┴─► reconcile ─► status.disruptionsAllowed
+
+The API server spends the allowance (pods/eviction) and notes each pod in status.disruptedPods until it is gone.
+
+Invariant: what cannot be worked out allows nothing.
+Models:    kube-controller-manager, disruption-controller
+Left out:  scale subresources of custom resources
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kubelab.client.client import Client
+from kubelab.client.controller import Controller
+from kubelab.client.informer import Informers
+from kubelab.client.recorder import EventRecorder
+from kubelab.control_plane.controllers.pod_owner import write_status
+from kubelab.control_plane.controllers.pods import POD_INDEXERS, is_ready
+from kubelab.machinery import intstr
+from kubelab.machinery.clock import Clock, parse_timestamp, timestamp
+from kubelab.machinery.journal import Journal
+from kubelab.machinery.meta import controller_of, is_terminating, key_of
+from kubelab.machinery.request import Obj
+from kubelab.machinery.selectors import Selector, from_label_selector
+
+SCALED = {"ReplicaSet": "replicasets.apps", "StatefulSet": "statefulsets.apps",
+          "ReplicationController": "replicationcontrollers", "Deployment": "deployments.apps"}
+GONE_IN_S = 120.0  # so long a pod that was let go counts as going
+UNMANAGED = ("Pods selected by this PodDisruptionBudget (selector: {}) were found to be unmanaged. As a result, the "
+             "status of the PDB cannot be calculated correctly, which may result in undefined behavior. To account for "
+             'these pods please set ".spec.minAvailable" field of the PDB to an integer value.')
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a budget reports: how many pods there should be, how many must and how many do work."""
+
+    expected: int
+    desired: int
+    healthy: int
+
+    @property
+    def allowed(self) -> int:
+        return max(0, self.healthy - self.desired) if self.expected > 0 else 0
+
+
+def health_of(budget: Obj, pods: Sequence[Obj], scales: Sequence[int], going: Mapping[str, str]) -> Health:
+    """Count. `scales`: the sizes that the pods' controllers want; `going`: names of pods that were let go."""
+    spec = budget["spec"]
+    healthy = sum(is_ready(pod) and not is_terminating(pod) and pod["metadata"]["name"] not in going for pod in pods)
+    least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
+    if most is not None:
+        expected = sum(scales)
+        return Health(expected, max(0, expected - intstr.resolve(most, expected, round_up=True)), healthy)
+    if isinstance(least, str):
+        expected = sum(scales)
+        return Health(expected, intstr.resolve(least, expected, round_up=True), healthy)
+    return Health(len(pods), least or 0, healthy)
+
+
+def still_going(budget: Obj, pods: Sequence[Obj], now: float) -> tuple[dict[str, str], list[Obj]]:
+    """Return which of the pods that were let go are still expected to go, and which should have gone by now."""
+    by_name = {pod["metadata"]["name"]: pod for pod in pods}
+    going: dict[str, str] = {}
+    late: list[Obj] = []
+    for name, since in ((budget.get("status") or {}).get("disruptedPods") or {}).items():
+        pod = by_name.get(name)
+        if pod is None or is_terminating(pod):
+            continue
+        if parse_timestamp(since) + GONE_IN_S > now:
+            going[name] = since
+        else:
+            late.append(pod)
+    return going, late
+
+
+def status_of(budget: Obj, health: Health, going: Mapping[str, str], now: float, failure: str = "") -> dict[str, Any]:
+    """Build the status; `failure` says why nothing could be worked out."""
+    old, generation = budget.get("status") or {}, budget["metadata"].get("generation", 0)
+    allowed = 0 if failure else health.allowed
+    status: dict[str, Any] = {
+        "observedGeneration": generation, "disruptionsAllowed": allowed, "currentHealthy": health.healthy,
+        "desiredHealthy": health.desired, "expectedPods": health.expected}
+    if failure:
+        status = {**old, "disruptionsAllowed": 0, "observedGeneration": generation}
+    elif going:
+        status["disruptedPods"] = dict(going)
+    reason = "SyncFailed" if failure else "SufficientPods" if allowed else "InsufficientPods"
+    condition = {"type": "DisruptionAllowed", "status": "True" if allowed else "False",
+                 "observedGeneration": generation, "lastTransitionTime": timestamp(now), "reason": reason,
+                 "message": failure}
+    before = next((c for c in old.get("conditions") or () if c["type"] == "DisruptionAllowed"), None)
+    if before is not None and before["status"] == condition["status"]:
+        condition["lastTransitionTime"] = before["lastTransitionTime"]
+    others = [c for c in old.get("conditions") or () if c["type"] != "DisruptionAllowed"]
+    return {**status, "conditions": [*others, condition]}
+
+
+def selector_of(budget: Obj) -> Selector | None:
+    """Return a budget's selector; none selects no pod, an empty one all of the namespace."""
+    selector = (budget.get("spec") or {}).get("selector")
+    return None if selector is None else from_label_selector(selector)
+
+
+class DisruptionController(Controller):
+    def __init__(self, name: str, client: Client, informers: Informers, *, clock: Clock, journal: Journal,
+                 recorder: EventRecorder) -> None:
+        self.client, self.recorder = client, recorder
+        self.budgets = informers.of("poddisruptionbudgets.policy",
+                                    indexers={"namespace": POD_INDEXERS["namespace"]})
+        self.pods = informers.of("pods", indexers=POD_INDEXERS)
+        self.scaled = {kind: informers.of(resource) for kind, resource in SCALED.items()}
+        super().__init__(name, clock=clock, journal=journal,
+                         informers=(self.budgets, self.pods, *self.scaled.values()))
+        self.budgets.on_event(lambda type_, budget, old: self.queue.add(key_of(budget)))
+        self.pods.on_event(self._on_pod)
+
+    def _on_pod(self, type_: str, pod: Obj, old: Obj | None) -> None:
+        budgets = self.budgets.by_index("namespace", pod["metadata"]["namespace"])
+        if not budgets or (type_ == "MODIFIED" and old is not None and _counted(pod) == _counted(old)):
+            return
+        labels = [o["metadata"].get("labels") or {} for o in (pod, old) if o is not None]
+        for budget in budgets:
+            selector = selector_of(budget)
+            if selector is not None and any(selector.matches(one) for one in labels):
+                self.queue.add(key_of(budget))
+
+    async def reconcile(self, key: str) -> None:
+        budget = self.budgets.get(key)
+        if budget is None or is_terminating(budget):
+            return
+        now, selector = self.clock.now(), selector_of(budget)
+        pods = [] if selector is None else [
+            pod for pod in self.pods.by_index("namespace", budget["metadata"]["namespace"])
+            if selector.matches(pod["metadata"].get("labels") or {})]
+        if not pods:
+            self.recorder.event(budget, "Normal", "NoPods", "No matching pods found")
+        going, late = still_going(budget, pods, now)
+        for pod in late:
+            self.recorder.event(pod, "Warning", "NotDeleted",
+                                f"Pod was expected by PDB {key} to be deleted but it wasn't")
+        if going:
+            self.queue.add_after(key, min(parse_timestamp(at) for at in going.values()) + GONE_IN_S - now)
+        failure, scales = "", []
+        try:
+            scales = self._scales(budget, pods)
+        except LookupError as error:
+            failure = str(error)
+            self.recorder.event(budget, "Warning", "CalculateExpectedPodCountFailed",
+                                f"Failed to calculate the number of expected pods: {failure}")
+        status = status_of(budget, health_of(budget, pods, scales, going), going, now, failure)
+        if status != budget.get("status"):
+            await write_status(self.client, "poddisruptionbudgets.policy", budget, status)
+
+    def _scales(self, budget: Obj, pods: Sequence[Obj]) -> list[int]:
+        """Return what size each controller of these pods wants. Raises `LookupError` for one that has no size."""
+        spec = budget["spec"]
+        if spec.get("maxUnavailable") is None and not isinstance(spec.get("minAvailable"), str):
+            return []
+        found: dict[str, int] = {}
+        unmanaged = False
+        for pod in pods:
+            owner = controller_of(pod)
+            if owner is None:
+                unmanaged = True
+            elif owner["uid"] not in found:
+                top = self._top(pod["metadata"]["namespace"], owner)
+                if top is not None:
+                    found[top["metadata"]["uid"]] = top["spec"].get("replicas", 1)
+        if unmanaged:
+            from kubelab.units.columns import selector_text
+
+            self.recorder.event(budget, "Warning", "UnmanagedPods",
+                                UNMANAGED.format(selector_text(budget["spec"]["selector"])))
+        return list(found.values())
+
+    def _top(self, namespace: str, owner: Obj) -> Obj | None:
+        """Follow controllers up to the one that people scale; None when it has gone."""
+        informer = self.scaled.get(owner["kind"])
+        if informer is None:
+            plural = f"{owner['kind'].lower()}s.{owner['apiVersion'].partition('/')[0]}"
+            raise LookupError(f"{plural} does not implement the scale subresource")
+        found = informer.get(f"{namespace}/{owner['name']}")
+        if found is None or found["metadata"]["uid"] != owner["uid"]:
+            return None
+        above = controller_of(found)
+        return found if above is None else self._top(namespace, above) or found
+
+
+def _counted(pod: Obj) -> tuple[Any, ...]:
+    return is_ready(pod), is_terminating(pod), pod["metadata"].get("labels"), controller_of(pod)

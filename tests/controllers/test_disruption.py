@@ -1,0 +1,79 @@
+"""Disruption budgets: how many pods may go, worked out afresh whenever one of them changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kubelab.control_plane.controllers.disruption import GONE_IN_S, Health, health_of, status_of, still_going
+from kubelab.machinery.clock import timestamp
+from kubelab.machinery.errors import ApiError
+
+from .conftest import World
+
+NOW = 1_767_323_045.0
+
+
+def budget(status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "p", "generation": 1},
+            "spec": {"selector": {"matchLabels": {"app": "web"}}, **spec}, "status": status or {}}
+
+
+def pod(name: str, ready: bool = True, **meta: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, **meta},
+            "status": {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]}}
+
+
+PODS = [pod("a"), pod("b"), pod("c"), pod("d", ready=False)]
+
+
+@pytest.mark.parametrize(("spec", "expected", "desired", "allowed"), [
+    ({"minAvailable": 2}, 4, 2, 1), ({"minAvailable": 5}, 4, 5, 0), ({"minAvailable": "50%"}, 4, 2, 1),
+    ({"minAvailable": "51%"}, 4, 3, 0), ({"maxUnavailable": 2}, 4, 2, 1), ({"maxUnavailable": "25%"}, 4, 3, 0),
+    ({"maxUnavailable": 0}, 4, 4, 0),
+])
+def test_what_works_less_what_must_work_may_go(spec: Any, expected: int, desired: int, allowed: int) -> None:
+    """Percentages are of what the controllers want, and round up."""
+    found = health_of(budget(**spec), PODS, [4], {})
+    assert (found.expected, found.desired, found.healthy, found.allowed) == (expected, desired, 3, allowed)
+
+
+def test_a_pod_that_was_let_go_counts_as_gone() -> None:
+    """For two minutes; after that its eviction has failed."""
+    status = {"disruptedPods": {"a": timestamp(NOW - 1), "b": timestamp(NOW - GONE_IN_S - 1), "x": timestamp(NOW)}}
+    going, late = still_going(budget(status), PODS, NOW)
+    assert (list(going), [p["metadata"]["name"] for p in late]) == (["a"], ["b"])
+    assert health_of(budget(minAvailable=2), PODS, [], going).allowed == 0
+
+
+def test_the_condition_says_whether_pods_may_go() -> None:
+    """What cannot be worked out allows nothing, and says why."""
+    ready = status_of(budget(), Health(3, 2, 3), {}, NOW)
+    assert [(c["status"], c["reason"]) for c in ready["conditions"]] == [("True", "SufficientPods")]
+    failed = status_of(budget(ready), Health(3, 2, 3), {}, NOW, "no scale")
+    assert (failed["disruptionsAllowed"], failed["conditions"][0]["reason"]) == (0, "SyncFailed")
+
+
+async def test_evictions_stop_where_the_budget_does(world: World, deployment: Any) -> None:
+    """Of three pods one may go; the next when it has been replaced."""
+    await world.client.create("poddisruptionbudgets", budget(minAvailable=2))
+    await world.client.create("deployments", deployment(replicas=3))
+
+    async def allowed(count: int) -> Any:
+        return (await world.client.get("pdb", "p"))["status"].get("disruptionsAllowed") == count
+
+    async def evict() -> None:
+        pods = [p["metadata"] for p in await world.items("pods")]
+        name = next(meta["name"] for meta in pods if "deletionTimestamp" not in meta)
+        await world.client.raw("POST", f"/api/v1/namespaces/default/pods/{name}/eviction", body={
+            "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}})
+
+    await world.until(lambda: allowed(1))
+    await evict()
+    await world.until(lambda: allowed(1))
+    await world.client.patch("pdb", "p", {"spec": {"minAvailable": 3}})
+    await world.until(lambda: allowed(0))
+    with pytest.raises(ApiError) as refused:
+        await evict()
+    assert refused.value.code == 429
