@@ -105,7 +105,7 @@ def _available_text(service: Obj) -> str:
 API_SERVICE = Kind(
     "APIService", "apiservices", group=GROUP, namespaced=False, categories=("api-extensions",), validate_name="path",
     subresources=frozenset({"status"}), default=_default, prepare_create=_prepare, validate=_validate,
-    validate_status=_status_errors,
+    validate_part=_status_errors,
     columns=(
         NAME,
         Column("Service", lambda o, now: _service_text(o),

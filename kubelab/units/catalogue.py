@@ -50,7 +50,7 @@ def _no_warnings(new: Obj, old: Obj | None) -> Iterable[str]:
     return ()
 
 
-def _no_status_errors(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:
+def _no_part_errors(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:
     return ()
 
 
@@ -78,7 +78,7 @@ class Kind:
     prepare_update: Callable[[Obj, Obj], None] = _keep  # (new, old): e.g. keep what the main resource may not write
     validate: Callable[[Obj], Sequence[FieldError]] = _no_errors  # beyond the schema and the metadata rules
     validate_update: Callable[[Obj, Obj], Sequence[FieldError]] = _no_update_errors  # (new, old): immutables
-    validate_status: Callable[[Obj, Obj, str], Sequence[FieldError]] = _no_status_errors  # (new, old, subresource)
+    validate_part: Callable[[Obj, Obj, str], Sequence[FieldError]] = _no_part_errors  # (new, old, subresource)
     warnings: Callable[[Obj, Obj | None], Iterable[str]] = _no_warnings  # (new, old): what is allowed but unwise
     validate_name: str = "subdomain"  # "subdomain" | "label" (RFC 1123) | "label1035" | "path"
     columns: tuple[Column, ...] = ()

@@ -165,7 +165,7 @@ CERTIFICATE_SIGNING_REQUEST = Kind(
     "CertificateSigningRequest", "certificatesigningrequests", group="certificates.k8s.io", namespaced=False,
     short_names=("csr",), subresources=frozenset({"approval", "status"}), validate_name="path",
     prepare_create=_prepare, prepare_update=_keep_spec, validate=_validate,
-    validate_status=_status_errors,
+    validate_part=_status_errors,
     selectable=_fields, selectable_keys=("spec.signerName",),
     columns=(
         NAME, AGE,

@@ -201,7 +201,7 @@ def _spec(attachment: Obj) -> Obj:
 VOLUME_ATTACHMENT = Kind(
     "VolumeAttachment", "volumeattachments", group=GROUP, namespaced=False, subresources=frozenset({"status"}),
     prepare_create=_prepare_attachment, validate=_validate_attachment, validate_update=_attachment_update,
-    validate_status=_attachment_status,
+    validate_part=_attachment_status,
     columns=(
         NAME,
         Column("Attacher", lambda o, now: _spec(o).get("attacher", ""), format="name", path="spec.attacher"),

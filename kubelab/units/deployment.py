@@ -10,7 +10,7 @@ from typing import Any
 
 from kubelab.machinery.errors import FieldError, invalid_value
 from kubelab.machinery.request import Obj
-from kubelab.units import rules, warnings
+from kubelab.units import rules, status_validation, warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, selector_text, template_columns
 from kubelab.units.pod_defaults import template_defaults
@@ -91,6 +91,7 @@ DEPLOYMENT = Kind(
     "Deployment", "deployments", group="apps", short_names=("deploy",), categories=("all",),
     subresources=frozenset({"status", "scale"}), generation=True,
     default=_default, prepare_create=_prepare_create, validate=_validate, validate_update=_validate_update,
+    validate_part=status_validation.DEPLOYMENT,
     warnings=warnings.workload("spec", "template"),
     columns=(
         NAME,

@@ -174,7 +174,7 @@ def _dangling(schema: Obj) -> str:
 FLOW_SCHEMA = Kind(
     "FlowSchema", "flowschemas", group=GROUP, namespaced=False, subresources=frozenset({"status"}), generation=True,
     default=_default_schema, prepare_create=_prepare, validate=_validate_schema,
-    validate_status=_condition_errors,
+    validate_part=_condition_errors,
     columns=(
         NAME,
         Column("PriorityLevel", lambda o, now: o["spec"]["priorityLevelConfiguration"].get("name", ""),
@@ -282,7 +282,7 @@ def _limited(key: str, *way: str) -> Column:
 PRIORITY_LEVEL_CONFIGURATION = Kind(
     "PriorityLevelConfiguration", "prioritylevelconfigurations", group=GROUP, namespaced=False,
     subresources=frozenset({"status"}), generation=True, default=_default_level, prepare_create=_prepare,
-    validate=_validate_level, validate_status=_condition_errors,
+    validate=_validate_level, validate_part=_condition_errors,
     columns=(
         NAME, Column("Type", lambda o, now: o["spec"].get("type", ""), path="spec.type"),
         _limited("nominalConcurrencyShares"), _limited("queues", "limitResponse", "queuing"),

@@ -12,7 +12,7 @@ from typing import Any
 from kubelab.machinery import names
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units import rules, warnings
+from kubelab.units import rules, status_validation, warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, NONE, addresses_text, shortened
 
@@ -144,6 +144,7 @@ def _address_text(ingress: Obj) -> str:
 INGRESS = Kind(
     "Ingress", "ingresses", group="networking.k8s.io", short_names=("ing",), subresources=frozenset({"status"}),
     generation=True, prepare_create=_prepare_create, validate=_validate,
+    validate_part=status_validation.load_balancer,
     warnings=warnings.ingress,
     columns=(
         NAME,

@@ -11,7 +11,7 @@ from typing import Any
 from kubelab.machinery import clock, meta
 from kubelab.machinery.errors import FieldError
 from kubelab.machinery.request import Obj
-from kubelab.units import job_validation, warnings
+from kubelab.units import job_validation, status_validation, warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, selector_text, template_columns
 from kubelab.units.pod_defaults import template_defaults
@@ -108,6 +108,7 @@ JOB = Kind(
     "Job", "jobs", group="batch", categories=("all",), subresources=frozenset({"status"}), generation=True,
     default=_default, prepare_create=_prepare_create, validate=_validate,
     validate_update=job_validation.update_errors,
+    validate_part=status_validation.JOB,
     warnings=warnings.workload("spec", "template"),
     columns=(
         NAME,

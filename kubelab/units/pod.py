@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubelab.machinery.request import Obj
-from kubelab.units import pod_validation, warnings
+from kubelab.units import pod_validation, status_validation, warnings
 from kubelab.units.catalogue import Kind
 from kubelab.units.pod_columns import COLUMNS
 from kubelab.units.pod_defaults import pod_defaults, qos_class
@@ -56,6 +56,7 @@ POD = Kind(
                             "ephemeralcontainers", "resize"}),
     default=pod_defaults, default_status=_default_status, prepare_create=_prepare_create,
     validate=pod_validation.validate, validate_update=pod_validation.validate_update,
+    validate_part=status_validation.pod,
     warnings=warnings.pod,
     columns=COLUMNS, selectable=_fields,
     selectable_keys=("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",

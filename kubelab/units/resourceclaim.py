@@ -142,7 +142,7 @@ def _state(claim: Obj) -> str:
 RESOURCE_CLAIM = Kind(
     "ResourceClaim", "resourceclaims", group=GROUP, subresources=frozenset({"status"}), default=_default_claim,
     prepare_create=_prepare_claim, validate=_validate_claim, validate_update=_same_spec,
-    validate_status=_claim_status_errors,
+    validate_part=_claim_status_errors,
     columns=(NAME, Column("State", lambda o, now: _state(o), description=
                           "A summary of the current state (allocated, pending, reserved, etc.)."), AGE),
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from kubelab.machinery.request import Obj
 from kubelab.units import service_validation as validation
-from kubelab.units import warnings
+from kubelab.units import status_validation, warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, NONE, addresses_text, labels_text
 
@@ -142,6 +142,7 @@ SERVICE = Kind(
     "Service", "services", short_names=("svc",), categories=("all",), subresources=frozenset({"status", "proxy"}),
     default=_default, prepare_create=_prepare_create, prepare_update=_prepare_update,
     validate=validation.validate, validate_update=validation.validate_update, validate_name="label",
+    validate_part=status_validation.load_balancer,
     warnings=warnings.service,
     columns=(
         NAME,

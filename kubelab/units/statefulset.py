@@ -10,7 +10,7 @@ from typing import Any
 
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units import rules, warnings
+from kubelab.units import rules, status_validation, warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, template_columns
 from kubelab.units.persistentvolumeclaim import claim_defaults, claim_spec_errors
@@ -123,6 +123,7 @@ STATEFUL_SET = Kind(
     subresources=frozenset({"status", "scale"}), generation=True, validate_name="label",
     default=_default, default_status=_default_status, prepare_create=_prepare_create,
     validate=_validate, validate_update=_validate_update,
+    validate_part=status_validation.STATEFUL_SET,
     warnings=warnings.workload("spec", "template"),
     columns=(
         NAME,

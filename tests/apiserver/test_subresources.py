@@ -64,7 +64,9 @@ async def test_eviction_deletes_gracefully_and_says_why(world: World) -> None:
 ])
 async def test_a_part_of_a_running_pod_is_changed(world: World, subresource: str, sent: dict[str, object]) -> None:
     """Debug containers and resources change through their subresource, and nothing else with them."""
-    await world.client.create("pods", pod("p"))
+    burstable = pod("p")
+    burstable["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "500m"}}
+    await world.client.create("pods", burstable)
     await bind(world, "p", "n1")
     sent = {"spec": {**sent["spec"], "restartPolicy": "Never"}}  # type: ignore[dict-item]
     await world.client.patch("pods", "p", sent, type="strategic", subresource=subresource)

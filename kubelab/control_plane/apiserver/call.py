@@ -18,6 +18,7 @@ from kubelab.units.catalogue import Kind
 OPTIONS_OF_VERB = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions",
                    "delete": "DeleteOptions", "deletecollection": "DeleteOptions"}
 STATUS_PARTS = frozenset({"status", "approval"})
+SPEC_PARTS = frozenset({"ephemeralcontainers", "resize"})
 FIELD_VALIDATION = ("", "Ignore", "Strict", "Warn")
 
 

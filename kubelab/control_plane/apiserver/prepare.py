@@ -12,7 +12,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from kubelab.control_plane.apiserver.call import STATUS_PARTS, Call
+from kubelab.control_plane.apiserver.call import SPEC_PARTS, STATUS_PARTS, Call
 from kubelab.machinery import schema
 from kubelab.machinery.decoding import Checked, check
 from kubelab.machinery.errors import (
@@ -184,10 +184,12 @@ def validate(kind: Kind, obj: Obj, old: Obj | None, *, subresource: str = "") ->
     if kind.own is not None:
         errors += kind.own.validate(obj, old)
     elif subresource in STATUS_PARTS:
-        errors += kind.validate_status(obj, old or {}, subresource)
+        errors += kind.validate_part(obj, old or {}, subresource)
     else:
         errors += kind.validate(obj)
-        if old is not None:
+        if subresource in SPEC_PARTS:
+            errors += kind.validate_part(obj, old or {}, subresource)
+        elif old is not None:
             errors += kind.validate_update(obj, old)
     if errors:
         raise invalid(kind.group, kind.kind, obj["metadata"].get("name") or "", errors)

@@ -10,14 +10,17 @@ Models:    the storage of pods, apps and serviceaccounts in kube-apiserver
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
-from kubelab.control_plane.apiserver import patching, prepare
+from kubelab.control_plane.apiserver import patching, prepare, scale_apply, writing
 from kubelab.control_plane.apiserver.admission.nodes import NODES, PREFIX, check_token
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.deleting import DeleteOptions, Deleter
 from kubelab.control_plane.apiserver.eviction import Budgets
 from kubelab.control_plane.apiserver.pipeline import Pipeline, is_finished
+from kubelab.control_plane.apiserver.pod_parts import PARTS, PodParts
+from kubelab.control_plane.apiserver.routes import is_true
 from kubelab.control_plane.apiserver.scale import SCALE, scale_of, with_replicas
 from kubelab.control_plane.apiserver.storage import Changed
 from kubelab.control_plane.apiserver.tokens import TokenIssuer
@@ -52,11 +55,12 @@ class Subresources:
     def __init__(self, pipeline: Pipeline, deleter: Deleter, issuer: TokenIssuer | None,
                  get: Callable[[str, str, str], Obj | None]) -> None:
         self._pipeline, self._deleter, self._issuer, self._get = pipeline, deleter, issuer, get
+        self._parts = PodParts(pipeline)
         self._budgets = Budgets(pipeline.storage, pipeline.clock)
 
     def handlers(self) -> dict[tuple[str, str], Callable[[Call], Awaitable[Response]]]:
         return {("*", "scale"): self.scale, ("pods", "binding"): self.binding, ("pods", "eviction"): self.eviction,
-                ("pods", "ephemeralcontainers"): self.ephemeral_containers, ("pods", "resize"): self.resize,
+                **{("pods", part): self._parts.serve for part in PARTS},
                 ("serviceaccounts", "token"): self.token, ("namespaces", "finalize"): self.finalize}
 
     # ── scale ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -68,28 +72,36 @@ class Subresources:
             return Response(200, scale_of(_stored(call), paths))
         if call.info.verb not in ("update", "patch"):
             raise method_not_allowed("the server does not allow this method on the requested resource")
+        manifest, force = None, is_true(call.query.get("force"))
+        if call.info.verb == "patch" and patching.format_of(call) == "apply":
+            as_scale = replace(call, kind=SCALE)
+            manifest = prepare.check_schema(as_scale, writing.read_applied(as_scale), SCALE)
+            call.operation = "Apply"
         for _ in range(ATTEMPTS):
             old = _stored_body(call)
-            wanted = self._sent(call, SCALE, scale_of(old.obj, paths))
-            version = prepare.pinned(wanted)
+            if manifest is not None:
+                version = prepare.pinned(manifest)
+                new = scale_apply.applied(call, old.obj, manifest, force, self._pipeline.stamp(), paths)
+            else:
+                wanted = self._sent(call, scale_of(old.obj, paths))
+                version, new = prepare.pinned(wanted), with_replicas(copy_obj(old.obj), wanted, paths)
             if version and version != old.obj["metadata"]["resourceVersion"]:
                 break
             try:
-                body = await self._pipeline.write(call, with_replicas(copy_obj(old.obj), wanted, paths), old)
+                body = await self._pipeline.write(call, new, old)
                 return Response(200, scale_of(body.obj, paths))
             except Changed:
                 continue
         raise conflict(call.kind.group, call.kind.plural, call.info.name, STALE)
 
-    def _sent(self, call: Call, kind: Kind, old: Obj) -> Obj:
-        """Return the object that a PUT brings or a PATCH makes of `old`."""
+    def _sent(self, call: Call, old: Obj) -> Obj:
+        """Return the Scale that a PUT brings or a PATCH makes of `old`."""
         if call.info.verb == "patch":
             format_ = patching.format_of(call)
-            body = patching.read_patch(call, format_)
-            return patching.patched(call, kind, old, "merge" if format_ == "apply" else format_, body)
-        sent, call.duplicates = read_object(call.request, kind)
+            return patching.patched(call, SCALE, old, format_, patching.read_patch(call, format_))
+        sent, call.duplicates = read_object(call.request, SCALE)
         prepare.must_be_named(call, sent)
-        return prepare.check_schema(call, sent, kind)
+        return prepare.check_schema(call, sent, SCALE)
 
     # ── pods ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -161,38 +173,6 @@ class Subresources:
                   "message": "Eviction API: evicting", "lastProbeTime": None,
                   "lastTransitionTime": self._pipeline.stamp()}
         return {**pod, "metadata": {**pod["metadata"]}, "status": {**status, "conditions": [*others, target]}}
-
-    async def ephemeral_containers(self, call: Call) -> Response:
-        """Add containers for debugging to a pod that runs."""
-        def only(new: Obj, old: Obj) -> Obj:
-            added = (new.get("spec") or {}).get("ephemeralContainers") or []
-            return {**old, "spec": {**old["spec"], "ephemeralContainers": added}}
-
-        return await self._part(call, only)
-
-    async def resize(self, call: Call) -> Response:
-        """Change what the containers of a pod may use."""
-        def only(new: Obj, old: Obj) -> Obj:
-            wanted = {c.get("name"): c.get("resources") or {} for c in (new.get("spec") or {}).get("containers") or ()}
-            containers = [{**c, "resources": wanted.get(c["name"], c.get("resources") or {})}
-                          for c in old["spec"]["containers"]]
-            return {**old, "spec": {**old["spec"], "containers": containers}}
-
-        return await self._part(call, only)
-
-    async def _part(self, call: Call, only: Callable[[Obj, Obj], Obj]) -> Response:
-        """Write one part of a pod's spec, whatever else the body says."""
-        if call.info.verb == "get":
-            return Response(200, _stored_body(call))
-
-        def changed(old: Obj) -> Obj:
-            made = copy_obj(only(self._sent(call, call.kind, old), old))
-            call.kind.default(made)
-            prepare.validate(call.kind, made, None)
-            prepare.count_generation(call.kind, made, old)
-            return made
-
-        return Response(200, await self._change(call, changed))
 
     # ── others ───────────────────────────────────────────────────────────────────────────────────────────────
 

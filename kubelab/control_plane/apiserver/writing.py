@@ -94,10 +94,7 @@ async def _on_stored(call: Call, pipeline: Pipeline, make: Callable[[Obj], Obj],
 
 async def _apply(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
     """Server-side apply: the body is all that its manager wants of the object."""
-    if not call.query.get("fieldManager"):
-        raise invalid_options("PatchOptions", [required("fieldManager", "is required for apply patch")])
-    call.operation = "Apply"
-    sent = _applied(call)
+    sent = read_applied(call)
     version, force = prepare.pinned(sent), is_true(call.query.get("force"))
     for _ in range(ATTEMPTS):
         old = call.collection.objects.get(call.key)
@@ -117,7 +114,11 @@ async def _apply(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
     raise conflict(call.kind.group, call.kind.plural, call.info.name, STALE)
 
 
-def _applied(call: Call) -> Obj:
+def read_applied(call: Call) -> Obj:
+    """Return what a manager applies. Raises `BadRequest`, `Invalid` without a field manager."""
+    if not call.query.get("fieldManager"):
+        raise invalid_options("PatchOptions", [required("fieldManager", "is required for apply patch")])
+    call.operation = "Apply"
     sent = patching.read_patch(call, "apply")
     group, _, version = str(sent.get("apiVersion") or "").rpartition("/")
     if sent.get("apiVersion") != call.kind.api_version or sent.get("kind") != call.kind.kind:

@@ -1,0 +1,108 @@
+"""The parts of a pod's spec that may change while it runs: ephemeral containers and the resources of containers.
+
+    PUT, PATCH or apply to pods/web-1/resize ─► the same pod with only that part changed ─► the pipeline, as any write
+
+Invariant: whatever else the body says, only the part that the subresource is for is written, and owned.
+Models:    EphemeralContainersREST and ResizeREST of kube-apiserver's pod registry
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from kubelab.control_plane.apiserver import patching, prepare, writing
+from kubelab.control_plane.apiserver.call import Call
+from kubelab.control_plane.apiserver.pipeline import Pipeline
+from kubelab.control_plane.apiserver.routes import is_true
+from kubelab.control_plane.apiserver.storage import Changed
+from kubelab.machinery import apply
+from kubelab.machinery.errors import STALE, conflict, not_found
+from kubelab.machinery.meta import copy_obj
+from kubelab.machinery.request import Encoded, Obj, Response
+
+ATTEMPTS = 5
+
+
+def _ephemeral(spec: Obj) -> Obj:
+    return {"ephemeralContainers": spec.get("ephemeralContainers") or []}
+
+
+def _resources(spec: Obj) -> Obj:
+    return {"containers": [{"name": c.get("name"), "resources": c.get("resources") or {}}
+                           for c in spec.get("containers") or ()]}
+
+
+def _with_ephemeral(spec: Obj, part: Obj) -> Obj:
+    return {**spec, **part}
+
+
+def _with_resources(spec: Obj, part: Obj) -> Obj:
+    wanted = {c["name"]: c["resources"] for c in part["containers"]}
+    containers = [{**c, "resources": wanted.get(c["name"], c.get("resources") or {})} for c in spec["containers"]]
+    return {**spec, "containers": containers}
+
+
+# subresource: what of a spec it is about, and how that is put into a stored spec
+PARTS: Mapping[str, tuple[Callable[[Obj], Obj], Callable[[Obj, Obj], Obj]]] = {
+    "ephemeralcontainers": (_ephemeral, _with_ephemeral), "resize": (_resources, _with_resources)}
+
+
+class PodParts:
+    """Handler of the subresources that write a part of a pod's spec."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    async def serve(self, call: Call) -> Response:
+        """Show the pod, or write the part."""
+        if call.info.verb == "get":
+            return Response(200, _stored(call))
+        make = self._maker(call)
+        for _ in range(ATTEMPTS):
+            old = _stored(call)
+            new = make(old.obj)
+            if prepare.pinned(new) not in ("", old.obj["metadata"]["resourceVersion"]):
+                break
+            try:
+                return Response(200, await self._pipeline.write(call, new, old))
+            except Changed:
+                continue
+        raise conflict("", "pods", call.info.name, STALE)
+
+    def _maker(self, call: Call) -> Callable[[Obj], Obj]:
+        """Return what makes the new pod of the stored one; the body is read once."""
+        if call.info.verb == "update":
+            sent = writing.read_update(call)
+            return lambda old: _placed(call, sent, old)
+        format_ = patching.format_of(call)
+        if format_ != "apply":
+            body = patching.read_patch(call, format_)
+            return lambda old: _placed(call, patching.patched(call, call.kind, old, format_, body), old)
+        manifest = writing.read_applied(call)
+        part = PARTS[call.subresource][0]
+        named = {key: manifest["metadata"][key] for key in ("name", "namespace")}
+        said = {**manifest, "metadata": named, "spec": part(manifest.get("spec") or {})}
+        force, stamp = is_true(call.query.get("force")), self._pipeline.stamp()
+
+        def merged(old: Obj) -> Obj:
+            new = apply.apply(old, said, call.manager, force, stamp, subresource=call.subresource)
+            return _placed(call, patching.checked(call, call.kind, copy_obj(new)), old,
+                           new["metadata"].get("managedFields"))
+
+        return merged
+
+
+def _placed(call: Call, new: Obj, old: Obj, owners: object = None) -> Obj:
+    """Return the stored pod with the one part of `new`."""
+    part, put = PARTS[call.subresource]
+    metadata = {**old["metadata"], "resourceVersion": prepare.pinned(new) or old["metadata"]["resourceVersion"]}
+    if owners is not None:
+        metadata["managedFields"] = owners
+    return copy_obj({**old, "metadata": metadata, "spec": put(old["spec"], part(new.get("spec") or {}))})
+
+
+def _stored(call: Call) -> Encoded:
+    body = call.collection.objects.get(call.key)
+    if body is None:
+        raise not_found("", "pods", call.info.name)
+    return body

@@ -1,0 +1,125 @@
+"""Rules for what controllers report: counts that are not negative and not more than there is, addresses that are ones.
+
+Models: ValidateDeploymentStatus and its siblings in pkg/apis/{apps,batch,core}/validation of kube-apiserver
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kubelab.machinery.errors import FieldError, invalid_value
+from kubelab.machinery.names import dns1123_subdomain_errors
+from kubelab.machinery.request import Obj
+from kubelab.units import rules
+
+TOO_MANY = "cannot be greater than status.replicas"
+Check = Callable[[Obj, Obj, str], Sequence[FieldError]]
+
+
+def counts(*names: str, within: tuple[str, ...] = ()) -> Check:
+    """Return a rule: these counts are not negative, and those of `within` are at most `status.replicas`."""
+    def check(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:
+        return list(_count_errors(new.get("status") or {}, old.get("status") or {}, names, within))
+
+    return check
+
+
+def _count_errors(status: Obj, before: Obj, names: Sequence[str], within: Sequence[str]) -> rules.Errors:
+    for name in (*names, "observedGeneration"):
+        yield from rules.not_negative(f"status.{name}", status.get(name))
+    replicas = status.get("replicas") or 0
+    for name in within:
+        if (status.get(name) or 0) > replicas:
+            yield invalid_value(f"status.{name}", status[name], TOO_MANY)
+    available = status.get("availableReplicas") or 0
+    if "availableReplicas" in within and available > (status.get("readyReplicas") or 0):
+        yield invalid_value("status.availableReplicas", available, "cannot be greater than readyReplicas")
+    collisions = before.get("collisionCount")
+    if collisions is not None and (status.get("collisionCount") or 0) < collisions:
+        yield invalid_value("status.collisionCount", status.get("collisionCount") or 0, "cannot be decremented")
+
+
+DEPLOYMENT = counts("replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas",
+                    within=("updatedReplicas", "readyReplicas", "availableReplicas"))
+REPLICAS = counts("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas",
+                  within=("fullyLabeledReplicas", "readyReplicas", "availableReplicas"))
+STATEFUL_SET = counts("replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas",
+                      within=("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"))
+DAEMON_SET = counts("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady",
+                    "updatedNumberScheduled", "numberAvailable", "numberUnavailable")
+JOB = counts("active", "succeeded", "failed")
+
+
+def load_balancer(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:
+    """Return what is wrong with the addresses of a load balancer in the status of a Service or an Ingress."""
+    return list(_address_errors(new))
+
+
+def _address_errors(obj: Obj) -> rules.Errors:
+    path, found = "status.loadBalancer.ingress", ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress")
+    if found and obj["kind"] == "Service" and obj["spec"].get("type") != "LoadBalancer":
+        yield rules.forbidden(path, "may only be used when `spec.type` is LoadBalancer")
+        return
+    for i, one in enumerate(found or ()):
+        if one.get("ip"):
+            yield from rules.ip_address(f"{path}[{i}].ip", one["ip"])
+        host = one.get("hostname")
+        if host:
+            yield from rules.messages(f"{path}[{i}].hostname", host, dns1123_subdomain_errors)
+            if rules.is_ip(host):
+                yield invalid_value(f"{path}[{i}].hostname", host, "must be a DNS name, not an IP address")
+
+
+def pod(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:
+    """Return what is wrong with a write to a pod's status, its ephemeral containers or its resources."""
+    check = {"ephemeralcontainers": _ephemeral_errors, "resize": _resize_errors}.get(subresource, _pod_status_errors)
+    return list(check(new, old))
+
+
+def _pod_status_errors(new: Obj, old: Obj) -> rules.Errors:
+    status, policy = new.get("status") or {}, new["spec"].get("restartPolicy", "Always")
+    for key in ("containerStatuses", "initContainerStatuses"):
+        states = {one.get("name"): one.get("state") or {} for one in status.get(key) or ()}
+        for i, one in enumerate((old.get("status") or {}).get(key) or () if policy != "Always" else ()):
+            ended = (one.get("state") or {}).get("terminated")
+            if ended is None or (policy == "OnFailure" and ended.get("exitCode")) or one["name"] not in states:
+                continue
+            if states[one["name"]].get("terminated") is None and not _restartable(new["spec"], one["name"]):
+                yield rules.forbidden(f"status.{key}[{i}].state", "may not be transitioned to non-terminated state")
+    for key in ("podIPs", "hostIPs"):
+        for i, one in enumerate(status.get(key) or ()):
+            yield from rules.ip_address(f"status.{key}[{i}].ip" if key == "hostIPs" else f"status.{key}[{i}]",
+                                        one.get("ip", ""))
+
+
+def _restartable(spec: Obj, name: str) -> bool:
+    """Say whether a container has a restart policy of its own: sidecars do."""
+    containers = (*(spec.get("initContainers") or ()), *spec["containers"])
+    return any(c["name"] == name and c.get("restartPolicy") for c in containers)
+
+
+def _ephemeral_errors(new: Obj, old: Obj) -> rules.Errors:
+    there = {c["name"]: c for c in new["spec"].get("ephemeralContainers") or ()}
+    for container in old["spec"].get("ephemeralContainers") or ():
+        name = container["name"]
+        if name not in there:
+            yield rules.forbidden("spec.ephemeralContainers",
+                                  f'existing ephemeral containers "{name}" may not be removed\n')
+        elif there[name] != container:
+            yield rules.forbidden("spec.ephemeralContainers",
+                                  f'existing ephemeral containers "{name}" may not be changed\n')
+
+
+def _resize_errors(new: Obj, old: Obj) -> rules.Errors:
+    from kubelab.units.pod_defaults import qos_class
+
+    before = (old.get("status") or {}).get("qosClass") or qos_class(old["spec"])
+    after = qos_class(new["spec"])
+    if after != before:
+        yield invalid_value("spec", after, "Pod QOS Class may not change as a result of resizing")
+    for container, known in zip(new["spec"]["containers"], old["spec"]["containers"], strict=True):
+        for part in ("limits", "requests"):
+            amounts, were = ((c.get("resources") or {}).get(part) or {} for c in (container, known))
+            if any(amounts.get(name) != were.get(name) for name in {*amounts, *were} - {"cpu", "memory"}):
+                yield rules.forbidden("spec", "only cpu and memory resources are mutable")
+                return
