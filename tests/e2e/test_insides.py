@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from kubelab import Cluster
@@ -97,6 +99,34 @@ def test_user_and_read_only_root(cluster: Cluster) -> None:
     assert "Read-only" in cluster.exec("pod/limited", "echo x > /bin/new").stderr
     assert run(cluster, "echo x > /work/new; cat /work/new", "limited") == "x\n"
     assert run(cluster, "cat /var/run/secrets/kubernetes.io/serviceaccount/namespace", "limited") == "default"
+
+
+def test_groups(cluster: Cluster) -> None:
+    """runAsGroup, supplementalGroups and fsGroup: the pod's volumes belong to the group, its secrets can be read."""
+    cluster.wait("pod/grouped", "Ready")
+    if cluster.runtime_name == "docker" or os.getuid() == 0:
+        assert run(cluster, "id -u; id -g; id -G", "grouped").split() == ["1000", "2000", "2000", "3000", "4000"]
+        assert run(cluster, "echo mine > /work/x; ls -ln /work/x", "grouped").split()[2:4] == ["1000", "3000"]
+    assert run(cluster, "cat /secret/user", "grouped") == "admin"
+    assert "NoNewPrivs:\t1" in run(cluster, "cat /proc/self/status", "grouped")
+
+
+def test_host_aliases_and_dns_config(cluster: Cluster) -> None:
+    """They are in /etc/hosts and resolv.conf; setHostnameAsFQDN shows the full name."""
+    cluster.wait("pod/grouped", "Ready")
+    hosts = [line.split() for line in run(cluster, "cat /etc/hosts", "grouped").splitlines()]
+    assert {w for words in hosts if words[:1] == ["192.0.2.7"] for w in words[1:]} == {"old-name", "older.example"}
+    resolv = run(cluster, "cat /etc/resolv.conf", "grouped")
+    assert "svc.cluster.local cluster.local example.org" in resolv and "ndots:2" in resolv
+    assert run(cluster, "hostname", "grouped").strip() == "h.peers.default.svc.cluster.local"
+
+
+def test_paths_that_lead_out_are_refused(cluster: Cluster) -> None:
+    """A subPath through a link out of its volume, and a hostPath of the wrong type, are not mounted."""
+    pod = cluster.wait("pod/escaping", waits_for("CreateContainerConfigError"))
+    assert "failed to prepare subPath" in status_of(pod, "main")["state"]["waiting"]["message"]
+    assert until(lambda: events(cluster, "wrong-path").get("FailedMount"), "FailedMount") == \
+        'MountVolume.SetUp failed for volume "host" : hostPath type check failed: /etc/hostname is not a directory'
 
 
 def test_run_as_non_root_refuses_root(cluster: Cluster) -> None:

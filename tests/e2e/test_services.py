@@ -117,6 +117,11 @@ def test_node_port(cluster: Cluster) -> None:
             assert answer.read().split()[0].decode() in _pods(cluster)
 
 
+def test_node_port_inside_a_container(cluster: Cluster) -> None:
+    """A pod reaches its node's address too, as status.hostIP tells it."""
+    assert _run(cluster, "wget -q -O - http://$HOST_IP:30088/").split()[0] in _pods(cluster)
+
+
 def test_host_ports(cluster: Cluster) -> None:
     """A hostPort answers at its own node's address alone, TCP and UDP; the same port is free on the other node."""
     for name in ("node-1", "node-2"):

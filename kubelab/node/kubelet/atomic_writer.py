@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 MAX_PATH = 4096
@@ -47,8 +47,10 @@ def check_path(path: str) -> None:
         raise PathError(f"invalid path: must not start with '..': {path}")
 
 
-def write_payload(volume: Path, payload: Payload) -> bool:
-    """Make the volume hold exactly `payload`; return whether anything changed. Blocks on the disk."""
+def write_payload(volume: Path, payload: Payload, group: int | None = None) -> bool:
+    """Make the volume hold exactly `payload`, readable for `group`; return whether anything changed. Blocks."""
+    if group is not None:
+        payload = {path: replace(entry, mode=entry.mode | 0o440) for path, entry in payload.items()}
     for path in payload:
         check_path(path)
     volume.mkdir(parents=True, exist_ok=True)
@@ -57,6 +59,8 @@ def write_payload(volume: Path, payload: Payload) -> bool:
     if old is not None and _same(volume / old, payload):
         return False
     fresh = _write_fresh(volume, payload)
+    if group is not None:
+        give_to_group(volume, group)
     link = volume / _NEW
     link.unlink(missing_ok=True)
     link.symlink_to(fresh.name)
@@ -65,6 +69,17 @@ def write_payload(volume: Path, payload: Payload) -> bool:
     if old is not None:
         shutil.rmtree(volume / old, ignore_errors=True)
     return True
+
+
+def give_to_group(folder: Path, group: int) -> None:
+    """Let a group own all that stands in the folder and all that is made there; only root can."""
+    if os.geteuid() != 0:
+        return
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            os.chown(path, -1, group)
+            if path.is_dir():
+                path.chmod(path.stat().st_mode | 0o2770)
 
 
 def _write_fresh(volume: Path, payload: Payload) -> Path:

@@ -48,6 +48,10 @@ def container_config(pod: Obj, container: Obj, attempt: int, env: Mapping[str, s
         groups=_groups(pod["spec"].get("securityContext") or {}),
         read_only_root=bool(security.get("readOnlyRootFilesystem")),
         privileged=bool(security.get("privileged")),
+        add_capabilities=tuple((security.get("capabilities") or {}).get("add") or ()),
+        drop_capabilities=tuple((security.get("capabilities") or {}).get("drop") or ()),
+        no_new_privileges=security.get("allowPrivilegeEscalation") is False,
+        pids="node" if pod["spec"].get("hostPID") else "pod" if pod["spec"].get("shareProcessNamespace") else "",
         simulation={k: v for k, v in annotations.items() if k.startswith(_SIMULATION)} if annotations else {},
     )
 
@@ -60,13 +64,16 @@ def security_context(pod: Obj, container: Obj) -> Obj:
 def sandbox_config(pod: Obj, node: str, dns_server: str, cluster_domain: str) -> SandboxConfig:
     """Build the order for the pod's sandbox: name, DNS by dnsPolicy, host ports."""
     spec, meta = pod["spec"], pod["metadata"]
-    server, searches = dns(pod, dns_server, cluster_domain)
+    server, searches, options = dns(pod, dns_server, cluster_domain)
     ports = tuple(PortMapping(p["containerPort"], p.get("hostPort", 0), p.get("hostIP", ""), p.get("protocol", "TCP"))
                   for c in [*spec["containers"], *(spec.get("initContainers") or ())] for p in c.get("ports") or ())
     aliases = tuple((a["ip"], tuple(a.get("hostnames") or ())) for a in spec.get("hostAliases") or ())
     domain = f"{spec['subdomain']}.{meta['namespace']}.svc.{cluster_domain}" if spec.get("subdomain") else ""
-    return SandboxConfig(pod_ref(pod, node), hostname(pod), server, searches, meta.get("labels") or {}, ports,
-                         bool(spec.get("hostNetwork")), domain, aliases)
+    name = node if spec.get("hostNetwork") else hostname(pod)
+    if domain and spec.get("setHostnameAsFQDN"):
+        name = f"{name}.{domain}"
+    return SandboxConfig(pod_ref(pod, node), name, server, searches, meta.get("labels") or {}, ports,
+                         bool(spec.get("hostNetwork")), options, domain, aliases)
 
 
 def _groups(security: Obj) -> tuple[int, ...]:
@@ -96,17 +103,21 @@ def hostname(pod: Obj) -> str:
     return name[:63].rstrip("-.")
 
 
-def dns(pod: Obj, dns_server: str, cluster_domain: str) -> tuple[str, tuple[str, ...]]:
-    """Return (name server, search domains) by dnsPolicy and dnsConfig."""
+def dns(pod: Obj, dns_server: str, cluster_domain: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Return (name server, search domains, options) by dnsPolicy and dnsConfig."""
     spec = pod["spec"]
     policy = spec.get("dnsPolicy", "ClusterFirst")
     if spec.get("hostNetwork") and policy == "ClusterFirst":
         policy = "Default"
-    server, searches = "", []
+    server, searches, options = "", [], {}
     if policy in ("ClusterFirst", "ClusterFirstWithHostNet"):
         namespace = pod["metadata"]["namespace"]
         server = dns_server
         searches = [f"{namespace}.svc.{cluster_domain}", f"svc.{cluster_domain}", cluster_domain]
+        options = {"ndots": "ndots:5"}
     extra = spec.get("dnsConfig") or {}
     servers = extra.get("nameservers") or []
-    return server or (servers[0] if servers else ""), tuple(searches + (extra.get("searches") or []))
+    for option in extra.get("options") or ():
+        options[option["name"]] = ":".join(filter(None, (option["name"], option.get("value"))))
+    return (server or (servers[0] if servers else ""), tuple(searches + (extra.get("searches") or [])),
+            tuple(options.values()))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from kubelab.machinery.clock import Handle
 from kubelab.machinery.request import Obj
-from kubelab.node.kubelet.atomic_writer import PathError, write_payload
+from kubelab.node.kubelet.atomic_writer import PathError, give_to_group, write_payload
 from kubelab.node.kubelet.context import Context
 from kubelab.node.kubelet.environment import Environment
 from kubelab.node.kubelet.expansion import expand
@@ -71,10 +71,11 @@ class Volumes:
         builder = PayloadBuilder(self.environment.downward(pod, status.get("podIP", "")),
                                  lambda kind, name: self.sources.get(kind, namespace, name),
                                  lambda source: self._token(pod, source))
+        group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
         for volume in volumes:
             try:
                 files = await builder.build(volume)
-                await asyncio.to_thread(self._make, uid, volume, files)
+                await asyncio.to_thread(self._make, uid, volume, files, group)
             except (VolumeError, PathError) as error:
                 self._outdated.add(uid)
                 raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
@@ -91,16 +92,19 @@ class Volumes:
         self._timers.pop(uid, None)
         self.sources.on_change(uid)
 
-    def _make(self, uid: str, volume: Obj, files: Files | None) -> None:
+    def _make(self, uid: str, volume: Obj, files: Files | None, group: int | None) -> None:
         """Write one volume. Blocks on the disk."""
         folder = self.volume_dir(uid, volume["name"])
         if files is not None:
-            write_payload(folder, files)
+            write_payload(folder, files, group)
         elif "hostPath" in volume:
             check_host_path(volume["hostPath"], self.context.root_dir)
         elif "emptyDir" in volume:
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(0o777)
+            if not folder.exists():
+                folder.mkdir(parents=True)
+                folder.chmod(0o777)
+                if group is not None:
+                    give_to_group(folder, group)
         else:
             kinds = ", ".join(k for k in volume if k != "name")
             raise VolumeError(f"no volume plugin matched: {kinds or 'no source'}; kubelab has emptyDir, configMap, "

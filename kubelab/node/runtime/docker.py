@@ -130,7 +130,7 @@ class DockerRuntime:
             "network": self._network.name, "hostname": config.hostname[:63], "ports": ports,
             "dns": [config.dns_server] if config.dns_server else None,
             "dns_search": list(config.dns_searches) or None,
-            "dns_opt": ["ndots:5"] if config.dns_server else None, "domainname": config.domain or None,
+            "dns_opt": list(config.dns_options) or None, "domainname": "" if "." in config.hostname else config.domain,
             "extra_hosts": {name: ip for ip, names in config.host_aliases for name in names} or None}
         name = f"{self._prefix}.{config.pod.namespace}.{config.pod.name}.pause.{config.pod.uid[:5]}"
         try:
@@ -190,7 +190,10 @@ class DockerRuntime:
             nano_cpus=config.cpu_limit_millicpu * 1_000_000 or None,
             cpu_shares=max(2, config.cpu_request_millicpu * 1024 // 1000) if config.cpu_request_millicpu else None,
             mem_limit=config.memory_limit_bytes or None, memswap_limit=config.memory_limit_bytes or None,
-            read_only=config.read_only_root, privileged=config.privileged, group_add=list(config.groups) or None)
+            read_only=config.read_only_root, privileged=config.privileged, group_add=list(config.groups) or None,
+            cap_add=list(config.add_capabilities) or None, cap_drop=list(config.drop_capabilities) or None,
+            security_opt=["no-new-privileges"] if config.no_new_privileges else None,
+            pid_mode={"pod": f"container:{sandbox_id}", "node": "host"}.get(config.pids))
         name = f"{self._prefix}.{pod.namespace}.{pod.name}.{config.name}.{config.attempt}.{pod.uid[:5]}"
         try:
             made = self._client.api.create_container(

@@ -2,8 +2,9 @@
 
     10.B.0.0/16  bridge "kubelab-<cluster id>"
        10.B.0.0/17    pods, handed out by Docker
-       10.B.128.0/17  Services: local to the host by one route, so that kube-proxy can listen on each of them
-                      and a container reaches them as neighbours on its own network
+       10.B.128.0/17  local to the host by one route, so that it can listen on each of them, and a container reaches
+                      them as neighbours on its own network:
+                      10.B.128.0/18 Services, 10.B.192.0/18 nodes (kubelet, NodePorts, host ports)
 
 Invariant: everything made here carries the label kubelab.cluster, by which `remove` and `sweep` find it again.
 Models:    the pod network and the Service CIDR of a cluster, with Docker's bridge as network plug-in
@@ -58,7 +59,11 @@ class DockerNetwork:
 
     @property
     def service_cidr(self) -> str:
-        return f"10.{self.block}.128.0/17"
+        return f"10.{self.block}.128.0/18"
+
+    def node_ip(self, index: int) -> str:
+        """Return the address of node number `index`, 0 to 9999."""
+        return f"10.{self.block}.{192 + (10 + index) // 256}.{(10 + index) % 256}"
 
     @property
     def api_service_ip(self) -> str:
@@ -105,7 +110,7 @@ class DockerNetwork:
 
     def _route(self, verb: str) -> None:
         """Make the Service addresses local to the host: a container on the host's network may, whoever we are."""
-        change_route(self._client, self._cluster_id, verb, self.service_cidr)
+        change_route(self._client, self._cluster_id, verb, f"10.{self.block}.128.0/17")
 
 
 def change_route(client: Any, cluster_id: str, verb: str, cidr: str) -> None:

@@ -18,14 +18,14 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWUSER = 0x0002_0000, 0x0400_0000, 0x1000_0000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 MNT_DETACH = 2
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 4, 15, 36
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 15, 36, 38
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "i686": 217, "armv7l": 218, "ppc64le": 203, "s390x": 217}
 
 LAYERED = ("usr", "etc", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt", "nix", "gnu")
@@ -105,12 +105,23 @@ def build(spec: Mapping[str, Any]) -> None:
         own.append(folder)
     for source, target, read_only in sorted(mounts, key=lambda entry: entry[1].count("/")):
         _bind(HOST + source, target, read_only=read_only)
+    _show_again(spec["visible"], [target for _, target, _ in mounts])
     os.makedirs(spec["cwd"], exist_ok=True)
     call("umount2", HOST.encode(), MNT_DETACH)
     os.rmdir(HOST)
     if spec["read_only"]:
         for path in own:
             _make_read_only(path)
+
+
+def _show_again(visible: Mapping[str, str], targets: Sequence[str]) -> None:
+    """Put the interpreter and the tools on top of volumes that stand over them; a read-only volume hides them."""
+    for path, source in visible.items():
+        if any(f"{path}/".startswith(f"{target.rstrip('/')}/") for target in targets):
+            try:
+                _bind(HOST + source, path, read_only=True)
+            except OSError:
+                continue  # no place for a mount point there
 
 
 def _pivot(base: str) -> None:

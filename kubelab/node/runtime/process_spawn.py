@@ -86,6 +86,8 @@ def _prepare(spec: Mapping[str, Any], shim: int) -> None:
             os.setgid(spec.get("group") or 0)
             os.setuid(user)
         process_root.prctl(process_root.PR_SET_DUMPABLE, 1)  # so that `exec` can find our namespaces
+    if spec.get("no_new_privileges"):
+        process_root.call("prctl", process_root.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     process_root.prctl(process_root.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != shim:  # it died before we asked to die with it
         os._exit(137)

@@ -77,14 +77,16 @@ def environment(sandbox: SandboxConfig, ip: str, config: ContainerConfig, image:
 
 def pod_files(sandbox: SandboxConfig, ip: str) -> dict[str, str]:
     """Return the files that make names work: hosts, hostname, resolv.conf. `localhost` is the pod's own address."""
-    full = f"{sandbox.hostname}.{sandbox.domain}\t" if sandbox.domain else ""
-    hosts = f"# Kubernetes-managed hosts file.\n{ip}\tlocalhost\n{ip}\t{full}{sandbox.hostname}\n"
+    short = sandbox.hostname.removesuffix(f".{sandbox.domain}") if sandbox.domain else sandbox.hostname
+    full = f"{short}.{sandbox.domain}\t" if sandbox.domain else ""
+    hosts = f"# Kubernetes-managed hosts file.\n{ip}\tlocalhost\n{ip}\t{full}{short}\n"
     if sandbox.host_aliases:
         lines = ["# Entries added by HostAliases.", *("\t".join((at, *names)) for at, names in sandbox.host_aliases)]
         hosts += "\n" + "\n".join(lines) + "\n"
     if sandbox.dns_server:
         search = f"search {' '.join(sandbox.dns_searches)}\n" if sandbox.dns_searches else ""
-        resolv = f"{search}nameserver {sandbox.dns_server}\noptions ndots:5\n"
+        options = f"options {' '.join(sandbox.dns_options)}\n" if sandbox.dns_options else ""
+        resolv = f"{search}nameserver {sandbox.dns_server}\n{options}"
     else:
         resolv = Path("/etc/resolv.conf").read_text() if os.path.exists("/etc/resolv.conf") else ""
     return {"/etc/hosts": hosts, "/etc/hostname": sandbox.hostname + "\n", "/etc/resolv.conf": resolv}
@@ -100,7 +102,7 @@ def container_spec(container_id: str, sandbox: SandboxConfig, ip: str, config: C
     taken = {mount.container_path for mount in config.mounts}
     return {
         "op": "start", "id": container_id, "private": True, "argv": argv, "tty": config.tty, "user": config.user,
-        "group": config.group, "groups": list(config.groups),
+        "group": config.group, "groups": list(config.groups), "no_new_privileges": config.no_new_privileges,
         "env": environment(sandbox, ip, config, image, place, container_id),
         "cwd": config.working_dir or image.working_dir, "hostname": sandbox.hostname,
         "memory": config.memory_limit_bytes, "cpu": config.cpu_limit_millicpu, "read_only": config.read_only_root,
@@ -117,7 +119,7 @@ def exec_spec(container: dict[str, Any], exec_id: str, command: list[str], *, tt
     argv = command if container["private"] else _rewritten(command, container["paths"])
     return {"op": "exec", "id": exec_id, "container": container["id"], "private": container["private"], "argv": argv,
             "env": env, "cwd": container["cwd"], "tty": tty, "user": container["user"], "group": container["group"],
-            "groups": container["groups"]}
+            "groups": container["groups"], "no_new_privileges": container["no_new_privileges"]}
 
 
 # ── where the kernel allows no private mounts ────────────────────────────────────────────────────────────────

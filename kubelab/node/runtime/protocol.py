@@ -41,6 +41,7 @@ class SandboxConfig:
     labels: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[PortMapping, ...] = ()
     host_network: bool = False
+    dns_options: tuple[str, ...] = ("ndots:5",)
     domain: str = ""  # what follows the hostname in the pod's full name: subdomain.namespace.svc.cluster.local
     host_aliases: tuple[tuple[str, tuple[str, ...]], ...] = ()  # address, names: further lines of /etc/hosts
 
@@ -84,6 +85,10 @@ class ContainerConfig:
     groups: tuple[int, ...] = ()  # supplementary
     read_only_root: bool = False
     privileged: bool = False
+    add_capabilities: tuple[str, ...] = ()
+    drop_capabilities: tuple[str, ...] = ()
+    no_new_privileges: bool = False
+    pids: str = ""  # whose processes it sees: "" its own, "pod" or "node"
     simulation: Mapping[str, str] = field(default_factory=dict)  # pod annotations "hollow.kubelab.io/…" for hollow
 
 
