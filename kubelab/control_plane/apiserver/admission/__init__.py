@@ -6,13 +6,14 @@
 
 Invariant: `admit` alone changes the new object; what a plugin refuses has left no trace.
 Models:    the admission plugins that kube-apiserver enables by default, in its order
-Left out:  storage object protection (a finalizer), certificate plugins, topology labels of pods
+Left out:  storage object protection (a finalizer), topology labels of pods
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kubelab.control_plane.apiserver.admission.certificates import Certificates
 from kubelab.control_plane.apiserver.admission.default_class import DefaultIngressClass, DefaultStorageClass
 from kubelab.control_plane.apiserver.admission.dynamic import Dynamic, Outside
 from kubelab.control_plane.apiserver.admission.limit_ranger import LimitRanger
@@ -48,7 +49,7 @@ class Plugins:
                  more: Sequence[Plugin] = ()) -> None:
         self._allocator = allocator
         self.plugins = [*(plugin(storage) for plugin in ORDER), *(plugin(storage, outside) for plugin in DYNAMIC),
-                        ResourceQuota(storage), *more]
+                        ResourceQuota(storage), Certificates(storage, outside), *more]
         self._wanting: dict[tuple[str, str, str], tuple[list[Plugin], list[Plugin]]] = {}
 
     async def admit(self, call: Call, obj: Obj, old: Obj | None) -> None:
