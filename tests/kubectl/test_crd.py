@@ -113,7 +113,8 @@ def test_validation(kubectl: Kubectl) -> None:
                        f"metadata: {{name: bad}}\nspec: {spec}\n")
 
     assert "spec.cronSpec in body should match" in refused('{cronSpec: "* *"}')
-    assert "spec.replicas in body should be less than or equal to 10" in refused('{cronSpec: "* * * * *", replicas: 11}')
+    too_many = refused('{cronSpec: "* * * * *", replicas: 11}')
+    assert "spec.replicas in body should be less than or equal to 10" in too_many
     assert "spec.cronSpec: Required value" in refused("{replicas: 1}")
     assert 'unknown field "spec.nope"' in refused('{cronSpec: "* * * * *", nope: 1}')
 
@@ -135,7 +136,8 @@ def test_changes(kubectl: Kubectl) -> None:
     assert (found["spec"], found["status"]) == (
         {"cronSpec": "* * * * *", "image": "x", "replicas": 5}, {"replicas": 5})
     assert "Spec:" in kubectl("describe", "ct", "second")
-    assert kubectl("delete", "ct", "-l", "a=b") == 'crontab.stable.example.com "second" deleted from default namespace\n'
+    said = kubectl("delete", "ct", "-l", "a=b")
+    assert said == 'crontab.stable.example.com "second" deleted from default namespace\n'
 
 
 def test_anything_goes_where_unknown_fields_are_kept(kubectl: Kubectl) -> None:
