@@ -34,9 +34,9 @@ _PATTERNS = (
     (re.compile(r"\b(10\.96\.\d+\.\d+|192\.0\.2\.2|127\.0\.0\.1|127\.(6[4-9]|[7-9]\d|[12]\d\d)\.\d+\.\d+)"
                 r"(/\d+)?\b"), "<ip>"),
     (re.compile(r"<ip>/\d+"), "<ip>"),
-    (re.compile(rf"-({_SAFE}{{8,10}}|<hash>)(-{_SAFE}{{5}}|-<rand>)?(?![a-z0-9])"), r"-<hash>\2"),
-    (re.compile(rf"(kube-api-access|<hash>|\b(?:g|web|j|d|db|cj-\d{{8}}))-{_SAFE}{{5}}(?![a-z0-9])"), r"\1-<rand>"),
     (re.compile(r"\bcj-\d{8}"), "cj-<minute>"),
+    (re.compile(rf"-({_SAFE}{{8,10}}|<hash>)(-{_SAFE}{{5}}|-<rand>)?(?![a-z0-9])"), r"-<hash>\2"),
+    (re.compile(rf"(kube-api-access|<hash>|\b(?:g|web|j|d|db|cj-<minute>))-{_SAFE}{{5}}(?![a-z0-9])"), r"\1-<rand>"),
     (re.compile(r"current: \d+"), "current: <rv>"),
     (re.compile(r"\n@@ .*", re.DOTALL), "\n<diff>"),  # of Go structs, with the lines of the vendor's volume counted
 )

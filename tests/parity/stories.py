@@ -99,6 +99,10 @@ async def act(client: Client, story: dict[str, Any], namespace: str) -> None:
     """Do the steps; after each wait until nothing is written any more, at most as long as was waited then."""
     for step in story["steps"]:
         match step:
+            case {"create": obj, "status": status, "answer": answer} if status >= 400:
+                with pytest.raises(ApiError) as refused:
+                    await client.create(units.by_kind(obj["apiVersion"], obj["kind"]), obj, namespace)  # type: ignore[arg-type]
+                assert refused.value.status == answer
             case {"create": obj}:
                 await client.create(units.by_kind(obj["apiVersion"], obj["kind"]), obj, namespace)  # type: ignore[arg-type]
             case {"patch": [kind, name, patch]}:
@@ -181,6 +185,8 @@ def _object(obj: Obj) -> Any:
         out["metadata"]["labels"] = labels | {"kubernetes.io/metadata.name": "<story>"}
     if "containers" in (out.get("spec") or {}):
         return _pod(out)
+    for ref in (out.get("status") or {}).get("active") or () if "jobTemplate" in (out.get("spec") or {}) else ():
+        ref["namespace"] = "<story>"
     if "endpoints" in out or "subsets" in out:
         out["metadata"].pop("generation", None)  # how often a slice was rewritten is a matter of timing
         return _addressed(out)

@@ -9,15 +9,14 @@ import pytest
 from . import stories
 from .recording import cases
 from .replay import TALLIES, Tally
-from .world import control_plane
+from .world import NearTheMinute, control_plane
 
 STORIES = ("deployment becomes available, with its service", "rolling update", "scale down", "recreate",
-           "stateful set", "daemon set", "job", "disruption budget",
+           "stateful set", "daemon set", "job", "disruption budget", "cron job", "limit range",
            "progress deadline", "does not fit", "tainted and cordoned", "namespace held by a finalizer")
 
 # Of kinds that we serve and whose controllers we do not have.
-WITHOUT_CONTROLLER = {"cron job",
-                      "autoscaler without metrics", "limit range", "claim waits"}
+WITHOUT_CONTROLLER = {"autoscaler without metrics", "claim waits"}
 
 
 @pytest.mark.parametrize("name", STORIES)
@@ -27,7 +26,8 @@ async def test_a_story_goes_as_it_was_recorded(name: str) -> None:
     tally = TALLIES.setdefault("stories", Tally("stories"))
     tally.not_yet = sum(not stories.is_ours(s) for s in recorded)
     story = next(s for s in recorded if s["story"] == name)
-    async with control_plane("story-0") as (_, client):
+    clock = NearTheMinute(4) if name == "cron job" else None
+    async with control_plane("story-0", clock) as (_, client):
         stand_in = stories.StandIn(client)
         await stand_in.start()
         try:

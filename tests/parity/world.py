@@ -20,10 +20,22 @@ from kubelab.machinery.request import User
 from .replay import ADMIN
 
 
+class NearTheMinute(RealClock):
+    """A clock that shows a full minute soon after it was made, for what happens on the minute."""
+
+    def __init__(self, in_s: float) -> None:
+        super().__init__()
+        self._ahead_s = 60 - (super().now() + in_s) % 60
+
+    def now(self) -> float:
+        return super().now() + self._ahead_s
+
+
 @asynccontextmanager
-async def control_plane(namespace: str = "parity") -> AsyncIterator[tuple[ApiServer, Client]]:
+async def control_plane(namespace: str = "parity",
+                        clock: RealClock | None = None) -> AsyncIterator[tuple[ApiServer, Client]]:
     """Run the components in process, with one namespace ready for use; stop them all in the end."""
-    clock, journal, pki = RealClock(), Journal(), Pki.open(None)
+    clock, journal, pki = clock or RealClock(), Journal(), Pki.open(None)
     etcd = EmbeddedEtcd(None, clock)
     server = ApiServer(etcd, clock=clock, journal=journal, pki=pki)
 

@@ -18,6 +18,7 @@ from kubelab.client.controller import Controller
 from kubelab.client.informer import Informers
 from kubelab.client.recorder import EventRecorder
 from kubelab.control_plane.controllers import node_lifecycle, pod_gc
+from kubelab.control_plane.controllers.cronjob import CronJobController
 from kubelab.control_plane.controllers.daemonset import DaemonSetController
 from kubelab.control_plane.controllers.deployment import DeploymentController
 from kubelab.control_plane.controllers.disruption import DisruptionController
@@ -36,6 +37,7 @@ from kubelab.control_plane.controllers.serviceaccount import ServiceAccountContr
 from kubelab.control_plane.controllers.statefulset import StatefulSetController
 from kubelab.control_plane.controllers.taint_eviction import TaintEvictionController
 from kubelab.control_plane.controllers.ttl_after_finished import TtlAfterFinishedController
+from kubelab.control_plane.controllers.volume_protection import ClaimProtectionController, VolumeProtectionController
 from kubelab.machinery.clock import Clock
 from kubelab.machinery.journal import Journal
 
@@ -73,6 +75,9 @@ class ControllerManager(Component):
         self._add("statefulset-controller", self._telling(StatefulSetController))
         self._add("job-controller", self._telling(JobController))
         self._add("ttl-after-finished-controller", self._plain(TtlAfterFinishedController))
+        self._add("cronjob-controller", self._telling(CronJobController))
+        self._add("persistentvolumeclaim-protection-controller", self._plain(ClaimProtectionController))
+        self._add("persistentvolume-protection-controller", self._plain(VolumeProtectionController))
         self._add("disruption-controller", self._telling(DisruptionController))
         self._add("resourcequota-controller", self._plain(ResourceQuotaController))
         self._add("endpoints-controller", self._plain(EndpointsController))
