@@ -63,10 +63,13 @@ class VersionCollection(Collection):
 
     async def inward(self, obj: Obj) -> Obj:
         """Return an object of this version as it is to be stored."""
-        target = f"{self.kind.group}/{self.kind.own.storage_version}"
-        if target == self.kind.api_version or self._convert is None:
-            return {**obj, "apiVersion": target}
-        return (await self._convert([obj], target))[0]
+        return await self.converted(obj, f"{self.kind.group}/{self.kind.own.storage_version}")
+
+    async def converted(self, obj: Obj, api_version: str) -> Obj:
+        """Return an object in another version of its kind."""
+        if obj["apiVersion"] == api_version or self._convert is None:
+            return {**obj, "apiVersion": api_version}
+        return (await self._convert([obj], api_version))[0]
 
     async def settled(self) -> None:
         """Wait until everything that etcd has told is shown. Raises what the conversion webhook failed with."""

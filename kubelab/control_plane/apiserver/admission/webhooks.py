@@ -15,10 +15,16 @@ from collections.abc import Awaitable, Iterator
 import orjson
 
 from kubelab.control_plane.apiserver.admission.dynamic import Dynamic, adopt
-from kubelab.control_plane.apiserver.admission.matching import any_rule_matches, conditions_hold, selectors_match
+from kubelab.control_plane.apiserver.admission.matching import (
+    any_rule_matches,
+    conditions_hold,
+    selectors_match,
+    version_wanted,
+)
 from kubelab.control_plane.apiserver.admission.plugin import Attributes
 from kubelab.control_plane.apiserver.admission.review import failure, rejection, response_of, review_of
 from kubelab.control_plane.apiserver.cel import CelError
+from kubelab.control_plane.apiserver.crd_storage import VersionCollection
 from kubelab.control_plane.apiserver.webhook_client import WebhookFailed
 from kubelab.machinery.errors import ApiError, bad_request
 from kubelab.machinery.patch import json_patch
@@ -48,12 +54,24 @@ class _Webhooks(Dynamic):
                 raise a.forbidden(str(error)) from None
         return True
 
-    async def ask(self, hook: Obj, a: Attributes) -> Obj:
+    async def reviewed(self, hook: Obj, a: Attributes) -> Obj:
+        """Return the review for a webhook, in the version of a custom resource that its rules name."""
+        review, collection = review_of(a), a.call.collection
+        version = version_wanted(hook.get("rules") or (), a)
+        if isinstance(collection, VersionCollection) and version != a.call.kind.version:
+            request = review["request"]
+            for key in ("object", "oldObject"):
+                if request[key]:
+                    request[key] = await collection.converted(request[key], f"{a.call.kind.group}/{version}")
+            request["kind"] = {**request["kind"], "version": version}
+            request["resource"] = {**request["resource"], "version": version}
+        return review
+
+    async def ask(self, hook: Obj, review: Obj, a: Attributes) -> Obj:
         """Return the response of a webhook; {} where it gave none and need not. Raises what it refuses with."""
         name = hook["name"]
         if a.call.dry_run and hook.get("sideEffects") not in ("None", "NoneOnDryRun"):
             raise bad_request(f'admission webhook "{name}" does not support dry run')
-        review = review_of(a)
         try:
             answer = await self.outside.webhooks.call(hook["clientConfig"], review, hook.get("timeoutSeconds") or 10)
             response = response_of(review, answer)
@@ -80,16 +98,19 @@ class MutatingAdmissionWebhook(_Webhooks):
     async def _admit(self, a: Attributes) -> None:
         for key, hook in self.hooks():
             if a.runs(key) and self.matches(hook, a):
-                response = await self.ask(hook, a)
+                review = await self.reviewed(hook, a)
+                response = await self.ask(hook, review, a)
                 if response.get("patch") and a.obj and a.call.subresource in ("", "status"):
-                    self._patch(hook, a, response["patch"])
+                    await self._patch(a, review["request"]["object"], response["patch"])
                 a.ran(key, hook.get("reinvocationPolicy") == "IfNeeded")
 
-    def _patch(self, hook: Obj, a: Attributes, patch: str) -> None:
+    async def _patch(self, a: Attributes, reviewed: Obj, patch: str) -> None:
         try:
-            new = json_patch(a.call.outward(a.obj), orjson.loads(base64.b64decode(patch)))
+            new = json_patch(reviewed, orjson.loads(base64.b64decode(patch)))
         except (ValueError, ApiError) as error:
             raise ApiError(500, "InternalError", f"Internal error occurred: {error}") from None
+        if isinstance(a.call.collection, VersionCollection):
+            new = await a.call.collection.converted(new, a.call.kind.api_version)
         if adopt(a, new, self.outside.stamp()):
             a.changed()
 
@@ -102,7 +123,7 @@ class ValidatingAdmissionWebhook(_Webhooks):
         return self._validate(a) if self.concerns(a) else None
 
     async def _validate(self, a: Attributes) -> None:
-        asked = [self.ask(hook, a) for _, hook in self.hooks() if self.matches(hook, a)]
+        asked = [self.ask(hook, await self.reviewed(hook, a), a) for _, hook in self.hooks() if self.matches(hook, a)]
         for answer in await asyncio.gather(*asked, return_exceptions=True):
             if isinstance(answer, BaseException):
                 raise answer
