@@ -22,6 +22,16 @@ def test_files_stand_behind_one_link_that_is_swapped(tmp_path: Path) -> None:
     assert not (tmp_path / before).exists()
 
 
+def test_an_fs_group_owns_what_is_written(tmp_path: Path) -> None:
+    """With a group every file is readable for it, also those of mode 0400; the same payload is still known again."""
+    payload = {"secret": FileEntry(b"1", 0o400), "dir/b": FileEntry(b"2")}
+    assert write_payload(tmp_path, payload, 3000)
+    if os.geteuid() == 0:  # nobody else can give files away
+        assert {(tmp_path / name).stat().st_gid for name in payload} == {3000}
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o440
+    assert not write_payload(tmp_path, payload, 3000)
+
+
 def test_the_same_payload_is_not_written_again(tmp_path: Path) -> None:
     """Level-triggered: what is right stays untouched."""
     payload = {"a": FileEntry(b"1")}

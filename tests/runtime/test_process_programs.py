@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +116,9 @@ async def test_agnhost_netexec(pods: Any) -> None:
 async def test_pause_ends_when_told(pods: Any) -> None:
     """pause does nothing, and ends cleanly."""
     container = await pods.run("pause", "registry.k8s.io/pause:3.10")
+    status = Path(f"/proc/{(await pods.status(container)).pid}/status")
+    while not int(re.findall(r"SigCgt:\s*(\w+)", status.read_text())[0], 16) & 1 << signal.SIGTERM - 1:  # noqa: ASYNC110 — until it listens, which the kernel tells nobody
+        await asyncio.sleep(0.01)
     await pods.runtime.stop_container(container, 5)
     assert (await pods.status(container)).exit_code == 0
 
