@@ -13,6 +13,7 @@ import base64
 import os
 import ssl
 import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class ConnectInfo:
     basic: tuple[str, str] | None = None
     insecure: bool = False
     server_name: str | None = None
+    impersonation: tuple[tuple[str, str], ...] = ()  # the headers that say as whom to act
 
     def ssl_context(self) -> ssl.SSLContext:
         """Return the TLS side of this context: whom to trust, and the client certificate."""
@@ -85,7 +87,20 @@ def load(path: Path | None = None, context: str | None = None) -> ConnectInfo:
         ca_pem=_pem(cluster, "certificate-authority", folder), client_cert_pem=_pem(user, "client-certificate", folder),
         client_key_pem=_pem(user, "client-key", folder), token=_token(user, folder),
         basic=(user["username"], user.get("password", "")) if user.get("username") else None,
-        insecure=bool(cluster.get("insecure-skip-tls-verify")), server_name=cluster.get("tls-server-name"))
+        insecure=bool(cluster.get("insecure-skip-tls-verify")), server_name=cluster.get("tls-server-name"),
+        impersonation=tuple(_impersonation(user)))
+
+
+def _impersonation(user: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the headers of a user that acts as another: `as`, `as-uid`, `as-groups`, `as-user-extra`."""
+    for key, header in (("as", "Impersonate-User"), ("as-uid", "Impersonate-Uid")):
+        if user.get(key):
+            yield header, str(user[key])
+    for group in user.get("as-groups") or ():
+        yield "Impersonate-Group", str(group)
+    for key, values in (user.get("as-user-extra") or {}).items():
+        for value in values:
+            yield f"Impersonate-Extra-{key}", str(value)
 
 
 def write(path: Path, server: str, ca_pem: bytes, client_cert_pem: bytes, client_key_pem: bytes,
@@ -121,9 +136,9 @@ def load_cert_chain(context: ssl.SSLContext, cert_pem: bytes, key_pem: bytes) ->
 
 def client_for(info: ConnectInfo, *, user_agent: str = "kubelab", field_manager: str | None = None) -> Client:
     """Return a client for a context; nothing is opened before its first request."""
-    headers = {}
+    headers = list(info.impersonation)
     if info.basic and not info.token:
-        headers["Authorization"] = "Basic " + base64.b64encode(":".join(info.basic).encode()).decode()
+        headers.append(("Authorization", "Basic " + base64.b64encode(":".join(info.basic).encode()).decode()))
     transport = Https(info.server, lazy_ssl=info.ssl_context, server_name=info.server_name, token=info.token,
                       headers=headers, user_agent=user_agent)
     return Client(transport, user_agent=user_agent, field_manager=field_manager)

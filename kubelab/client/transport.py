@@ -102,14 +102,14 @@ class Https:
 
     def __init__(self, server: str, *, ssl_context: ssl.SSLContext | None = None,
                  lazy_ssl: Callable[[], ssl.SSLContext] | None = None, server_name: str | None = None,
-                 token: str | None = None, headers: Mapping[str, str] | None = None,
+                 token: str | None = None, headers: Sequence[tuple[str, str]] = (),
                  user_agent: str = "kubelab") -> None:
         self.server = server.rstrip("/")
         self._host = self.server.partition("://")[2]
         self._ssl, self._lazy_ssl, self._server_name = ssl_context, lazy_ssl, server_name
-        self._headers = {"Accept": "application/json", "User-Agent": user_agent, **(headers or {})}
+        self._headers = [("Accept", "application/json"), ("User-Agent", user_agent), *headers]
         if token:
-            self._headers["Authorization"] = f"Bearer {token}"
+            self._headers.append(("Authorization", f"Bearer {token}"))
         self._session: aiohttp.ClientSession | None = None
 
     async def request(self, request: Request) -> Response:

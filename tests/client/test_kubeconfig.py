@@ -90,3 +90,17 @@ def test_the_default_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     """$KUBECONFIG is where to look first."""
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/a:{tmp_path}/b")
     assert kubeconfig.default_path() == tmp_path / "a"
+
+
+def test_acting_as_another(tmp_path: Path) -> None:
+    """A user that acts as another says so with every request; nothing of it is dropped."""
+    file = tmp_path / "config"
+    file.write_text("""
+current-context: lab
+clusters: [{name: lab, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: admin, user: {token: t, as: "system:kube-scheduler", as-groups: [a, b], as-user-extra: {scope: [x]}}}]
+contexts: [{name: lab, context: {cluster: lab, user: admin}}]
+""")
+    assert kubeconfig.load(file).impersonation == (
+        ("Impersonate-User", "system:kube-scheduler"), ("Impersonate-Group", "a"), ("Impersonate-Group", "b"),
+        ("Impersonate-Extra-scope", "x"))
