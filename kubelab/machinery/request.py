@@ -39,6 +39,7 @@ class Request:
     body: Any = None
     user: User | None = None
     cause: int | None = None  # entry of the trace journal that led to this request
+    notes: dict[str, str] | None = None  # for the audit log, by whoever handles the request
     certificate: bytes | None = None  # the client's, as DER, whose signature TLS has checked
     answer_head: Mapping[str, str] | None = None  # headers that the answer is to carry, whatever it is
     wire: Any = None  # the HTTP request underneath, for those that become a stream of bytes

@@ -22,6 +22,7 @@ from kubelab.machinery.journal import Journal
 from kubelab.machinery.request import Obj, User
 
 from .conftest import ADMIN, World, config_map
+from .webhook_server import configuration, webhook
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 HEAD: Obj = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy"}
@@ -64,6 +65,16 @@ async def test_event(audited: tuple[World, Path]) -> None:
     assert event["requestObject"]["data"] == event["responseObject"]["data"] == {"a": "b"}
     assert "managedFields" not in event["responseObject"]["metadata"]
     assert event["annotations"]["authorization.k8s.io/decision"] == "allow"
+
+
+async def test_webhooks_write_into_the_trail(audited: tuple[World, Path]) -> None:
+    """What an admission webhook notes stands among the annotations, under its name."""
+    world, log = audited
+    async with webhook(lambda request: {"allowed": True, "auditAnnotations": {"why": "because"}}) as hook:
+        await world.client.create("validatingwebhookconfigurations", configuration("Validating", "v", hook))
+        await world.send("POST", CONFIG_MAPS, config_map("a"))
+    assert [event["annotations"]["v.example.com/why"] for event in await events(world, log)
+            if event["objectRef"]["resource"] == "configmaps"] == ["because"]
 
 
 async def test_refusals_and_silence(audited: tuple[World, Path]) -> None:

@@ -12,7 +12,7 @@ Left out:  webhook backends, the reason of an authorisation
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ class Audit:
             response = await answer
         except ApiError as error:
             allowed = "forbid" if error.code == 403 else "allow"
-            self._complete(event, verdict, error.code, error.status, allowed)
+            self._complete(event, verdict, error.code, error.status, allowed, request.notes)
             raise
         except Exception as error:
             event["responseStatus"] = {"metadata": {}, "status": "Failure", "message": repr(error),
@@ -92,7 +92,8 @@ class Audit:
         if isinstance(response.events, Watcher):
             self._started(event, verdict, response.status, response.events)
         else:
-            self._complete(event, verdict, response.status, body if isinstance(body, dict) else None, "allow")
+            self._complete(event, verdict, response.status, body if isinstance(body, dict) else None, "allow",
+                           request.notes)
         return response
 
     def _started(self, event: Obj, verdict: Verdict, status: int, watcher: Watcher) -> None:
@@ -115,13 +116,14 @@ class Audit:
         event["requestReceivedTimestamp"] = micro_timestamp(self._clock.now())
         return event
 
-    def _complete(self, event: Obj, verdict: Verdict, code: int, body: Obj | None, decision: str) -> None:
+    def _complete(self, event: Obj, verdict: Verdict, code: int, body: Obj | None, decision: str,
+                  notes: Mapping[str, str] | None = None) -> None:
         event["responseStatus"] = {"metadata": {}, "code": code}
         if body is not None and body.get("kind") == "Status":
             event["responseStatus"] |= {key: body[key] for key in ("status", "message", "reason") if key in body}
         if verdict.level == "RequestResponse" and body is not None:
             event["responseObject"] = _shown(body, verdict)
-        event["annotations"] = {DECISION: decision, REASON: ""}
+        event["annotations"] = {DECISION: decision, REASON: "", **(notes or {})}
         self._write(event, verdict, "ResponseComplete")
 
     def _write(self, event: Obj, verdict: Verdict, stage: str) -> None:

@@ -41,7 +41,6 @@ class Call:
     manager: str = ""
     operation: str = "Update"  # or Apply, whose managed fields are known already
     duplicates: list[str] = field(default_factory=list)
-    audit: dict[str, str] = field(default_factory=dict)  # what admission wants noted in the audit log
     outward: Callable[[Obj], Obj] = _same  # from the stored version to the one asked for
     inward: Callable[[Obj], Obj] = _same  # and back
 
@@ -49,6 +48,13 @@ class Call:
     def is_face(self) -> bool:
         """Say whether another version is asked for than the one that is stored."""
         return self.outward is not _same
+
+    @property
+    def audit(self) -> dict[str, str]:
+        """What admission wants noted in the audit log."""
+        if self.request.notes is None:
+            self.request.notes = {}
+        return self.request.notes
 
     @property
     def query(self) -> Mapping[str, str]:
