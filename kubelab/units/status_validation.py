@@ -30,7 +30,7 @@ def _count_errors(status: Obj, before: Obj, names: Sequence[str], within: Sequen
     replicas = status.get("replicas") or 0
     for name in within:
         if (status.get(name) or 0) > replicas:
-            yield invalid_value(f"status.{name}", status[name], TOO_MANY)
+            yield invalid_value(f"status.{name}", status.get(name) or 0, TOO_MANY)
     available = status.get("availableReplicas") or 0
     if "availableReplicas" in within and available > (status.get("readyReplicas") or 0):
         yield invalid_value("status.availableReplicas", available, "cannot be greater than readyReplicas")
