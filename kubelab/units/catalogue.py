@@ -102,6 +102,11 @@ class Kind:
         """Return the name that is unique in a cluster: pods, deployments.apps."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
+    @property
+    def builtin(self) -> str:
+        """Return the plural by which rules know a kind of our own; a custom one, whatever its plural, matches none."""
+        return self.plural if self.own is None else self.qualified
+
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
         """Return the URL path of the collection, of one object, or of its subresource."""
         parts = [self.root]

@@ -212,3 +212,51 @@ async def test_the_status_of_a_definition_can_be_written(world: World) -> None:
     assert conditions(body(await world.send("GET", path)))["Mine"] == ("True", "E2E")
     body(await patch(world, f"{path}/status", {"metadata": {"annotations": {"a": "b"}}}))
     assert body(await world.send("GET", path))["metadata"]["annotations"] == {"a": "b"}
+
+
+async def test_a_custom_kind_may_be_called_as_one_of_ours(world: World) -> None:
+    """Services of another group get no cluster IP, and their deletion answers as that of any custom object."""
+    await world.send("POST", CRDS, crd(plural="services", kind="Service"))
+    path = WIDGETS.replace("widgets", "services")
+    mine = {"apiVersion": "example.com/v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"ports": "none"}}
+    made = body(await world.send("POST", path, mine), 201)
+    assert made["spec"] == {"ports": "none"}
+    assert body(await world.send("DELETE", f"{path}/s"))["kind"] == "Status"
+    assert body(await world.send("GET", "/api/v1/namespaces/default/services"))["kind"] == "ServiceList"
+
+
+async def test_field_validation(world: World) -> None:
+    """Unknown and duplicate fields, in the root's metadata and in an embedded object's, as fieldValidation wants."""
+    schema = of_spec(a={"type": "integer"}, template={"type": "object", "x-kubernetes-embedded-resource": True,
+                                                      "x-kubernetes-preserve-unknown-fields": True})
+    await world.send("POST", CRDS, crd(version(schema=schema)))
+    sent = widget(spec={"junk": 1, "template": {"apiVersion": "v1", "kind": "X", "metadata": {"name": "x", "other": 1},
+                                                "kept": True}})
+    sent["metadata"]["more"] = 1
+    told = 'unknown field "metadata.more", unknown field "spec.junk", unknown field "spec.template.metadata.other"'
+    strict = body(await world.send("POST", f"{WIDGETS}?fieldValidation=Strict", sent), 400)
+    assert strict["message"].endswith(f"strict decoding error: {told}")
+    warned = await world.send("POST", f"{WIDGETS}?fieldValidation=Warn", sent)
+    assert warned.headers["warning"].count("299 - ") == 3
+    assert body(warned, 201)["spec"] == {"template": {"apiVersion": "v1", "kind": "X", "metadata": {"name": "x"},
+                                                      "kept": True}}
+    twice = b'{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"name":"t"},"spec":{"a":1,"a":2}}'
+    refused = body(await world.send("POST", f"{WIDGETS}?fieldValidation=Strict", twice), 400)
+    assert 'duplicate field "spec.a"' in refused["message"]
+    yaml = b"apiVersion: example.com/v1\nkind: Widget\nmetadata:\n  name: y\nspec:\n  a: 1\n  a: 2\n"
+    headers = {"content-type": "application/apply-patch+yaml"}
+    path = f"{WIDGETS}/y?fieldManager=m&fieldValidation=Strict"
+    refused = body(await world.send("PATCH", path, yaml, headers=headers), 400)
+    assert 'line 7: key "a" already set in map' in refused["message"]
+
+
+async def test_a_field_that_preserves_unknown_ones_is_applied_freely(world: World) -> None:
+    """Server-side apply takes unknown fields where the schema keeps them, and refuses unknown metadata."""
+    await world.send("POST", CRDS, crd())
+    headers = {"content-type": "application/apply-patch+yaml"}
+    path = f"{WIDGETS}/w?fieldManager=m&fieldValidation=Strict"
+    sent = {**widget(), "any": {"thing": [1]}}
+    assert body(await world.send("PATCH", path, orjson.dumps(sent), headers=headers), 201)["any"] == {"thing": [1]}
+    sent["metadata"]["more"] = 1
+    refused = body(await world.send("PATCH", path, orjson.dumps(sent), headers=headers), 400)
+    assert ".metadata.more: field not declared in schema" in refused["message"]

@@ -109,7 +109,7 @@ class Deleter:
     async def delete(self, call: Call, options: DeleteOptions) -> Obj | Encoded:
         """Delete one object; return it, or a Status when it is gone for good."""
         kind = call.kind
-        if kind.plural == "jobs" and not options.policy:
+        if kind.builtin == "jobs" and not options.policy:
             call.warnings.append(JOB_WARNING)
         for _ in range(ATTEMPTS):
             old = call.collection.objects.get(call.key)
@@ -141,7 +141,7 @@ class Deleter:
 
     def _check(self, call: Call, options: DeleteOptions, old: Obj) -> None:
         kind, metadata = call.kind, old["metadata"]
-        if kind.plural == "namespaces" and call.info.name in KEPT_NAMESPACES:
+        if kind.builtin == "namespaces" and call.info.name in KEPT_NAMESPACES:
             raise forbidden(kind.group, kind.plural, call.info.name, "this namespace may not be deleted")
         for what, given, stored in (("UID", options.uid, metadata["uid"]),
                                     ("ResourceVersion", options.resource_version, metadata["resourceVersion"])):
@@ -157,13 +157,13 @@ class Deleter:
             return old
         metadata = new["metadata"]
         held = metadata.get("finalizers") or metadata.get("deletionGracePeriodSeconds") \
-            or (call.kind.plural == "namespaces" and (new.get("spec") or {}).get("finalizers"))
+            or (call.kind.builtin == "namespaces" and (new.get("spec") or {}).get("finalizers"))
         if options.dry_run:
-            return new if held or call.kind.plural in RETURNED else gone(call, old.obj)
+            return new if held or call.kind.builtin in RETURNED else gone(call, old.obj)
         if held:
             return await self._storage.update(call.collection, call.key, new, old)
         await self._storage.delete(call.collection, call.key, old)
-        return new if call.kind.plural in RETURNED else gone(call, old.obj)
+        return new if call.kind.builtin in RETURNED else gone(call, old.obj)
 
     def _marked(self, call: Call, options: DeleteOptions, old: Obj) -> Obj | None:
         """Return the object marked as terminating; None when it is so already and nothing more is to be done."""
@@ -183,10 +183,10 @@ class Deleter:
             if not marked and metadata.get("generation"):
                 metadata["generation"] += 1
             metadata["deletionTimestamp"] = timestamp(now + grace_s)
-        if call.kind.plural != "namespaces":
+        if call.kind.builtin != "namespaces":
             metadata["deletionGracePeriodSeconds"] = grace_s
         new = {**old, "metadata": ordered(metadata)}
-        if call.kind.plural == "namespaces":
+        if call.kind.builtin == "namespaces":
             new["status"] = {**(old.get("status") or {}), "phase": "Terminating"}
         elif call.kind.qualified == CRD.qualified and not marked:
             new["status"] = mark_terminating(old, now)
@@ -196,7 +196,7 @@ class Deleter:
         """Return the finalizers after the propagation policy has put its own in or taken them out."""
         finalizers: list[str] = list(metadata.get("finalizers") or ())
         policy = options.policy
-        if not policy and call.kind.plural in ORPHANING and not finalizers:
+        if not policy and call.kind.builtin in ORPHANING and not finalizers:
             policy = "Orphan"
         if not policy:
             return finalizers
@@ -206,7 +206,7 @@ class Deleter:
 
     def _grace(self, call: Call, options: DeleteOptions, old: Obj) -> int:
         """Return how many seconds a pod has to end; everything else, and a pod on no node, has none."""
-        if call.kind.plural != "pods":
+        if call.kind.builtin != "pods":
             return 0
         spec: Any = old.get("spec") or {}
         if not spec.get("nodeName") or (old.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
@@ -216,7 +216,7 @@ class Deleter:
 
 
 def _emptying(call: Call, old: Obj) -> bool:
-    return call.kind.plural == "namespaces" and bool((old.get("spec") or {}).get("finalizers"))
+    return call.kind.builtin == "namespaces" and bool((old.get("spec") or {}).get("finalizers"))
 
 
 def gone(call: Call, old: Obj) -> Obj:

@@ -166,7 +166,7 @@ def count_generation(kind: Kind, obj: Obj, old: Obj) -> None:
         return
     uncounted = HEAD if kind.own is not None else (*HEAD, "status")  # a status subresource has put the old one there
     changed = any(obj.get(key) != old.get(key) for key in obj.keys() | old.keys() if key not in uncounted)
-    if kind.plural == "deployments":  # a Deployment's annotations travel to its ReplicaSets
+    if kind.builtin == "deployments":  # a Deployment's annotations travel to its ReplicaSets
         changed = changed or obj["metadata"].get("annotations") != old["metadata"].get("annotations")
     if changed:
         obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1

@@ -112,8 +112,8 @@ class Registry:
         if (info.group, info.version, info.resource) == ("", "v1", "bindings") and info.verb == "create":
             info = _named_binding(request, info)
         call = self.call(request, info, user)
-        if info.resource in DEPRECATED:
-            call.warnings.append(DEPRECATED[info.resource])
+        if call.kind.builtin in DEPRECATED:
+            call.warnings.append(DEPRECATED[call.kind.builtin])
         if call.collection.lags:
             await call.collection.settled()
         if info.verb in WRITES:
@@ -124,15 +124,15 @@ class Registry:
                 or info.verb not in self._verbs:
             raise method_not_allowed("the server does not allow this method on the requested resource")
         else:
-            handler = self.computed.get((info.resource, info.verb)) or self._verbs[info.verb]
+            handler = self.computed.get((call.kind.builtin, info.verb)) or self._verbs[info.verb]
         try:
             response = await handler(call)
         except ApiError as error:
             if not call.warnings:
                 raise
             response = Response(error.code, error.status)  # what is refused is warned about as well
-        if info.verb in WRITES and call.kind.plural in self.afterwards:
-            await self.afterwards[call.kind.plural]()
+        if info.verb in WRITES and call.kind.builtin in self.afterwards:
+            await self.afterwards[call.kind.builtin]()
         if call.warnings:
             texts = dict.fromkeys(call.warnings)
             response.headers["warning"] = ", ".join(f'299 - "{_escaped(text)}"' for text in texts)
@@ -140,7 +140,7 @@ class Registry:
 
     def _subresource(self, call: Call) -> Handler:
         kind, name = call.kind, call.info.subresource
-        handler = self.subresources.get((kind.plural, name)) or self.subresources.get(("*", name))
+        handler = self.subresources.get((kind.builtin, name)) or self.subresources.get(("*", name))
         if name not in kind.subresources:
             raise not_found(kind.group, kind.plural, call.info.name) if kind.own is not None else no_such_resource()
         if call.info.verb not in answer_of(kind, name)[3]:

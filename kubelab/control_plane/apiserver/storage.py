@@ -168,7 +168,7 @@ class Storage:
             obj = await collection.inward(obj)
         obj["metadata"]["resourceVersion"] = ""
         value = orjson.dumps(obj)
-        lease = await self._event_lease() if collection.kind.plural == "events" else 0
+        lease = await self._event_lease() if collection.kind.builtin == "events" else 0
         self._writing[full_key] = (value, obj, current_cause.get())
         began = perf_counter()
         try:

@@ -48,9 +48,9 @@ async def update(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
     sent = read_update(call)
     version = prepare.pinned(sent)
     exists = call.key in call.collection.objects
-    if not version and call.kind.plural in NEEDS_VERSION and exists:
+    if not version and call.kind.builtin in NEEDS_VERSION and exists:
         raise prepare.unversioned(call.kind, call.info.name)
-    if call.kind.plural in CREATED_BY_UPDATE and not call.subresource and not exists:
+    if call.kind.builtin in CREATED_BY_UPDATE and not call.subresource and not exists:
         return await pipeline.write(call, sent, None), True
     return await _on_stored(call, pipeline, lambda old: sent if version else copy_obj(sent), version), False
 

@@ -99,7 +99,7 @@ class Plugins:
 
     def _of(self, a: Attributes) -> tuple[list[Plugin], list[Plugin]]:
         """Return who wants to admit and who to validate a write like this one."""
-        key = (a.operation, a.call.kind.plural, a.call.info.subresource)
+        key = (a.operation, a.call.kind.builtin, a.call.info.subresource)
         found = self._wanting.get(key)
         if found is None:
             wanting = [plugin for plugin in self.plugins if plugin.wants(a.operation, a.resource)]
@@ -109,10 +109,10 @@ class Plugins:
 
     def allocate(self, call: Call, obj: Obj, old: Obj | None) -> None:
         """Give a Service its addresses and ports, after it was found valid. Raises `Invalid`."""
-        if call.kind.plural == "services" and not call.subresource:
+        if call.kind.builtin == "services" and not call.subresource:
             self._allocator.allocate(obj, old)
 
     def release(self, call: Call, obj: Obj) -> None:
         """Take back what `allocate` gave, since the write did not happen."""
-        if call.kind.plural == "services" and not call.subresource:
+        if call.kind.builtin == "services" and not call.subresource:
             self._allocator.forget(obj)

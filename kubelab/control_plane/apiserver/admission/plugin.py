@@ -49,7 +49,7 @@ class Attributes:
     def resource(self) -> str:
         """Return the plural, with the subresource behind a slash."""
         call = self.call
-        return f"{call.kind.plural}/{call.info.subresource}" if call.info.subresource else call.kind.plural
+        return f"{call.kind.builtin}/{call.info.subresource}" if call.info.subresource else call.kind.builtin
 
     @property
     def namespace(self) -> str:
