@@ -35,6 +35,7 @@ from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.machinery.request import Obj
 
+FLAGS = frozenset({"stdin", "stdout", "stderr", "tty"})
 ORDER: tuple[type[Plugin], ...] = (
     NamespaceLifecycle, LimitRanger, ServiceAccount, NodeRestriction, TaintNodesByCondition, PodSecurity, Priority,
     DefaultTolerationSeconds, DefaultStorageClass, RuntimeClass, DefaultIngressClass)
@@ -84,7 +85,9 @@ class Plugins:
         _, version, kind = KIND_OF_SUBRESOURCE[call.subresource]
         if call.subresource == "proxy":
             kind = f"{call.kind.kind}ProxyOptions"
-        await self._look(Attributes(call, "CONNECT", {"kind": kind, "apiVersion": version, **call.query}, {}))
+        options = {key: value.lower() not in ("0", "false") if key in FLAGS else value
+                   for key, value in call.query.items() if key not in ("command", "ports")}
+        await self._look(Attributes(call, "CONNECT", {"kind": kind, "apiVersion": version, **options}, {}))
 
     async def create_part(self, call: Call, sent: Obj) -> None:
         """Let webhooks and policies refuse a Binding or an Eviction."""

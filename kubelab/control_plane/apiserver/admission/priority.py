@@ -9,8 +9,6 @@ from kubelab.control_plane.apiserver.admission.plugin import Attributes, Plugin
 from kubelab.machinery.request import Obj
 
 GROUP = "scheduling.k8s.io"
-SYSTEM: dict[str, Obj] = {name: {"metadata": {"name": name}, "value": value} for name, value in (
-    ("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000))}
 
 
 class Priority(Plugin):
@@ -22,7 +20,7 @@ class Priority(Plugin):
             return
         spec = a.obj["spec"]
         name = spec.get("priorityClassName")
-        found = self.get(GROUP, "priorityclasses", name) or SYSTEM.get(name) if name else self._default()
+        found = self.get(GROUP, "priorityclasses", name) if name else self._default()
         if name and found is None:
             raise a.forbidden(f"no PriorityClass with name {name} was found")
         value, policy = 0, "PreemptLowerPriority"
