@@ -43,7 +43,7 @@ def default(crd: Obj) -> None:
 
 
 def prepare_create(crd: Obj) -> None:
-    stored = [v["name"] for v in crd["spec"].get("versions") or () if v.get("storage")]
+    stored = [v.get("name", "") for v in (crd.get("spec") or {}).get("versions") or () if v.get("storage")]
     crd["status"] = {"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored}
 
 

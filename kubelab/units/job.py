@@ -63,7 +63,7 @@ def _prepare_create(job: Obj) -> None:
 
 
 def generated_labels(job: Obj) -> dict[str, str]:
-    name, uid = job["metadata"]["name"], job["metadata"]["uid"]
+    name, uid = job["metadata"].get("name", ""), job["metadata"]["uid"]
     return {CONTROLLER_UID: uid, JOB_NAME: name, OLD_CONTROLLER_UID: uid, OLD_JOB_NAME: name}
 
 

@@ -17,9 +17,11 @@ from typing import Any
 from kubelab.control_plane.apiserver.call import Call, invalid_options
 from kubelab.control_plane.apiserver.decode import Malformed, read_body
 from kubelab.control_plane.apiserver.prepare import ordered
-from kubelab.control_plane.apiserver.reading import list_options, list_page
+from kubelab.control_plane.apiserver.reading import integer, list_options, list_page
 from kubelab.control_plane.apiserver.storage import Changed, Storage
+from kubelab.machinery import schema
 from kubelab.machinery.clock import Clock, timestamp
+from kubelab.machinery.decoding import check
 from kubelab.machinery.errors import (
     STALE,
     ApiError,
@@ -37,6 +39,7 @@ from kubelab.units.crd import mark_terminating
 
 Admit = Callable[[Call, Obj, Obj], Awaitable[None]]
 ATTEMPTS = 5
+DELETE_OPTIONS = {"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"}
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 POLICIES = ("Foreground", "Background", "Orphan")
 # Kinds whose deletion answers with the object instead of a Status.
@@ -63,7 +66,7 @@ def read_delete_options(call: Call) -> DeleteOptions:
         body, _ = read_body(call.request) if call.request.body else (None, [])
     except Malformed as error:
         raise bad_request(f"couldn't get version/kind; json parse error: {error}") from None
-    given: Obj = body if isinstance(body, dict) else _from_query(call)
+    given: Obj = _typed(body) if isinstance(body, dict) else _from_query(call)
     policy, orphan = given.get("propagationPolicy") or "", given.get("orphanDependents")
     errors: list[FieldError] = []
     if policy and policy not in POLICIES:
@@ -86,15 +89,18 @@ def read_delete_options(call: Call) -> DeleteOptions:
                          conditions.get("resourceVersion") or "", bool(dry_run) or call.dry_run)
 
 
+def _typed(body: Obj) -> Obj:
+    checked = check(schema.compile_schema(DELETE_OPTIONS), body, "Ignore")
+    if checked.errors:
+        raise bad_request('DeleteOptions in version "v1" cannot be handled as a DeleteOptions: ' + checked.errors[0])
+    return checked.obj
+
+
 def _from_query(call: Call) -> Obj:
     query = call.query
     out: Obj = {"propagationPolicy": query.get("propagationPolicy", "")}
     if query.get("gracePeriodSeconds"):
-        try:
-            out["gracePeriodSeconds"] = int(query["gracePeriodSeconds"])
-        except ValueError:
-            text = query["gracePeriodSeconds"]
-            raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+        out["gracePeriodSeconds"] = integer(query["gracePeriodSeconds"])
     if query.get("orphanDependents"):
         out["orphanDependents"] = query["orphanDependents"].lower() not in ("0", "false")
     return out

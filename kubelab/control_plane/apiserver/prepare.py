@@ -131,7 +131,8 @@ def keep_identity(call: Call, obj: Obj, old: Obj) -> None:
 def pinned(obj: Obj) -> str:
     """Return the resourceVersion that a write depends on, or ""."""
     metadata = obj.get("metadata")
-    return (metadata.get("resourceVersion") or "") if isinstance(metadata, dict) else ""
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    return version if isinstance(version, str) else ""
 
 
 def main_part(kind: Kind, obj: Obj, old: Obj) -> Obj:

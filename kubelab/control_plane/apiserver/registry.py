@@ -230,7 +230,8 @@ class Registry:
 def _named_binding(request: Request, info: RequestInfo) -> RequestInfo:
     """Read POST .../bindings as the POST to the binding of the pod that the body names."""
     sent, _ = read_object(request, Kind("Binding", "bindings"))
-    return replace(info, resource="pods", name=sent["metadata"].get("name", ""), subresource="binding")
+    name = sent["metadata"].get("name") if isinstance(sent["metadata"], dict) else None
+    return replace(info, resource="pods", name=name if isinstance(name, str) else "", subresource="binding")
 
 
 def _virtual_call(request: Request, info: RequestInfo, user: User) -> Call:

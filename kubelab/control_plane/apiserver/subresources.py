@@ -107,7 +107,7 @@ class Subresources:
 
     async def binding(self, call: Call) -> Response:
         """Put a pod on a node. Raises `Conflict` when it is on one already."""
-        sent, _ = read_object(call.request, BINDING)
+        sent = self._read(call, BINDING)
         target = sent.get("target") or {}
         errors: list[FieldError] = []
         if target.get("kind") not in (None, "", "Node"):
@@ -150,7 +150,7 @@ class Subresources:
 
     async def eviction(self, call: Call) -> Response:
         """Ask a pod to leave: it is deleted gracefully, with a condition that says why."""
-        sent, _ = read_object(call.request, EVICTION)
+        sent = self._read(call, EVICTION)
         given = sent.get("deleteOptions") or {}
         conditions = given.get("preconditions") or {}
         options = DeleteOptions(given.get("gracePeriodSeconds"), given.get("propagationPolicy") or "",
@@ -178,7 +178,7 @@ class Subresources:
 
     async def token(self, call: Call) -> Response:
         """Issue a token for a service account. Raises `Invalid` for a life that is too short."""
-        sent, _ = read_object(call.request, TOKEN_REQUEST)
+        sent = self._read(call, TOKEN_REQUEST)
         account, spec = _stored(call), dict(sent.get("spec") or {})
         seconds = spec.get("expirationSeconds", DEFAULT_TOKEN_S)
         if seconds < MIN_TOKEN_S or seconds > MAX_TOKEN_S:
@@ -214,7 +214,7 @@ class Subresources:
 
     async def finalize(self, call: Call) -> Response:
         """Take a finalizer off a namespace; with the last one it is gone."""
-        sent, _ = read_object(call.request, call.kind)
+        sent = self._read(call, call.kind)
         prepare.must_be_named(call, sent)
         finalizers = (sent.get("spec") or {}).get("finalizers") or []
         version = prepare.pinned(sent)
@@ -228,6 +228,11 @@ class Subresources:
             return {**old, "metadata": {**old["metadata"]}, "spec": spec}
 
         return Response(200, await self._change(call, emptied))
+
+    def _read(self, call: Call, kind: Kind) -> Obj:
+        """Return the body of a request, of the types that its kind has. Raises `BadRequest`."""
+        sent, call.duplicates = read_object(call.request, kind)
+        return prepare.check_schema(call, sent, kind)
 
     async def _change(self, call: Call, make: Callable[[Obj], Obj]) -> Encoded:
         """Store what `make` makes of the object, again when another writer was faster."""
