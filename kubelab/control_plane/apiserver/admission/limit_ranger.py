@@ -57,7 +57,7 @@ def _filled(container: Obj, defaults: dict[str, Obj], what: str) -> Iterator[str
         missing = {name: value for name, value in defaults[which].items() if name not in given}
         if missing:
             container["resources"] = {**(container.get("resources") or {}), which: {**given, **missing}}
-            yield f"{', '.join(sorted(missing))} {which[:-1]} for {what} {container['name']}"
+            yield f"{', '.join(sorted(missing))} {which[:-1]} for {what} {container.get('name', '')}"
 
 
 def pod_errors(pod: Obj, limit_range: Obj) -> Iterator[str]:
