@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,9 +166,12 @@ class Wiring:
         from kubelab.control_plane.controllers import ControllerManager
         from kubelab.control_plane.scheduler import Scheduler
 
-        yield ControllerManager(self.client_of("controller-manager"), clock=self.clock, journal=self.journal,
-                                root_ca_pem=self.pki.ca_pem.decode())
-        yield Scheduler(self.client_of("scheduler"), clock=self.clock, journal=self.journal)
+        manager = ControllerManager(self.client_of("controller-manager"), clock=self.clock, journal=self.journal,
+                                    root_ca_pem=self.pki.ca_pem.decode())
+        scheduler = Scheduler(self.client_of("scheduler"), clock=self.clock, journal=self.journal)
+        for part in (manager, scheduler):
+            self.server.probes[part.name] = partial(_problem, part)
+            yield part
 
     # ── nodes ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -252,3 +256,8 @@ def _sweep_docker(path: Path) -> None:
         from kubelab.node.runtime import docker_network
 
         docker_network.sweep(path.name)
+
+
+def _problem(part: Component) -> str:
+    """Say what is wrong with a component, as `kubectl get componentstatuses` shows it; "" while it runs."""
+    return "" if part.state == "running" else f"{part.name} is {part.state}"

@@ -16,11 +16,13 @@ from kubelab.units.pod import container
 from kubelab.units.pod_validation import spec_errors
 
 
-def template_errors(path: str, template: Obj) -> rules.Errors:
-    """What is wrong with a template, whoever holds it."""
+def template_errors(path: str, template: Obj, *, complete: bool = True) -> rules.Errors:
+    """What is wrong with a template, whoever holds it; of one that is not complete, only the metadata is looked at."""
     meta = template.get("metadata") or {}
     yield from names.validate_labels(meta.get("labels"), f"{path}.labels")  # upstream leaves "metadata" out here
     yield from names.validate_annotations(meta.get("annotations"), f"{path}.annotations")
+    if not complete:
+        return
     yield from spec_errors(template.get("spec") or {}, f"{path}.spec")
     if (template.get("spec") or {}).get("ephemeralContainers"):
         yield rules.forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")
@@ -38,7 +40,7 @@ def workload_template_errors(template: Obj | None, selector: Mapping[str, Any] |
     labels = (template.get("metadata") or {}).get("labels")
     if not matches(selector, labels or {}):
         yield invalid_value(f"{path}.metadata.labels", labels or None, "`selector` does not match template `labels`")
-    yield from template_errors(path, template)
+    yield from template_errors(path, template, complete=kind != "StatefulSet")  # whose volumes come from its claims
     policy = (template.get("spec") or {}).get("restartPolicy")
     if policy not in (None, "Always"):
         yield rules.unsupported(f"{path}.spec.restartPolicy", policy, ("Always",))

@@ -60,6 +60,8 @@ def to_v2(scaler: Obj) -> Obj:
             shown = {"target": {"type": "Utilization", **value}} if part == "spec" else {"current": value}
             cpu = {"type": "Resource", "resource": {"name": "cpu", **shown}}
             parts[part][key] = [cpu, *(parts[part].get(key) or ())]
+    if not parts["status"].get("currentReplicas"):
+        parts["status"].pop("currentReplicas", None)  # v1 shows it always, v2 does not
     return {**scaler, "apiVersion": "autoscaling/v2", "metadata": _annotated(scaler["metadata"], {}), **parts}
 
 

@@ -25,21 +25,23 @@ class ComponentStatuses:
     """Handlers for the registry."""
 
     def __init__(self, probes: Mapping[str, Probe], now: Callable[[], float]) -> None:
-        self._probes = {name: unreachable(port) for name, port in PORTS.items()} | dict(probes)
-        self._now = now
+        self._known, self._now = probes, now
+
+    def _probes(self) -> dict[str, Probe]:
+        return {name: unreachable(port) for name, port in PORTS.items()} | dict(self._known)
 
     def handlers(self) -> dict[tuple[str, str], Callable[[Call], Awaitable[Response]]]:
         return {("componentstatuses", "get"): self.get, ("componentstatuses", "list"): self.list}
 
     async def get(self, call: Call) -> Response:
-        probe = self._probes.get(call.info.name)
+        probe = self._probes().get(call.info.name)
         if probe is None:
             raise not_found("", "componentstatuses", call.info.name)
         how, shown = presentation(call, self._now), component_status(call.info.name, probe())
         return Response(200, how.one(shown) if how is not None else shown)
 
     async def list(self, call: Call) -> Response:
-        items = [component_status(name, probe()) for name, probe in sorted(self._probes.items())]
+        items = [component_status(name, probe()) for name, probe in sorted(self._probes().items())]
         how, metadata = presentation(call, self._now), {"resourceVersion": ""}
         if how is not None:
             return Response(200, how.page(items, metadata))

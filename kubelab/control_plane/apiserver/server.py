@@ -84,7 +84,8 @@ class ApiServer(Component):
         self.lowest_port, self.shutdown_delay_s = lowest_port, shutdown_delay_s
         self.etcd, self.clock, self.journal, self.pki = etcd, clock, journal, pki
         self.host, self.port, self.service_cidr = host, port, service_cidr
-        self.probes: dict[str, Callable[[], str]] = {}  # of the other components, where whoever wires them knows more
+        self.probes: dict[str, Callable[[], str]] = {  # what is wrong with the parts; whoever wires them adds more
+            "etcd-0": lambda: "" if self._etcd_answers() else "context deadline exceeded"}
         self.metrics = RequestMetrics()
         self._leaving = False
         self.health = Health({"ping": lambda: True, "etcd": self._etcd_answers,
@@ -166,8 +167,7 @@ class ApiServer(Component):
         self.registry.subresources.update(handlers.handlers())
         for name in ("log", "exec", "attach", "portforward", "proxy"):
             self.registry.subresources["*", name] = self._connected
-        probes = {"etcd-0": lambda: "" if self._etcd_answers() else "context deadline exceeded", **self.probes}
-        self.registry.computed.update(ComponentStatuses(probes, self.clock.now).handlers())
+        self.registry.computed.update(ComponentStatuses(self.probes, self.clock.now).handlers())
         reviews = Reviews(self.authenticator, self.authorizer, pipeline.stamp)
         self.registry.virtual.update(reviews.handlers())
 
