@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kubelab.machinery.errors import ApiError
+from kubelab.units.catalogue import Kind
 
 
 def pod(name: str) -> Any:
@@ -63,3 +64,22 @@ async def test_a_changed_quota_is_counted_anew(world: Any) -> None:
     await world.client.patch("quota", "q", {"spec": {"hard": {"pods": "7", "count/configmaps": "9"}}})
     await world.until(lambda: status(world, hard={"pods": "7", "count/configmaps": "9"},
                                      used={"pods": "0", "count/configmaps": "1"}))
+
+
+async def test_custom_resources_are_counted_too(world: Any) -> None:
+    """As count/<plural>.<group>, when they come and when they go."""
+    names = {"plural": "foos", "kind": "Foo"}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+    await world.client.create("customresourcedefinitions", {"metadata": {"name": "foos.e.com"}, "spec": {
+        "group": "e.com", "scope": "Namespaced", "names": names, "versions": [version]}})
+    await quota(world, **{"count/foos.e_com": "1"})
+    foo = Kind("Foo", "foos", "e.com")
+
+    async def created() -> Any:
+        return await world.client.create(foo, {"apiVersion": "e.com/v1", "kind": "Foo", "metadata": {"name": "a"}})
+
+    await world.until(created)
+    await asyncio.sleep(0.3)
+    assert await status(world, used={"count/foos.e.com": "1"})
+    await world.client.delete(foo, "a")
+    await world.until(lambda: status(world, used={"count/foos.e.com": "0"}))

@@ -34,6 +34,10 @@ class CustomKinds:
     def kinds(self) -> list[Kind]:
         return [kind for kind, _ in self._followed.values()]
 
+    def followed(self) -> list[tuple[Kind, Informer]]:
+        """Return every custom kind with what follows it."""
+        return list(self._followed.values())
+
     def find(self, api_version: str, kind: str) -> Kind | None:
         """Return the custom kind of this name, whatever version of it is asked for."""
         group = api_version.rpartition("/")[0]

@@ -6,7 +6,6 @@
 Invariant: only the count of all objects is written, and only over the status it was counted against: what admission
            charges meanwhile makes the write fail, and it is counted again.
 Models:    kube-controller-manager, resourcequota-controller
-Left out:  custom resources
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from functools import partial
 from kubelab.client.client import Client
 from kubelab.client.controller import Controller
 from kubelab.client.informer import Informers
+from kubelab.control_plane.controllers.custom_kinds import CustomKinds
 from kubelab.machinery.clock import Clock
 from kubelab.machinery.journal import Journal
 from kubelab.machinery.meta import key_of
@@ -43,6 +43,7 @@ class ResourceQuotaController(Controller):
         self.quotas.on_event(self._on_quota)
         for kind, informer in self.followed.items():
             informer.on_event(partial(self._on_object, kind.plural))
+        self._custom = CustomKinds(informers, self._on_custom)
 
     def _on_quota(self, type_: str, quota: Obj, old: Obj | None) -> None:
         key, namespace = key_of(quota), quota["metadata"]["namespace"]
@@ -52,6 +53,9 @@ class ResourceQuotaController(Controller):
         self._by_namespace.setdefault(namespace, set()).add(key)
         if old is None or old.get("spec") != quota.get("spec"):
             self.queue.add(key)
+
+    def _on_custom(self, kind: Kind, type_: str, obj: Obj, old: Obj | None) -> None:
+        self._on_object(kind.qualified, type_, obj, old)
 
     def _on_object(self, plural: str, type_: str, obj: Obj, old: Obj | None) -> None:
         keys = self._by_namespace.get(obj["metadata"].get("namespace", ""))
@@ -76,11 +80,11 @@ class ResourceQuotaController(Controller):
         """Return what all objects of the namespace that this quota counts use of what it limits."""
         namespace = quota["metadata"]["namespace"]
         total: Amounts = {}
-        for kind, informer in self.followed.items():
+        for kind, informer in (*self.followed.items(), *self._custom.followed()):
             if not _is_limited(kind, hard):
                 continue
             for obj in informer.list():
-                if obj["metadata"]["namespace"] == namespace and counts(quota, kind.plural, kind.group, obj):
+                if obj["metadata"].get("namespace") == namespace and counts(quota, kind.plural, kind.group, obj):
                     add(total, {name: amount for name, amount in usage_of(kind.plural, kind.group, obj).items()
                                 if name in hard})
         return total
