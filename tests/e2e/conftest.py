@@ -39,11 +39,10 @@ def prepared(runtime: str) -> None:
 
 
 @pytest.fixture(scope="package", params=["process", pytest.param("docker", marks=pytest.mark.docker)])
-def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     prepared(request.param)
     with Cluster(nodes=2, runtime=request.param, quiet=True) as made:
         made.apply(MANIFESTS)
-        made.scratch = tmp_path_factory.mktemp("host")  # type: ignore[attr-defined]
         yield made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from kubelab import Cluster
@@ -50,10 +51,12 @@ def test_a_taint_evicts(cluster: Cluster) -> None:
                   _pod("lodger", "node-2", WAITS, tolerations=[key | {"tolerationSeconds": 2}]))
     for name in ("guest", "resident", "lodger"):
         cluster.wait(f"pod/{name}", "Ready")
+    began = time.monotonic()
     cluster.patch("node/node-2", {"spec": {"taints": [TAINT]}})
     try:
+        cluster.wait("pod/lodger", lambda p: "deletionTimestamp" in p["metadata"])
+        assert time.monotonic() - began > 1.8
         cluster.wait("pod/guest", "Deleted")
-        assert "deletionTimestamp" not in cluster.get("pod/lodger")["metadata"]
         assert events(cluster, "guest")["TaintManagerEviction"] == "Marking for deletion Pod default/guest"
         cluster.wait("pod/lodger", "Deleted")
         assert cluster.get("pod/resident")["status"]["phase"] == "Running"

@@ -10,7 +10,7 @@ in its place; any other program has to be told to (`$(POD_IP)` by the downward A
 
 Invariant: a container that is "running" has a live process group, and ends as "exited" whoever kills it.
 Models:    containerd with runc
-Left out:  pulling images; network and PID namespaces
+Left out:  pulling images; network and PID namespaces; capabilities and seccomp, which it takes no notice of
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def become(spec: Mapping[str, Any], streams: Sequence[int], error_pipe: int, shi
         _prepare(spec, shim)
         code = _run(spec["argv"], spec["env"], error_pipe, programs)
     except (NotStarted, OSError, ValueError, KeyError) as error:
-        os.write(error_pipe, str(error).encode())
+        os.write(error_pipe, _in_words(error).encode())
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
@@ -48,6 +48,13 @@ def become(spec: Mapping[str, Any], streams: Sequence[int], error_pipe: int, shi
     finally:
         _flush()
         os._exit(code)
+
+
+def _in_words(error: Exception) -> str:
+    """Return an error of the system as Go writes it: "/etc/passwd: file exists"."""
+    if isinstance(error, OSError) and error.filename and error.errno:
+        return f"{os.fsdecode(error.filename)}: {os.strerror(error.errno).lower()}"
+    return str(error)
 
 
 def _flush() -> None:
