@@ -172,3 +172,16 @@ async def test_watches_end_when_the_definition_changes(world: World) -> None:
     await patch(world, f"{CRDS}/widgets.example.com", {"spec": {"versions": [other]}})
     assert watcher.closed
     assert drain(await world.watch(WIDGETS)) == [("ADDED", "w")]
+
+
+async def test_a_deprecated_version_warns(world: World) -> None:
+    """Every answer in it says what to use instead, or what its definition says."""
+    old = version("v1beta1", storage=False, deprecated=True)
+    await world.send("POST", CRDS, crd(old, version("v1")))
+    path = WIDGETS.replace("/v1/", "/v1beta1/")
+    warned = (await world.send("GET", path)).headers["warning"]
+    assert warned == '299 - "example.com/v1beta1 Widget is deprecated; use example.com/v1 Widget"'
+    await patch(world, f"{CRDS}/widgets.example.com", {"spec": {"versions": [
+        {**old, "deprecationWarning": "gone soon"}, version("v1")]}})
+    assert (await world.send("GET", path)).headers["warning"] == '299 - "gone soon"'
+    assert "warning" not in (await world.send("GET", WIDGETS)).headers

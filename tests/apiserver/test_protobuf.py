@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from kubelab.control_plane.apiserver.protobuf import MAGIC, decode
@@ -55,6 +57,23 @@ def test_broken_protobuf_is_a_bad_request(body: bytes) -> None:
     with pytest.raises(ApiError) as caught:
         decode(body)
     assert caught.value.code == 400
+
+
+def test_a_custom_resource_definition_is_decoded() -> None:
+    """Schemas within schemas, choices and JSON values come out as a definition in JSON has them."""
+    spec = field(5, b"object") + field(6, b"") + field(37, 0) + field(30, field(1, 0) + field(2, field(5, b"string")))
+    size = field(5, b"integer") + varint(11 << 3 | 1) + struct.pack("<d", 1) + field(8, field(1, b"3")) + field(38, 1)
+    entries = [field(1, b"spec") + field(2, spec), field(1, b"size") + field(2, size),
+               field(1, b"any") + field(2, field(5, b"object") + field(30, field(1, 1)))]
+    schema = field(5, b"object") + b"".join(field(29, entry) for entry in entries)
+    version = field(1, b"v1") + field(2, 1) + field(3, 1) + field(7, 0) + field(4, field(1, schema))
+    found = decode(envelope(b"apiextensions.k8s.io/v1", b"CustomResourceDefinition",
+                            field(2, field(1, b"example.com") + field(7, version) + field(10, 0))))
+    assert found["spec"] == {"group": "example.com", "versions": [{
+        "name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+            "spec": {"type": "object", "additionalProperties": {"type": "string"}},
+            "size": {"type": "integer", "minimum": 1, "default": 3, "x-kubernetes-preserve-unknown-fields": True},
+            "any": {"type": "object", "additionalProperties": True}}}}}]}
 
 
 def test_unknown_fields_are_skipped() -> None:

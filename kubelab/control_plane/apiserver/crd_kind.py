@@ -36,6 +36,7 @@ class CustomSchema:
         self.scale: Obj | None = (version.get("subresources") or {}).get("scale")
         self.storage_version = next(v["name"] for v in spec["versions"] if v.get("storage"))
         self.definition_name = ".".join([*reversed(spec["group"].split(".")), version["name"], spec["names"]["kind"]])
+        self.deprecated = deprecation(spec, version)
         self.terminating = False
         self._asks = has_rules(self.schema)
 
@@ -67,6 +68,19 @@ def kinds_of(crd: Obj) -> list[Kind]:
     """Return the Kinds of all versions, the most important first."""
     versions = sorted(crd["spec"]["versions"], key=lambda v: priority(v["name"]))
     return [_kind(crd, version) for version in versions]
+
+
+def deprecation(spec: Obj, version: Obj) -> str:
+    """Return what a client of a deprecated version is warned with: use the newest stable one instead."""
+    if not version.get("deprecated"):
+        return ""
+    if version.get("deprecationWarning"):
+        return str(version["deprecationWarning"])
+    group, kind, rank = spec["group"], spec["names"]["kind"], priority(version["name"])
+    better = [v["name"] for v in spec["versions"] if v["served"] and not v.get("deprecated")
+              and priority(v["name"]) < rank]
+    told = f"{group}/{version['name']} {kind} is deprecated"
+    return told + (f"; use {group}/{min(better, key=priority)} {kind}" if better else "")
 
 
 def priority(version: str) -> tuple[Any, ...]:

@@ -30,7 +30,7 @@ _BLOCKING = ("FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "Fi
 _NOT_ASKED = ("some validation rules were not checked because the object was invalid; correct the existing errors to "
               "complete validation")
 _KEYWORDS = frozenset(("true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function",
-                       "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"))
+                       "if", "import", "let", "loop", "package", "namespace", "return"))
 _ESCAPES = (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__"))
 _TYPES = {"string": "string", "integer": "int", "boolean": "bool", "number": "double"}
 _STRINGS = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')

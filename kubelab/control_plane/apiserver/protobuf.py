@@ -4,7 +4,8 @@
 
 `protobuf_numbers.txt` holds what the published generated.proto files say, one message a line, each field as number,
 JSON name and type: s string, i integer, b boolean, d double, y bytes, q quantity, t time, u micro time, o int or
-string, x raw JSON, f managed fields, v list of strings, :name message; before it [ list, { map of strings, + inlined.
+string, x raw JSON, f managed fields, v list of strings, :name message; before it [ list, { map of strings, + inlined,
+?n field n of a choice between a message and a boolean.
 
 Invariant: an unknown field number is skipped, as protobuf demands; broken framing is refused.
 Models:    k8s.io/apimachinery/pkg/runtime/serializer/protobuf
@@ -28,6 +29,8 @@ from kubelab.machinery.request import Obj
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 MAGIC = b"k8s\x00"
 MAX_DEPTH = 100
+_FLAGS = frozenset({"exclusiveMaximum", "exclusiveMinimum", "uniqueItems", "nullable", "x-kubernetes-embedded-resource",
+                    "x-kubernetes-int-or-string", "deprecated", "preserveUnknownFields"})
 Field = tuple[str, str]  # (JSON name, type)
 
 
@@ -120,7 +123,14 @@ def _object(data: bytes, message: str, depth: int) -> Obj:
             out.update(_object(raw, type_[2:], depth + 1))
         else:
             out[name] = _value(raw, type_, depth)
-    return out
+    return _as_written(out) if message.startswith("apiextensions/") else out
+
+
+def _as_written(schema: Obj) -> Obj:
+    """Leave out Go's zero values, which a schema in JSON does not have, and write whole numbers as such."""
+    out = {name: part for name, part in schema.items() if part != "" and (part is not False or name not in _FLAGS)}
+    return out | {name: int(out[name]) for name in ("maximum", "minimum", "multipleOf")
+                  if name in out and out[name].is_integer()}
 
 
 def _items(raw: Any, type_: str, depth: int) -> list[Any]:
@@ -136,6 +146,10 @@ def _items(raw: Any, type_: str, depth: int) -> list[Any]:
 def _value(raw: Any, type_: str, depth: int) -> Any:
     if type_[0] == ":":
         return _object(raw, type_[1:], depth + 1)
+    if type_[0] == "?":
+        parts = dict(_fields(raw))
+        schema = parts.get(int(type_[1]))
+        return _object(schema, type_[3:], depth + 1) if schema is not None else bool(parts.get(1))
     return _SCALARS[type_](raw)
 
 

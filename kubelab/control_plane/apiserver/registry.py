@@ -114,6 +114,8 @@ class Registry:
         call = self.call(request, info, user)
         if call.kind.builtin in DEPRECATED:
             call.warnings.append(DEPRECATED[call.kind.builtin])
+        elif call.kind.own is not None and call.kind.own.deprecated:
+            call.warnings.append(call.kind.own.deprecated)
         if call.collection.lags:
             await call.collection.settled()
         if info.verb in WRITES:
