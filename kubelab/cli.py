@@ -140,7 +140,7 @@ def _check(options: argparse.Namespace) -> int:
 def _add_bench(commands: Commands) -> None:
     bench = command(commands, "bench", _bench, "measure this cluster beside the figures of a real control plane",
                     "kubelab bench --only start,api")
-    bench.add_argument("--only", default="", metavar="PART,...", help="start, api, watch, pods (default: all)")
+    bench.add_argument("--only", default="", metavar="PART,...", help="start, api, watch, pods, large (default: all)")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-PARTS = ("start", "api", "watch", "pods")
+PARTS = ("start", "api", "watch", "pods", "large")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,10 @@ def run(parts: Sequence[str], out: Path | None = None) -> int:
 
 
 def _part(name: str) -> Callable[[], Iterator[Figure]]:
-    from kubelab.bench import api, pods, start
+    from kubelab.bench import api, large, pods, start
 
-    return {"start": start.measure, "api": api.measure, "watch": api.measure_watch, "pods": pods.measure}[name]
+    return {"start": start.measure, "api": api.measure, "watch": api.measure_watch, "pods": pods.measure,
+            "large": large.measure}[name]
 
 
 def table(figures: Sequence[Figure]) -> str:

@@ -21,7 +21,7 @@ GETS, CREATES, LISTED, LISTS, WATCHERS, WATCHED = 12_000, 4_000, 2_000, 30, 20, 
 def measure() -> Iterator[Figure]:
     """Measure GET, create and list; the cluster has no nodes, like the real control plane's measurement."""
     with load.cluster("--nodes", "0") as target:
-        port, context = _endpoint(target.kubeconfig)
+        port, context = endpoint(target.kubeconfig)
         yield from asyncio.run(_requests(port, context))
 
 
@@ -31,7 +31,7 @@ async def _requests(port: int, context: ssl.SSLContext) -> Iterator[Figure]:
     count = itertools.count()
     gets = (await load.run(port, context, lambda: get if next(count) < GETS else None, 16)).check(200)
     listing = load.request("GET", CONFIGMAPS)
-    lists = (await load.run(port, context, _times(listing, LISTS), 1)).check(200)
+    lists = (await load.run(port, context, times(listing, LISTS), 1)).check(200)
     creates = await _create(port, context, CREATES, "made", 32)
     return iter([
         Figure("GET one object, 16 connections", gets.per_second, "/s", "3,000 to 4,100 /s", 4_100, "more"),
@@ -42,7 +42,8 @@ async def _requests(port: int, context: ssl.SSLContext) -> Iterator[Figure]:
     ])
 
 
-def _times(request: bytes, times: int) -> load.Next:
+def times(request: bytes, times: int) -> load.Next:
+    """Return a source that gives `request` so many times."""
     left = itertools.repeat(request, times)
     return lambda: next(left, None)
 
@@ -52,20 +53,22 @@ async def _create(port: int, context: ssl.SSLContext, amount: int, prefix: str, 
 
     def one() -> bytes | None:
         number = next(numbers, None)
-        return None if number is None else load.request("POST", CONFIGMAPS, _configmap(f"{prefix}-{number}"))
+        return None if number is None else load.request("POST", CONFIGMAPS, configmap(f"{prefix}-{number}"))
 
     return (await load.run(port, context, one, connections)).check(201)
 
 
-def _configmap(name: str) -> bytes:
-    return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
+def configmap(name: str, labels: dict[str, str] | None = None) -> bytes:
+    """Return the JSON of a ConfigMap of half a kilobyte."""
+    metadata = {"name": name} | ({"labels": labels} if labels else {})
+    return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata,
                        "data": {"payload": "x" * 400}}).encode()
 
 
 def measure_watch() -> Iterator[Figure]:
     """Measure how long a created object takes to reach 20 watchers."""
     with load.cluster("--nodes", "0") as target:
-        port, context = _endpoint(target.kubeconfig)
+        port, context = endpoint(target.kubeconfig)
         latencies = sorted(asyncio.run(_watch(port, context)))
     yield Figure("create to watch event, median, 20 watchers", statistics.median(latencies) * 1000, "ms", "3.6 ms", 3.6,
                  "less")
@@ -100,7 +103,7 @@ async def _watch(port: int, context: ssl.SSLContext) -> list[float]:
         number = next(numbers, None)
         if number is None:
             return None
-        request = load.request("POST", CONFIGMAPS, _configmap(f"timed-{number}"))
+        request = load.request("POST", CONFIGMAPS, configmap(f"timed-{number}"))
         sent[f"timed-{number}"] = time.perf_counter()
         return request
 
@@ -110,7 +113,8 @@ async def _watch(port: int, context: ssl.SSLContext) -> list[float]:
     return latencies
 
 
-def _endpoint(kubeconfig: Path) -> tuple[int, ssl.SSLContext]:
+def endpoint(kubeconfig: Path) -> tuple[int, ssl.SSLContext]:
+    """Return the port of a cluster's API server and the admin's TLS context."""
     from kubelab.client import kubeconfig as files
 
     info = files.load(kubeconfig)

@@ -127,6 +127,7 @@ class Collection:
             for change in list(self.history):
                 if change.revision > since:
                     watcher.offer(change)
+        watcher.live()
         self.fanout.add(watcher)
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> WatchEvent:

@@ -32,6 +32,7 @@ from kubelab.machinery.request import Encoded, Handler, Request, Response, Watch
 
 MAX_BODY = 3 * 1024 * 1024
 GRACE_S = 0.2  # for answers that are under way when the server stops
+BATCH = 500  # frames of a watch's beginning that are written at a time
 MAX_BEHIND = 16 * 1024 * 1024  # bytes a watcher may leave unread
 REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 JSON = "application/json"
@@ -120,8 +121,12 @@ class HttpServer:
         done = asyncio.get_running_loop().create_future()
         watcher.on_close.append(lambda: None if done.done() else done.set_result(None))
         sink = Sink(transport, watcher)
-        watcher.drain_to(sink.take)
         try:
+            while frames := watcher.backlog(BATCH):  # at the client's speed: twenty thousand objects are 20 MB
+                data = b"".join(frames)
+                transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+                await wire.protocol._drain_helper()
+            watcher.drain_to(sink.take)
             if not watcher.closed:
                 await done
         finally:

@@ -73,6 +73,15 @@ class Watcher(AsyncIterator[WatchEvent]):
         self._queue: deque[WatchEvent] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._sink: Callable[[WatchEvent], None] | None = None
+        self._limit: int | None = None  # set once what existed at the start is queued, which is nobody's delay
+
+    def live(self) -> None:
+        """From here on come changes as they happen: whoever falls QUEUE_LIMIT behind is dropped."""
+        self._limit = len(self._queue) + QUEUE_LIMIT
+
+    def backlog(self, at_most: int) -> list[bytes]:
+        """Take up to `at_most` frames of what is queued."""
+        return [self._queue.popleft().frame for _ in range(min(at_most, len(self._queue)))]
 
     def matches(self, obj: Obj) -> bool:
         metadata = obj["metadata"]
@@ -103,7 +112,7 @@ class Watcher(AsyncIterator[WatchEvent]):
             self._sink(event)
             return
         self._queue.append(event)
-        if len(self._queue) > QUEUE_LIMIT:
+        if self._limit is not None and len(self._queue) > self._limit:
             self.close()
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
