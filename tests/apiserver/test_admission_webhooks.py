@@ -134,6 +134,16 @@ async def test_a_webhook_proves_itself(world: World) -> None:
     assert "tls: failed to verify certificate: x509: " in error.message
 
 
+async def test_a_webhook_that_is_not_there(world: World) -> None:
+    """Nobody listens: the write fails, and says where it was tried."""
+    async with webhook(allow) as hook:
+        pass
+    await world.client.create(VALIDATING, configuration("Validating", "gone", hook))
+    error = await refused(world.client.create("cm", config_map("a")))
+    assert error.message.endswith(f'Post "https://127.0.0.1:{hook.port}/check?timeout=10s": dial tcp '
+                                  f"127.0.0.1:{hook.port}: connect: connection refused")
+
+
 async def test_a_webhook_behind_a_service(world: World) -> None:
     """The endpoints of the Service are called, under the Service's name; without any the write fails."""
     async with webhook(deny, "hook.default.svc") as hook:

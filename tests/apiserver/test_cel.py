@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -68,6 +69,13 @@ def test_what_comes_to_no_value(expression: str, text: str) -> None:
 def test_types_are_known_beforehand(expression: str, type_: str) -> None:
     """As CEL names them."""
     assert compiled(expression, ("object",)).returns == type_
+
+
+def test_without_the_package_expressions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra is optional; who needs it learns what to install."""
+    monkeypatch.setitem(sys.modules, "cel_expr_python", None)
+    with pytest.raises(CelError, match=r"pip install 'kubelab\[cel\]'"):
+        compiled("1 == 1", ("unheard_of",))
 
 
 def test_an_authorizer_asks() -> None:

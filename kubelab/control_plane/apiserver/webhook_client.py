@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import random
 import ssl
 from collections.abc import Iterable
@@ -67,7 +68,8 @@ class WebhookClient:
             why = f"tls: failed to verify certificate: x509: {error.certificate_error}"
             raise WebhookFailed(f'Post "{shown}": {why}') from None
         except aiohttp.ClientConnectorError as error:
-            why = f"dial tcp {error.host}:{error.port}: connect: {error.strerror or error}".lower()
+            reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error.os_error)
+            why = f"dial tcp {error.host}:{error.port}: connect: {reason}"
             raise WebhookFailed(f'Post "{shown}": {why}') from None
         except (aiohttp.ClientError, ValueError, OSError) as error:
             raise WebhookFailed(f'Post "{shown}": {error}') from None
