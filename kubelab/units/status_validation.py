@@ -87,9 +87,9 @@ def _pod_status_errors(new: Obj, old: Obj) -> rules.Errors:
             if states[one["name"]].get("terminated") is None and not _restartable(new["spec"], one["name"]):
                 yield rules.forbidden(f"status.{key}[{i}].state", "may not be transitioned to non-terminated state")
     for key in ("podIPs", "hostIPs"):
-        for i, one in enumerate(status.get(key) or ()):
-            yield from rules.ip_address(f"status.{key}[{i}].ip" if key == "hostIPs" else f"status.{key}[{i}]",
-                                        one.get("ip", ""))
+        if status.get(key) != (old.get("status") or {}).get(key):
+            for i, one in enumerate(status.get(key) or ()):
+                yield from rules.ip_address(f"status.{key}[{i}]", one.get("ip", ""))
 
 
 def _restartable(spec: Obj, name: str) -> bool:
