@@ -54,6 +54,18 @@ async def test_what_names_no_class_gets_the_default(world: World) -> None:
     assert (await world.client.create("pvc", claim))["spec"]["storageClassName"] == ""
 
 
+async def test_a_bound_pod_knows_its_zone(world: World) -> None:
+    """The node's topology becomes the pod's labels; what the pod says itself stays."""
+    labels = {"topology.kubernetes.io/zone": "a", "topology.kubernetes.io/region": "r", "x": "y"}
+    await world.client.create("nodes", {"metadata": {"name": "n1", "labels": labels}})
+    await world.client.create("pods", {**pod("p"), "metadata": {"name": "p", "labels": {
+        "topology.kubernetes.io/region": "mine"}}})
+    await world.client.create("pods", {"metadata": {"name": "p"}, "target": {"name": "n1"}}, "default", name="p",
+                              subresource="binding")
+    assert (await world.client.get("pods", "p"))["metadata"]["labels"] == {
+        "topology.kubernetes.io/zone": "a", "topology.kubernetes.io/region": "mine"}
+
+
 async def labelled(world: World, **modes: str) -> None:
     labels = {f"pod-security.kubernetes.io/{mode}": level for mode, level in modes.items()}
     await world.client.patch("namespaces", "default", {"metadata": {"labels": labels}})

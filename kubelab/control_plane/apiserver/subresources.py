@@ -141,6 +141,8 @@ class Subresources:
             raise conflict("", "pods/binding", name, why)
         if sent.get("annotations"):
             metadata = {**metadata, "annotations": {**(metadata.get("annotations") or {}), **sent["annotations"]}}
+        if sent.get("labels"):
+            metadata = {**metadata, "labels": {**sent["labels"], **(metadata.get("labels") or {})}}
         status = pod.get("status") or {}
         others = [c for c in status.get("conditions") or () if c["type"] != "PodScheduled"]
         scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None,
@@ -171,7 +173,8 @@ class Subresources:
         others = [c for c in status.get("conditions") or () if c["type"] != "DisruptionTarget"]
         target = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
                   "message": "Eviction API: evicting", "lastProbeTime": None,
-                  "lastTransitionTime": self._pipeline.stamp()}
+                  "lastTransitionTime": self._pipeline.stamp(),
+                  "observedGeneration": pod["metadata"].get("generation", 1)}
         return {**pod, "metadata": {**pod["metadata"]}, "status": {**status, "conditions": [*others, target]}}
 
     # ── others ───────────────────────────────────────────────────────────────────────────────────────────────

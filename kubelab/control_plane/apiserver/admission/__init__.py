@@ -6,7 +6,7 @@
 
 Invariant: `admit` alone changes the new object; what a plugin refuses has left no trace.
 Models:    the admission plugins that kube-apiserver enables by default, in its order
-Left out:  storage object protection (a finalizer), topology labels of pods
+Left out:  nothing a user can see; the finalizers that protect volumes stand with their kinds
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from kubelab.control_plane.apiserver.admission.review import KIND_OF_SUBRESOURCE
 from kubelab.control_plane.apiserver.admission.runtime_class import RuntimeClass
 from kubelab.control_plane.apiserver.admission.service_account import ServiceAccount
 from kubelab.control_plane.apiserver.admission.tolerations import DefaultTolerationSeconds
+from kubelab.control_plane.apiserver.admission.topology_labels import PodTopologyLabels
 from kubelab.control_plane.apiserver.admission.validating_policy import ValidatingAdmissionPolicy
 from kubelab.control_plane.apiserver.admission.webhooks import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
@@ -38,7 +39,7 @@ from kubelab.machinery.request import Obj
 FLAGS = frozenset({"stdin", "stdout", "stderr", "tty"})
 ORDER: tuple[type[Plugin], ...] = (
     NamespaceLifecycle, LimitRanger, ServiceAccount, NodeRestriction, TaintNodesByCondition, PodSecurity, Priority,
-    DefaultTolerationSeconds, DefaultStorageClass, RuntimeClass, DefaultIngressClass)
+    DefaultTolerationSeconds, DefaultStorageClass, RuntimeClass, DefaultIngressClass, PodTopologyLabels)
 DYNAMIC: tuple[type[Dynamic], ...] = (
     MutatingAdmissionPolicy, MutatingAdmissionWebhook, ValidatingAdmissionPolicy, ValidatingAdmissionWebhook)
 
