@@ -47,7 +47,7 @@ class Result:
 class _Connection(asyncio.Protocol):
     def __init__(self, next_request: Next, result: Result, done: asyncio.Future[None]) -> None:
         self._next, self._result, self._done = next_request, result, done
-        self._buffer, self._want, self._sent = b"", -1, 0.0
+        self._buffer, self._want, self._sent = bytearray(), -1, 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: asyncio.WriteTransport = transport  # type: ignore[assignment]
@@ -60,11 +60,11 @@ class _Connection(asyncio.Protocol):
             if not self._done.done():
                 self._done.set_result(None)
             return
-        self._buffer, self._want, self._sent = b"", -1, time.perf_counter()
+        self._buffer, self._want, self._sent = bytearray(), -1, time.perf_counter()
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer = self._buffer + data if self._buffer else data
+        self._buffer += data
         if self._want < 0:
             end = self._buffer.find(b"\r\n\r\n")
             if end < 0:
