@@ -1,0 +1,85 @@
+"""Every kind around workloads goes through every verb, as Kubernetes' conformance tests ask of its APIs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kubelab import units
+from kubelab.machinery.request import Obj
+
+from .conftest import World
+
+NET, STORE, ADM = "networking.k8s.io/v1", "storage.k8s.io/v1", "admissionregistration.k8s.io/v1"
+FLOW, DRA = "flowcontrol.apiserver.k8s.io/v1", "resource.k8s.io/v1"
+RULES = {"resourceRules": [{"apiGroups": ["a.example.com"], "apiVersions": ["v1"], "operations": ["CREATE"],
+                            "resources": ["things"]}]}
+HOOKS = [{"name": "a.example.com", "clientConfig": {"url": "https://127.0.0.1:1/x"}, "admissionReviewVersions": ["v1"],
+          "sideEffects": "None"}]
+DEVICES = {"devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "gpus"}}]}}
+
+
+def obj(api_version: str, kind: str, name: str = "x", **fields: Any) -> Obj:
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "labels": {"a": "b"}}, **fields}
+
+
+OBJECTS = [
+    obj(NET, "NetworkPolicy", spec={"podSelector": {}}),
+    obj(NET, "ServiceCIDR", spec={"cidrs": ["10.111.0.0/24"]}),
+    obj(NET, "IPAddress", "10.111.0.9", spec={"parentRef": {"resource": "services", "name": "s"}}),
+    obj(STORE, "StorageClass", provisioner="example.com/p"),
+    obj(STORE, "VolumeAttributesClass", driverName="example.com", parameters={"a": "b"}),
+    obj(STORE, "CSIStorageCapacity", storageClassName="fast"),
+    obj(STORE, "CSIDriver", spec={}), obj(STORE, "CSINode", spec={"drivers": []}),
+    obj(STORE, "VolumeAttachment", spec={"attacher": "a", "nodeName": "n", "source": {"persistentVolumeName": "p"}}),
+    obj("scheduling.k8s.io/v1", "PriorityClass", value=5), obj("node.k8s.io/v1", "RuntimeClass", handler="h"),
+    obj(ADM, "ValidatingWebhookConfiguration", webhooks=HOOKS),
+    obj(ADM, "MutatingWebhookConfiguration", webhooks=HOOKS),
+    obj(ADM, "ValidatingAdmissionPolicy", spec={"matchConstraints": RULES, "validations": [{"expression": "true"}]}),
+    obj(ADM, "ValidatingAdmissionPolicyBinding", spec={"policyName": "p", "validationActions": ["Deny"]}),
+    obj(ADM, "MutatingAdmissionPolicy", spec={"matchConstraints": RULES, "mutations": [
+        {"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}]}),
+    obj(ADM, "MutatingAdmissionPolicyBinding", spec={"policyName": "p"}),
+    obj(FLOW, "FlowSchema", spec={"priorityLevelConfiguration": {"name": "global-default"}}),
+    obj(FLOW, "PriorityLevelConfiguration", spec={"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}),
+    obj(DRA, "ResourceClaim", spec=DEVICES), obj(DRA, "ResourceClaimTemplate", spec={"spec": DEVICES}),
+    obj(DRA, "DeviceClass", spec={}),
+    obj(DRA, "ResourceSlice", spec={"driver": "a.example.com", "nodeName": "n",
+                                    "pool": {"name": "p", "resourceSliceCount": 1, "generation": 1}}),
+]
+
+
+@pytest.mark.parametrize("sent", OBJECTS, ids=lambda o: o["kind"])
+async def test_a_kind_goes_through_every_verb(world: World, sent: Obj) -> None:
+    """Create, get, list by label, watch, patch, update, status, delete collection; the watch tells of it in order."""
+    client, kind = world.client, units.by_kind(sent["apiVersion"], sent["kind"])
+    assert kind is not None
+    namespace, name = "default" if kind.namespaced else None, sent["metadata"]["name"]
+    events = await world.watch(f"{kind.path(namespace)}?labelSelector=a=b")
+    created = await client.create(kind, sent)
+    assert created == await client.get(kind, name, namespace)
+    listed = await client.list(kind, namespace, selector="a=b")
+    assert [item["metadata"]["uid"] for item in listed["items"]] == [created["metadata"]["uid"]]
+    await client.patch(kind, name, {"metadata": {"annotations": {"patched": "yes"}}}, namespace, type="merge")
+    read = await client.get(kind, name, namespace)
+    read["metadata"]["annotations"]["updated"] = "yes"
+    updated = await client.update(kind, read)
+    assert updated["metadata"]["annotations"] == {"patched": "yes", "updated": "yes"}
+    assert updated["metadata"].get("generation") == created["metadata"].get("generation")
+    if "status" in kind.subresources:
+        shown = await client.get(kind, name, namespace, subresource="status")
+        assert shown["metadata"]["uid"] == created["metadata"]["uid"]
+        await client.patch(kind, name, {"metadata": {"annotations": {"status": "yes"}}}, namespace, type="merge",
+                           subresource="status")
+    await client.delete_collection(kind, namespace, selector="a=b")
+    assert (await client.list(kind, namespace, selector="a=b"))["items"] == []
+    told = [event.type async for event in _until_deleted(events)]
+    assert told[0] == "ADDED" and told[-1] == "DELETED" and set(told[1:-1]) == {"MODIFIED"}
+
+
+async def _until_deleted(events: Any) -> Any:
+    async for event in events:
+        yield event
+        if event.type == "DELETED":
+            return
