@@ -110,6 +110,16 @@ async def test_the_verb_escalate_lifts_the_limit() -> None:
                      "must have cluster-admin privileges to use the aggregationRule")
 
 
+async def test_reading_is_no_way_into_a_container() -> None:
+    """Who may get but not create pods/exec cannot open a stream by a WebSocket, which begins with a GET."""
+    async with server() as api, caller(api, *ADMIN) as admin, caller(api, "ann") as ann:
+        await give(admin, "ann", {"apiGroups": [""], "verbs": ["get"], "resources": ["pods/exec", "pods/portforward"]})
+        for stream in ("exec?command=id", "portforward?ports=80"):
+            name = stream.partition("?")[0]
+            is_forbidden(await ann.get(f"/api/v1/namespaces/default/pods/p/{stream}"),
+                         f'User "ann" cannot create resource "pods/{name}" in API group "" in the namespace "default"')
+
+
 async def test_a_selector_cannot_pretend_to_name_one_object() -> None:
     """A list limited to a named object is allowed by that name; a comma that belongs to a value limits nothing."""
     async with server() as api, caller(api, *ADMIN) as admin, caller(api, "ann") as ann:

@@ -14,6 +14,7 @@ import contextlib
 import ipaddress
 import ssl
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kubelab.client.component import Component
@@ -68,6 +69,7 @@ PATHS = ("/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openi
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 RBAC = "rbac.authorization.k8s.io"
 FLOWS, FLOW_KINDS = "flowcontrol.apiserver.k8s.io", ("flowschemas", "prioritylevelconfigurations")
+STREAMED = frozenset({"exec", "attach", "portforward"})
 RBAC_KINDS = frozenset({"roles", "rolebindings", "clusterroles", "clusterrolebindings"})
 
 
@@ -181,6 +183,8 @@ class ApiServer(Component):
         self.spawn(self.aggregator.run, name="aggregator")
 
     async def _connected(self, call: Call) -> Response:
+        if call.subresource in STREAMED and call.info.verb == "get":  # a WebSocket begins with GET, and is no reading
+            self.authorizer.check(call.user, replace(call.info, verb="create"))
         if call.subresource != "log":
             await self.plugins.connect(call)
         return await self._connect.serve(call.request, call.info)
