@@ -220,7 +220,7 @@ async def _kubelet(options: argparse.Namespace, stack: AsyncExitStack) -> Compon
     name, clock = options.hostname_override or socket.gethostname().lower(), RealClock()
     ip, pods, low = options.node_ip or held.plan.node_ip(0), held.plan.pod_cidr(0), host.lowest_port()
     runtime: Runtime = HollowRuntime(name, clock, held.plan.hollow_pod_cidr(0)) if options.runtime == "hollow" else \
-        process.ProcessRuntime(name, root_dir=held.path / name, pod_cidr=pods, lowest_port=low)
+        process.ProcessRuntime(name, root_dir=held.path / name, pod_cidr=pods, lowest_port=low, node_ip=ip, clock=clock)
     info = kubeconfig.load(options.kubeconfig, options.context)
     own = Pki.open(None)  # like the real one, it signs its own serving certificate when it is given none
     server = KubeletServer(ip, options.port, own.server_context([name], [ip], client_ca_pem=info.ca_pem))

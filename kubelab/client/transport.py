@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 TRIES = 10  # as often client-go sends what was refused for the moment
 SENT = metrics.counter("rest_client_requests_total", "Number of HTTP requests, partitioned by status code, method, and "
                        "host.", ("code", "host", "method"))
+UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+           "Sec-WebSocket-Key": "a3ViZWxhYiBhc2tzIG1lLg=="}
 
 
 class Unreachable(ConnectionError):
@@ -167,17 +169,21 @@ class Https:
             return await self._open().ws_connect(URL(self.server + path, encoded=True), protocols=tuple(protocols),
                                                  max_msg_size=0)
         except aiohttp.WSServerHandshakeError as error:
-            raise await self._handshake_error(path, error) from error
+            raise await self._handshake_error(path, protocols, error) from error
         except (aiohttp.ClientError, OSError) as error:
             raise unreachable(self.server, error) from error
 
-    async def _handshake_error(self, path: str, error: aiohttp.WSServerHandshakeError) -> ApiError:
-        """Ask again without the upgrade: a refused handshake hides the Status that says why."""
+    async def _handshake_error(self, path: str, protocols: Sequence[str],
+                               error: aiohttp.WSServerHandshakeError) -> ApiError:
+        """Ask again by hand: a refused handshake hides the Status that says why."""
         import aiohttp
         from yarl import URL
 
         try:
-            async with await self._open().get(URL(self.server + path, encoded=True)) as answer:
+            async with await self._open().get(URL(self.server + path, encoded=True), headers=UPGRADE | {
+                    "Sec-WebSocket-Protocol": ",".join(protocols)}) as answer:
+                if answer.status == 101:
+                    return ApiError(error.status, "", f"the server refused the stream once: {error.message}")
                 response = await _answered(answer)
         except (aiohttp.ClientError, OSError):
             return ApiError(error.status, "", error.message)

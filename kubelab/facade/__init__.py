@@ -180,6 +180,7 @@ class Facade:
 
     async def _logs(self, target: str, namespace: str, query: dict[str, str]) -> Text:
         pod = await self._pod(target, namespace)
+        query.setdefault("container", await self._container(pod, namespace))
         body = await self.client.raw("GET", find("pods").path(namespace, pod, "log"), query=query)
         return Text(body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body))
 
@@ -200,6 +201,12 @@ class Facade:
             raise ApiError(404, "NotFound", f'{_shown(kind)} "{name}" has no pods yet; cluster.wait("{target}") first')
         return str(running[0]["metadata"]["name"])
 
+    async def _container(self, pod: str, namespace: str) -> str:
+        """Return the container that is meant when none is named: the annotated one, else the first, as in kubectl."""
+        found = await self.client.get("pods", pod, namespace)
+        chosen = (found["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
+        return str(chosen or found["spec"]["containers"][0]["name"])
+
     def exec(self, pod: str, command: str | Sequence[str], *, container: str | None = None,
              namespace: str | None = None, stdin: str | bytes | None = None) -> ExecResult:
         """Run a command in a container. A string is given to the container's shell."""
@@ -210,7 +217,9 @@ class Facade:
         where = namespace or self.namespace
 
         async def work() -> ExecResult:
-            return await run(self.client, await self._pod(pod, where), where, words, container, data)
+            name = await self._pod(pod, where)
+            chosen = container or await self._container(name, where)
+            return await run(self.client, name, where, words, chosen, data)
 
         return self.call(work())
 
@@ -237,10 +246,10 @@ class Facade:
     def follow_logs(self, pod: str, container: str | None = None, *, namespace: str | None = None) -> Iterator[str]:
         """Yield log lines as they are written, until the container ends or the loop is left."""
         where = namespace or self.namespace
-        query = {"follow": "true"} | ({"container": container} if container else {})
 
         async def opened() -> Any:
             name = await self._pod(pod, where)
+            query = {"follow": "true", "container": container or await self._container(name, where)}
             return self.client.stream("GET", find("pods").path(where, name, "log"), query=query)
 
         chunks = self.call(opened())

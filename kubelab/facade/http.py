@@ -67,7 +67,8 @@ async def fetch(url: str, resolve: Resolve, lowest_port: int, *, method: str = "
     except aiohttp.ClientConnectorDNSError as error:
         raise ConnectionError(str(error.__cause__ or error)) from None
     except aiohttp.ClientConnectorError as error:
-        raise ConnectionError(f"{asked}: connection refused at {error.host}:{error.port}. Has the Service a ready pod "
+        at = f"{resolver.found.get(error.host, error.host)}:{error.port}"
+        raise ConnectionError(f"{asked}: connection refused at {at}. Has the Service a ready pod "
                               'behind it? cluster.get("endpointslices") shows it.') from None
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
         raise ConnectionError(f"{asked}: the connection broke off ({error}). Has the Service a ready pod behind it? "

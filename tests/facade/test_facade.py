@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from kubelab.machinery.ports import mapped
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata: {n: '%s'}\n"
 
 
-def pod(name: str, command: str, **container: object) -> dict[str, object]:
+def pod(name: str, command: str, **container: object) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
             "spec": {"terminationGracePeriodSeconds": 0, "containers": [
                 {"name": "main", "image": "busybox:1.36", "command": ["sh", "-c", command]} | container]}}
@@ -93,6 +94,25 @@ def test_a_deployment_from_apply_to_delete(cluster: Cluster) -> None:
     assert cluster.logs("pod/count", tail=1) == "three\n"
     assert cluster.delete(*web) == ['deployment.apps "web" deleted', 'service "web" deleted']
     cluster.wait("deployment/web", "Deleted")
+
+
+def test_streams_choose_a_container_as_kubectl_does(cluster: Cluster) -> None:
+    """Without a name the first container is meant; one that is not there, or has ended, is named in the error."""
+    pair = pod("pair", "echo I am main; sleep 1000")
+    pair["spec"]["containers"].append({"name": "other", "image": "busybox:1.36", "command": ["sleep", "1000"]})
+    over = pod("over", "echo bye")
+    over["spec"]["restartPolicy"] = "Never"
+    cluster.apply(pair, over)
+    cluster.wait("pod/pair", "Ready")
+    assert cluster.exec("pod/pair", "echo $0 here").stdout == "sh here\n"
+    assert cluster.logs("pod/pair") == "I am main\n" and cluster.logs("pod/pair", "other") == ""
+    with pytest.raises(ApiError, match="container third is not valid for pod pair"):
+        cluster.exec("pod/pair", "true", container="third")
+    cluster.wait("pod/over", lambda p: p["status"]["phase"] == "Succeeded")
+    with pytest.raises(ApiError, match=r'container not found \("main"\)'):
+        cluster.exec("pod/over", "true")
+    with pytest.raises(ConnectionError, match="executable file not found"):
+        cluster.exec("pod/pair", ["nope"])
 
 
 def real_80(cluster: Cluster) -> int:
