@@ -31,6 +31,7 @@ class Cache:
         self.with_affinity: dict[str, PodInfo] = {}  # uid → pods that have pod (anti-)affinity terms
         self._orphans: dict[str, dict[str, PodInfo]] = {}  # node name → pods seen before their node
         self.namespace_labels: dict[str, dict[str, str]] = {}
+        self.claims: dict[str, Obj] = {}  # namespace/name → PersistentVolumeClaim
 
     # nodes
     def set_node(self, obj: Obj) -> NodeInfo:

@@ -44,7 +44,7 @@ SKIP = Skip()
 class ClusterEvent:
     """Something changed that may make a rejected pod fit. `action`: add | update | delete."""
 
-    kind: str  # "Node" | "Pod" (an assigned one, or with action "update" the waiting pod itself)
+    kind: str  # "Node" | "PersistentVolumeClaim" | "Pod" (an assigned one; with action "update" the waiting one too)
     action: str
     new: Obj | None = None
     old: Obj | None = None

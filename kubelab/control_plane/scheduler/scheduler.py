@@ -31,7 +31,7 @@ from kubelab.control_plane.scheduler.spread_selector import SpreadSelectors
 from kubelab.machinery.clock import Clock, timestamp
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.journal import Journal, caused_by
-from kubelab.machinery.meta import get_condition
+from kubelab.machinery.meta import get_condition, key_of
 from kubelab.machinery.request import Obj
 
 _TURN_S = 0.002  # cycles run this long before others get the loop
@@ -69,6 +69,7 @@ class Scheduler(Component):
         self.informers.of("namespaces").on_event(self._on_namespace)
         self.informers.of("nodes").on_event(self._on_node)
         self.informers.of("pods").on_event(self._on_pod)
+        self.informers.of("persistentvolumeclaims").on_event(self._on_claim)
         await self.recorder.start()
 
     async def run(self) -> None:
@@ -160,6 +161,13 @@ class Scheduler(Component):
             self.last_error = task.exception()
 
     # what the cluster tells
+    def _on_claim(self, type_: str, claim: Obj, old: Obj | None) -> None:
+        if type_ == "DELETED":
+            self.cache.claims.pop(key_of(claim), None)
+            return
+        self.cache.claims[key_of(claim)] = claim
+        self.queue.on_event(ClusterEvent("PersistentVolumeClaim", "add" if old is None else "update", claim, old))
+
     def _on_namespace(self, type_: str, obj: Obj, old: Obj | None) -> None:
         if type_ == "DELETED":
             self.cache.namespace_labels.pop(obj["metadata"]["name"], None)
