@@ -95,6 +95,10 @@ def _drivers(node: Obj) -> list[Obj]:
     return (node.get("spec") or {}).get("drivers") or []
 
 
+def _default_node(node: Obj) -> None:
+    node.setdefault("spec", {}).setdefault("drivers", None)  # the field is always shown
+
+
 def _validate_node(node: Obj) -> Sequence[FieldError]:
     return list(_node_errors(_drivers(node)))
 
@@ -141,7 +145,8 @@ def _node_update(new: Obj, old: Obj) -> Sequence[FieldError]:
 
 
 CSI_NODE = Kind(
-    "CSINode", "csinodes", group=GROUP, namespaced=False, validate=_validate_node, validate_update=_node_update,
+    "CSINode", "csinodes", group=GROUP, namespaced=False, default=_default_node, validate=_validate_node,
+    validate_update=_node_update,
     columns=(
         NAME,
         Column("Drivers", lambda o, now: len(_drivers(o)), type="integer",

@@ -35,6 +35,9 @@ def _default_schema(schema: Obj) -> None:
     spec = schema.setdefault("spec", {})
     if not spec.get("matchingPrecedence"):
         spec["matchingPrecedence"] = 1000
+    for rule in spec.get("rules") or ():
+        for resources in rule.get("resourceRules") or ():
+            resources.setdefault("namespaces", None)  # the field is always shown
 
 
 def _validate_schema(schema: Obj) -> Sequence[FieldError]:

@@ -26,6 +26,7 @@ def _requests(spec: Obj) -> list[Obj]:
 
 
 def _default_claim_spec(spec: Obj) -> None:
+    spec.setdefault("devices", {})
     for request in _requests(spec):
         for asked in (request.get("exactly"), *(request.get("firstAvailable") or ())):
             if asked is None:
@@ -38,11 +39,11 @@ def _default_claim_spec(spec: Obj) -> None:
 
 
 def _default_claim(claim: Obj) -> None:
-    _default_claim_spec(claim.get("spec") or {})
+    _default_claim_spec(claim.setdefault("spec", {}))
 
 
 def _default_template(template: Obj) -> None:
-    _default_claim_spec((template.get("spec") or {}).get("spec") or {})
+    _default_claim_spec(template.setdefault("spec", {}).setdefault("spec", {}))
 
 
 def _prepare_claim(claim: Obj) -> None:
@@ -156,8 +157,12 @@ def _validate_class(device_class: Obj) -> Sequence[FieldError]:
     return list(_selector_errors("spec.selectors", (device_class.get("spec") or {}).get("selectors") or ()))
 
 
+def _default_class(device_class: Obj) -> None:
+    device_class.setdefault("spec", {})
+
+
 DEVICE_CLASS = Kind("DeviceClass", "deviceclasses", group=GROUP, namespaced=False, generation=True,
-                    validate=_validate_class, columns=(NAME, AGE))
+                    default=_default_class, validate=_validate_class, columns=(NAME, AGE))
 
 
 def _slice_errors(spec: Obj) -> rules.Errors:
