@@ -17,7 +17,7 @@ from kubelab.machinery.meta import set_condition
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Kind
 from kubelab.units.columns import CREATED_AT, NAME
-from kubelab.units.crd_schema import structural
+from kubelab.units.crd_schema import structural, tidy, untyped
 from kubelab.units.rules import Errors, forbidden, immutable, messages, subdomain_name, too_many, unique, unsupported
 
 APPROVAL = "api-approved.kubernetes.io"
@@ -31,6 +31,12 @@ _PARTS = {"schema": "validation"}  # what stands once for all versions when it i
 
 def default(crd: Obj) -> None:
     spec = crd.get("spec") or {}
+    for version in spec.get("versions") or ():
+        for field, empty in (("name", ""), ("served", False), ("storage", False)):
+            version.setdefault(field, empty)
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        if schema is not None:
+            tidy(schema)
     spec.setdefault("conversion", {"strategy": "None"})
     spec["conversion"].setdefault("strategy", "None")
     client = (spec["conversion"].get("webhook") or {}).get("clientConfig") or {}
@@ -137,7 +143,8 @@ def place(versions: list[Obj], index: int, part: str) -> str:
 
 def _schema(part: Obj, path: str) -> Errors:
     if part.get("openAPIV3Schema") is not None:
-        yield from structural(part["openAPIV3Schema"], f"{path}.openAPIV3Schema")
+        where = f"{path}.openAPIV3Schema"
+        yield from list(untyped(part["openAPIV3Schema"], where)) or structural(part["openAPIV3Schema"], where)
 
 
 def _subresources(part: Obj, path: str) -> Errors:
@@ -229,7 +236,8 @@ def _update_errors(new: Obj, old: Obj) -> Errors:
         for field in ("group", "scope"):
             yield from immutable(f"spec.{field}", spec.get(field), before.get(field))
         for field in ("plural", "kind"):
-            yield from immutable(f"spec.names.{field}", spec["names"].get(field), before["names"].get(field))
+            now = (spec.get("names") or {}).get(field)
+            yield from immutable(f"spec.names.{field}", now, before["names"].get(field))
     there = {version["name"] for version in spec.get("versions") or ()}
     for i, name in enumerate((new.get("status") or {}).get("storedVersions") or ()):
         if name not in there:

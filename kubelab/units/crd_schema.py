@@ -8,11 +8,15 @@ Left out:  estimates of what CEL rules cost
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
 
 from kubelab.machinery import openapi_check
+from kubelab.machinery.decoding import check
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.machinery.structural import EMBEDDED, INT_OR_STRING, PRESERVE
+from kubelab.machinery.schema import Node, compiled, find
+from kubelab.machinery.structural import EMBEDDED, INT_OR_STRING, PRESERVE, children
 from kubelab.units.rules import Errors, forbidden, unsupported
 
 TYPES = ("array", "boolean", "integer", "number", "object", "string")
@@ -25,6 +29,50 @@ _NOT_HERE = {"definitions": "definitions is not supported", "dependencies": "dep
 _EMPTY_HERE = "must be empty to be structural"
 _INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
 _AT_ROOT = {"type": "must not be empty at the root"}
+
+
+def untyped(schema: Any, path: str) -> Errors:
+    """Yield what is no schema where one has to stand; the types of the API leave `items` and the like open."""
+    if not isinstance(schema, dict):
+        yield invalid_value(path, schema, "must be a schema")
+        return
+    items, more = schema.get("items"), schema.get("additionalProperties")
+    if items is not None and not isinstance(items, dict):
+        yield forbidden(f"{path}.items", "items must be a schema object and not an array")
+    if more is not None and not isinstance(more, (bool, dict)):
+        yield invalid_value(f"{path}.additionalProperties", more, "must be a schema or a boolean")
+    for word, part in (("items", items), ("additionalProperties", more)):
+        if isinstance(part, dict):
+            yield from (invalid_value(f"{path}.{word}", part, why) for why in check(_props(), part, "Ignore").errors)
+    for word in ("allOf", "anyOf", "oneOf"):
+        for i, branch in enumerate(schema.get(word) or ()):
+            yield from untyped(branch, f"{path}.{word}[{i}]")
+    if isinstance(schema.get("not"), dict):
+        yield from untyped(schema["not"], f"{path}.not")
+    for keyword, name, child in _below(schema):
+        if keyword == "properties" or not check(_props(), child, "Ignore").errors:
+            yield from untyped(child, _at(path, keyword, name))
+
+
+def tidy(schema: Obj) -> None:
+    """Bring the schemas that the types of the API leave open into the form that the others have come in."""
+    for word in ("items", "additionalProperties"):
+        if isinstance(schema.get(word), dict):
+            checked = check(_props(), schema[word], "Ignore")
+            if not checked.errors:
+                schema[word] = checked.obj
+                tidy(checked.obj)
+    branches = [branch for word in ("allOf", "anyOf", "oneOf") for branch in schema.get(word) or ()]
+    for child in (*branches, schema.get("not"), *(schema.get("properties") or {}).values()):
+        if isinstance(child, dict):
+            tidy(child)
+
+
+@cache
+def _props() -> Node:
+    node = find(compiled("apiextensions.k8s.io/v1", "CustomResourceDefinition"), "spec.versions.schema.openAPIV3Schema")
+    assert node is not None
+    return node
 
 
 def structural(schema: Obj, path: str) -> Errors:
@@ -48,8 +96,6 @@ def _defaults(schema: Obj, path: str) -> Errors:
 
 
 def _below(schema: Obj) -> list[tuple[str, str, Obj]]:
-    from kubelab.machinery.structural import children
-
     return sorted(children(schema), key=lambda found: found[:2])
 
 
@@ -90,8 +136,6 @@ def _containers(schema: Obj, path: str) -> Errors:
         yield forbidden(f"{path}.additionalProperties", "additionalProperties cannot be set to false")
     if kind == "array" and not schema.get("items"):
         yield required(f"{path}.items", "must be specified")
-    if isinstance(schema.get("items"), list):
-        yield forbidden(f"{path}.items", "items must be a schema object and not an array")
     if schema.get(EMBEDDED):
         if kind != "object":
             yield invalid_value(f"{path}.type", kind or "", "must be object if x-kubernetes-embedded-resource is true")

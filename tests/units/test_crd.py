@@ -78,6 +78,20 @@ def test_a_schema_has_to_be_structural(schema: dict[str, Any], message: str) -> 
     assert f"spec.validation.openAPIV3Schema.{message}" in told(definition(schema))
 
 
+@pytest.mark.parametrize(("part", "message"), [
+    ({"type": "array", "items": "x"}, "items: Forbidden: items must be a schema object and not an array"),
+    ({"type": "array", "items": {"type": "object", "properties": "x"}},
+     'items: Invalid value: {"properties":"x","type":"object"}: json: cannot unmarshal string'),
+    ({"type": "object", "additionalProperties": 5},
+     "additionalProperties: Invalid value: 5: must be a schema or a boolean"),
+    ({"type": "object", "anyOf": [{"items": []}]}, "anyOf[0].items: Forbidden: items must be a schema object"),
+])
+def test_what_is_no_schema_is_told_first(part: dict[str, Any], message: str) -> None:
+    """Where the API's own types leave a schema open, nonsense is refused before anything walks it."""
+    found = told(definition({"type": "object", "properties": {"a": part}}))
+    assert [text.startswith(f"spec.validation.openAPIV3Schema.properties[a].{message}") for text in found] == [True]
+
+
 def test_int_or_string_may_be_written_in_full() -> None:
     """The usual anyOf beside x-kubernetes-int-or-string is structural."""
     field = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}

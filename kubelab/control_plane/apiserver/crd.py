@@ -56,7 +56,7 @@ class CustomResources:
 
     def start(self) -> None:
         """Serve what is there, then follow."""
-        self._registry.serve_kind(replace(CRD, validate=lambda crd: [*CRD.validate(crd), *crd_errors(crd)]))
+        self._registry.serve_kind(replace(CRD, validate=lambda crd: CRD.validate(crd) or [*crd_errors(crd)]))
         for body in list(self._crds.objects.values()):
             self._follow("ADDED", body.obj)
         self._watcher.drain_to(self._on_event)
@@ -78,8 +78,12 @@ class CustomResources:
         return [kind for _, _, kinds in self._served.values() for kind in kinds]
 
     def _on_event(self, event: WatchEvent) -> None:
-        if event.type in ("ADDED", "MODIFIED", "DELETED"):
+        if event.type not in ("ADDED", "MODIFIED", "DELETED"):
+            return
+        try:
             self._follow(event.type, event.obj)
+        except Exception:  # one definition that cannot be served must not keep the server from hearing of others
+            log.exception("CRD %s cannot be served", event.obj["metadata"]["name"])
 
     def _follow(self, type_: str, crd: Obj) -> None:
         name = crd["metadata"]["name"]
