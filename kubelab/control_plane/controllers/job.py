@@ -45,7 +45,7 @@ class JobController(PodOwner):
         super()._on_pod(type_, pod, old)
         owner = controller_of(pod)
         if type_ != "DELETED" and is_tracked(pod) and owner is not None and self._is_gone(pod, owner):
-            self.queue.add(LEFT + key_of(pod))
+            self.queue.add(LEFT + key_of(pod))  # looked at again when all jobs are known
 
     def _on_owner(self, type_: str, obj: Obj, old: Obj | None) -> None:
         super()._on_owner(type_, obj, old)
@@ -54,7 +54,7 @@ class JobController(PodOwner):
                 self.queue.add(LEFT + key_of(pod))
 
     def _is_gone(self, pod: Obj, owner: Obj) -> bool:
-        if owner["kind"] != self.kind.kind or not self.owners.synced:
+        if owner["kind"] != self.kind.kind:
             return False
         job = self.owners.get(f"{pod['metadata']['namespace']}/{owner['name']}")
         return job is None or job["metadata"]["uid"] != owner["uid"]
