@@ -93,12 +93,18 @@ async def test_an_idle_watch_gets_bookmarks(world: World) -> None:
 
 
 def test_a_watcher_that_does_not_read_is_dropped() -> None:
-    """A queue has an end; the watcher behind it is closed and can start again from its last revision."""
+    """What existed at the start may be as much as it is; after that a queue has an end, and the watcher is closed."""
     watcher = Watcher()
     obj = {"metadata": {"name": "a", "resourceVersion": "1"}}
     change = Change(1, Encoded(obj, b"{}"), None)
     for _ in range(QUEUE_LIMIT + 1):
         watcher.offer(change)
+    watcher.live()
+    assert len(watcher.backlog(500)) == 500
+    for _ in range(QUEUE_LIMIT + 500):
+        watcher.offer(change)
+    assert not watcher.closed
+    watcher.offer(change)
     assert watcher.closed
 
 
