@@ -17,6 +17,11 @@ POLICIES = ("AlwaysAllow", "IfHealthyBudget")
 COUNTS = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
 
 
+def _default(budget: Obj) -> None:
+    budget.setdefault("spec", {})
+    _default_status(budget)
+
+
 def _default_status(budget: Obj) -> None:
     """Show four counts always; a status may be shared, so a new one is made."""
     status = budget.get("status") or {}
@@ -56,7 +61,7 @@ def _amount(budget: Obj, key: str) -> str:
 POD_DISRUPTION_BUDGET = Kind(
     "PodDisruptionBudget", "poddisruptionbudgets", group="policy", short_names=("pdb",),
     subresources=frozenset({"status"}), generation=True,
-    default=_default_status, default_status=_default_status, prepare_create=_prepare_create, validate=_validate,
+    default=_default, default_status=_default_status, prepare_create=_prepare_create, validate=_validate,
     columns=(
         NAME,
         Column("Min Available", lambda o, now: _amount(o, "minAvailable"),

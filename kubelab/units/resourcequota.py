@@ -103,7 +103,8 @@ def _use(quota: Obj, *, limits: bool) -> str:
 
 RESOURCE_QUOTA = Kind(
     "ResourceQuota", "resourcequotas", short_names=("quota",), subresources=frozenset({"status"}),
-    prepare_create=_prepare_create, validate=_validate, validate_update=_validate_update,
+    default=lambda o: o.update(spec=o.get("spec") or {}), prepare_create=_prepare_create,
+    validate=_validate, validate_update=_validate_update,
     columns=(
         NAME,
         Column("Request", lambda o, now: _use(o, limits=False), description="Request represents a minimum amount of "

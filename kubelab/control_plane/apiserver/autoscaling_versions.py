@@ -10,9 +10,12 @@ Models:    pkg/apis/autoscaling/v1/conversion.go of kube-apiserver
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import orjson
 
+from kubelab.machinery import schema
+from kubelab.machinery.decoding import check
 from kubelab.machinery.request import Obj
 
 PREFIX = "autoscaling.alpha.kubernetes.io/"
@@ -47,11 +50,9 @@ def to_v2(scaler: Obj) -> Obj:
     parts = {"spec": {**(scaler.get("spec") or {})}, "status": {**(scaler.get("status") or {})}}
     for part, key, name in CARRIED:
         note = (scaler["metadata"].get("annotations") or {}).get(PREFIX + name)
-        if note:
-            try:
-                parts[part][key] = orjson.loads(note)
-            except ValueError:
-                continue  # somebody wrote the annotation by hand; as upstream, it is dropped
+        carried = _read(part, key, note) if note else None
+        if carried is not None:
+            parts[part][key] = carried
     for part, old, key in (("spec", "targetCPUUtilizationPercentage", "metrics"),
                            ("status", "currentCPUUtilizationPercentage", "currentMetrics")):
         percent = parts[part].pop(old, None)
@@ -63,6 +64,19 @@ def to_v2(scaler: Obj) -> Obj:
     if not parts["status"].get("currentReplicas"):
         parts["status"].pop("currentReplicas", None)  # v1 shows it always, v2 does not
     return {**scaler, "apiVersion": "autoscaling/v2", "metadata": _annotated(scaler["metadata"], {}), **parts}
+
+
+def _read(part: str, key: str, note: str) -> Any:
+    """Read what an annotation carries; None when somebody wrote it by hand and it is nothing of the kind."""
+    try:
+        value = orjson.loads(note)
+    except ValueError:
+        return None
+    node = schema.compiled("autoscaling/v2", "HorizontalPodAutoscaler")
+    if node is None:
+        return value
+    found = check(node, {"metadata": {}, part: {key: value}}, "Ignore", [])
+    return None if found.errors else found.obj[part].get(key)
 
 
 def _percent(side: str, key: str, metrics: list[Obj] | tuple[()]) -> tuple[int | None, list[Obj]]:

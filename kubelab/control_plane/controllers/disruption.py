@@ -52,7 +52,7 @@ class Health:
 
 def health_of(budget: Obj, pods: Sequence[Obj], scales: Sequence[int], going: Mapping[str, str]) -> Health:
     """Count. `scales`: the sizes that the pods' controllers want; `going`: names of pods that were let go."""
-    spec = budget["spec"]
+    spec = budget.get("spec") or {}
     healthy = sum(is_ready(pod) and not is_terminating(pod) and pod["metadata"]["name"] not in going for pod in pods)
     least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
     if most is not None:
@@ -160,7 +160,7 @@ class DisruptionController(Controller):
 
     def _scales(self, budget: Obj, pods: Sequence[Obj]) -> list[int]:
         """Return what size each controller of these pods wants. Raises `LookupError` for one that has no size."""
-        spec = budget["spec"]
+        spec = budget.get("spec") or {}
         if spec.get("maxUnavailable") is None and not isinstance(spec.get("minAvailable"), str):
             return []
         found: dict[str, int] = {}
