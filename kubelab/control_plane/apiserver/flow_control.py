@@ -22,7 +22,10 @@ from collections.abc import Callable, Iterable
 from kubelab.control_plane.apiserver.deadline import Way, is_long_running
 from kubelab.control_plane.apiserver.flow_schemas import Schema, built_in, schemas
 from kubelab.control_plane.apiserver.routes import RequestInfo
+from kubelab.control_plane.apiserver.storage import Storage
+from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.machinery.request import Obj, Request, Response, User
+from kubelab.units.flowcontrol import GROUP
 
 SEATS = 120  # of the whole server. Upstream has 600 threads; here this many reads make a turn of 5 ms
 WAIT_S = 15.0  # in a queue: a quarter of a request's time
@@ -171,6 +174,19 @@ class FlowControl:
                 level.leave()
 
         return fair
+
+
+def follow_flows(storage: Storage) -> FlowControl:
+    """Return a flow control that obeys the stored objects, and each change of them."""
+    def objects(plural: str) -> Iterable[Obj]:
+        return [body.obj for body in storage.of(GROUP, plural).objects.values()]
+
+    made = FlowControl(objects)
+    for plural in ("flowschemas", "prioritylevelconfigurations"):
+        watcher = Watcher()
+        watcher.drain_to(lambda _: made.reload())
+        storage.of(GROUP, plural).fanout.add(watcher)
+    return made
 
 
 async def _wait(level: Level, hand: tuple[int, ...]) -> bool:

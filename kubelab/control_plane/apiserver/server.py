@@ -35,7 +35,7 @@ from kubelab.control_plane.apiserver.connect import Connect
 from kubelab.control_plane.apiserver.crd import CustomResources
 from kubelab.control_plane.apiserver.deleting import Deleter
 from kubelab.control_plane.apiserver.discovery import VIRTUAL, Discovery
-from kubelab.control_plane.apiserver.flow_control import FlowControl
+from kubelab.control_plane.apiserver.flow_control import follow_flows
 from kubelab.control_plane.apiserver.health import VERSION, Health, text
 from kubelab.control_plane.apiserver.openapi import OpenApi
 from kubelab.control_plane.apiserver.pipeline import Pipeline
@@ -68,7 +68,6 @@ DRAIN_S = 2.0  # what is under way when the server stops may take so long
 PATHS = ("/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version")
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 RBAC = "rbac.authorization.k8s.io"
-FLOWS, FLOW_KINDS = "flowcontrol.apiserver.k8s.io", ("flowschemas", "prioritylevelconfigurations")
 STREAMED = frozenset({"exec", "attach", "portforward"})
 RBAC_KINDS = frozenset({"roles", "rolebindings", "clusterroles", "clusterrolebindings"})
 
@@ -146,11 +145,7 @@ class ApiServer(Component):
         self.authorizer.invalidate()
         self.crds.start()
         self._aggregate()
-        self.flow_control = FlowControl(self._flow_objects)
-        for plural in FLOW_KINDS:
-            watcher = Watcher()
-            watcher.drain_to(lambda _: self.flow_control.reload())
-            self.storage.of(FLOWS, plural).fanout.add(watcher)
+        self.flow_control = follow_flows(self.storage)
         pipeline.way = deadline.around(self.flow_control.around(pipeline.way))
         if self.audit is not None:
             trail = self.audit.open(self.clock, lambda request: self.authenticator.authenticate(
@@ -282,9 +277,6 @@ class ApiServer(Component):
         group = RBAC if plural in RBAC_KINDS else ""
         body = self.storage.of(group, plural).objects.get(f"{namespace}/{name}" if namespace else name)
         return body.obj if body is not None else None
-
-    def _flow_objects(self, plural: str) -> Iterable[Obj]:
-        return [body.obj for body in self.storage.of(FLOWS, plural).objects.values()]
 
     def _all(self, plural: str) -> Iterable[Obj]:
         group = RBAC if plural in RBAC_KINDS else ""
