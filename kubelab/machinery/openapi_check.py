@@ -8,30 +8,21 @@ Models:    k8s.io/kube-openapi/pkg/validation, apiextensions-apiserver/pkg/apise
 
 from __future__ import annotations
 
-import base64
-import binascii
-import ipaddress
 import re
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required, shown
+from kubelab.machinery.formats import has_format
 from kubelab.machinery.request import Obj
 from kubelab.machinery.structural import INT_OR_STRING, child_of
 
 Errors = Iterator[FieldError]
 MISSING: Any = object()
 """The old value of what was not there, or of what cannot be told to be the same thing as before."""
-_DURATION = re.compile(r"(\d+(\.\d+)?\s*(ns|us|µs|μs|ms|s|m|h|d|w))+")
-_PATTERNS = {"mac": r"([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}", "hexcolor": r"#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})",
-             "uuid": r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}",
-             "email": r"[^@\s]+@[^@\s]+", "hostname": r"[a-zA-Z0-9_]([-a-zA-Z0-9_.]*[a-zA-Z0-9_])?",
-             "duration": _DURATION.pattern}
 
 
 def check(schema: Obj, value: Any, old: Any = MISSING, path: str = "") -> Errors:
@@ -127,37 +118,6 @@ def regex_error(pattern: str) -> str:
     except re.error as error:
         return f"error parsing regexp: {error}: `{pattern}`"
     return ""
-
-
-def has_format(name: str, value: str) -> bool:
-    """Return whether a string is of a format; of one that nobody knows, every string is."""
-    if name in _PATTERNS:
-        return re.fullmatch(_PATTERNS[name], value) is not None
-    reader = _READERS.get(name)
-    if reader is None:
-        return True
-    try:
-        reader(value)
-    except (ValueError, binascii.Error):
-        return False
-    return True
-
-
-def _date_time(value: str) -> None:
-    if len(value) < 20 or value[10] not in "Tt ":
-        raise ValueError(value)
-    datetime.fromisoformat(value)
-
-
-def _uri(value: str) -> None:
-    if not (urlsplit(value).scheme or value.startswith("/")):
-        raise ValueError(value)
-
-
-_READERS: dict[str, Callable[[str], object]] = {
-    "date": date.fromisoformat, "date-time": _date_time, "datetime": _date_time, "ipv4": ipaddress.IPv4Address,
-    "ipv6": ipaddress.IPv6Address, "cidr": lambda v: ipaddress.ip_interface(v if "/" in v else "-"), "uri": _uri,
-    "byte": lambda v: base64.b64decode(v, validate=True)}
 
 
 def _number(schema: Obj, value: float, path: str) -> Errors:

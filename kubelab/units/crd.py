@@ -13,17 +13,16 @@ from typing import Any
 
 from kubelab.machinery import jsonpath, names
 from kubelab.machinery.errors import FieldError, invalid_value, required
-from kubelab.machinery.meta import set_condition
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Kind
 from kubelab.units.columns import CREATED_AT, NAME
 from kubelab.units.crd_schema import structural, tidy, untyped
+from kubelab.units.crd_status import is_established
 from kubelab.units.rules import Errors, forbidden, immutable, messages, subdomain_name, too_many, unique, unsupported
 
 APPROVAL = "api-approved.kubernetes.io"
 PROTECTED = (".k8s.io", ".kubernetes.io")
 COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
-FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 NO_STORED = "must have at least one stored version"
 SELECTABLE_LIMIT = 8
 _PARTS = {"schema": "validation"}  # what stands once for all versions when it is the same in each
@@ -245,28 +244,6 @@ def _update_errors(new: Obj, old: Obj) -> Errors:
                                 "previously a storage version, and must remain in spec.versions until a storage "
                                 f"migration ensures no data remains persisted in {name} and removes {name} from "
                                 "status.storedVersions")
-
-
-def is_established(crd: Obj) -> bool:
-    return any(c["type"] == "Established" and c["status"] == "True"
-               for c in (crd.get("status") or {}).get("conditions") or ())
-
-
-def mark_terminating(crd: Obj, now: float) -> Obj:
-    """Return the status of a CRD whose deletion was asked for."""
-    return terminating(crd, True, "InstanceDeletionPending", "CustomResourceDefinition marked for deletion; "
-                       "CustomResource deletion will begin soon", now)
-
-
-def terminating(crd: Obj, is_so: bool, reason: str, message: str, now: float) -> Obj:
-    """Return the status with another word on how far the deletion has come."""
-    conditions = [dict(c) for c in (crd.get("status") or {}).get("conditions") or ()]
-    set_condition(conditions, condition("Terminating", is_so, reason, message), now)
-    return {**(crd.get("status") or {}), "conditions": conditions}
-
-
-def condition(type_: str, status: bool, reason: str, message: str) -> Obj:
-    return {"type": type_, "status": str(status), "lastTransitionTime": None, "reason": reason, "message": message}
 
 
 CUSTOM_RESOURCE_DEFINITION = Kind(

@@ -32,8 +32,9 @@ from kubelab.machinery.errors import ApiError
 from kubelab.machinery.meta import set_condition
 from kubelab.machinery.request import Obj, Request, User, WatchEvent
 from kubelab.units.catalogue import Kind
-from kubelab.units.crd import APPROVAL, FINALIZER, condition, is_established, terminating
+from kubelab.units.crd import APPROVAL
 from kubelab.units.crd import CUSTOM_RESOURCE_DEFINITION as CRD
+from kubelab.units.crd_status import FINALIZER, condition, is_established, terminating
 
 SELF = User("system:apiserver", ("system:masters",))
 SETTLES_S = 2.0

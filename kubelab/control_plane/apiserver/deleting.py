@@ -34,8 +34,8 @@ from kubelab.machinery.errors import (
 )
 from kubelab.machinery.request import Encoded, Obj
 from kubelab.units.crd import CUSTOM_RESOURCE_DEFINITION as CRD
-from kubelab.units.crd import FINALIZER as CRD_FINALIZER
-from kubelab.units.crd import mark_terminating
+from kubelab.units.crd_status import FINALIZER as CRD_FINALIZER
+from kubelab.units.crd_status import mark_terminating
 
 Admit = Callable[[Call, Obj, Obj], Awaitable[None]]
 ATTEMPTS = 5
