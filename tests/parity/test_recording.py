@@ -17,7 +17,7 @@ def test_a_kind_outside_the_catalogue_is_not_yet() -> None:
     """A case of a kind that kubelab does not serve is counted apart, not as wrong."""
     assert is_ours({"path": "/apis/apps/v1/namespaces/parity/deployments?dryRun=All"})
     assert is_ours({"path": "/api/v1/namespaces/parity"})
-    assert not is_ours({"path": "/apis/batch/v1/namespaces/parity/jobs"})
+    assert not is_ours({"path": "/apis/batch/v2alpha1/namespaces/parity/cronjobs"})
 
 
 def test_the_first_difference_is_named() -> None:
