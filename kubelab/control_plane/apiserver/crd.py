@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.crd_conversion import WebhookConverter
 from kubelab.control_plane.apiserver.crd_kind import kinds_of
+from kubelab.control_plane.apiserver.crd_names import granted
 from kubelab.control_plane.apiserver.crd_rules import crd_errors
 from kubelab.control_plane.apiserver.crd_storage import Hub
 from kubelab.control_plane.apiserver.deleting import DeleteOptions
@@ -29,17 +30,13 @@ from kubelab.control_plane.apiserver.webhook_client import WebhookClient
 from kubelab.machinery import apply
 from kubelab.machinery.clock import Clock, timestamp
 from kubelab.machinery.errors import ApiError
-from kubelab.machinery.meta import set_condition
 from kubelab.machinery.request import Obj, Request, User, WatchEvent
 from kubelab.units.catalogue import Kind
-from kubelab.units.crd import APPROVAL
 from kubelab.units.crd import CUSTOM_RESOURCE_DEFINITION as CRD
-from kubelab.units.crd_status import FINALIZER, condition, is_established, terminating
+from kubelab.units.crd_status import FINALIZER, is_established, terminating
 
 SELF = User("system:apiserver", ("system:masters",))
 SETTLES_S = 2.0
-_NAMES = (("plural", "PluralConflict"), ("singular", "SingularConflict"), ("shortNames", "ShortNamesConflict"),
-          ("kind", "KindConflict"), ("listKind", "ListKindConflict"))
 log = logging.getLogger("kubelab")
 
 
@@ -95,7 +92,7 @@ class CustomResources:
             self._serve(name, crd)
         if "deletionTimestamp" in crd["metadata"]:
             self._go(name, self._clean)
-        elif self._accepted(crd) != ((crd.get("status") or {}).get("acceptedNames"), self._conditions_of(crd)):
+        elif self._told(crd) != self._granted(crd):
             self._go(name, self._accept)
 
     def _go(self, name: str, work: Callable[[str], Awaitable[None]]) -> None:
@@ -115,53 +112,16 @@ class CustomResources:
 
     # ── names ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _accepted(self, crd: Obj) -> tuple[Obj, list[Obj]]:
-        """Return the names that are a CRD's to use, and its conditions."""
-        spec, status = crd["spec"], crd.get("status") or {}
-        own, before = spec["names"], status.get("acceptedNames") or {}
-        names, problem = {}, ("NoConflicts", "no conflicts found")
-        for field, reason in _NAMES:
-            wanted = own.get(field)
-            taken = self._taken(crd, field)
-            clash = next((n for n in _several(wanted) if n in taken), None)
-            if clash is not None:
-                problem = (reason, f'"{clash}" is already in use')
-                wanted = before.get(field)
-            if wanted or field in ("plural", "kind"):
-                names[field] = wanted or ""
-        if own.get("categories"):
-            names["categories"] = own["categories"]
-        free = problem[0] == "NoConflicts"
-        conditions = [dict(c) for c in status.get("conditions") or ()]
-        now = self._clock.now()
-        set_condition(conditions, condition("NamesAccepted", free, *problem), now)
-        if not is_established(crd):
-            set_condition(conditions, condition("Established", True, "InitialNamesAccepted",
-                          "the initial names have been accepted") if free else
-                          condition("Established", False, "NotAccepted", "not all names are accepted"), now)
-        approval = (crd["metadata"].get("annotations") or {}).get(APPROVAL)
-        if approval:
-            told = ("UnapprovedAnnotation", f'not approved: "{approval}"') if approval.startswith("unapproved") else \
-                ("ApprovedAnnotation", f"approved in {approval}")
-            set_condition(conditions, condition("KubernetesAPIApprovalPolicyConformant",
-                                                 told[0] == "ApprovedAnnotation", *told), now)
-        return names, conditions
+    def _granted(self, crd: Obj) -> tuple[Obj | None, list[Obj]]:
+        return granted(crd, [body.obj for body in self._crds.objects.values()], self._clock.now())
 
-    def _conditions_of(self, crd: Obj) -> list[Obj]:
-        return list((crd.get("status") or {}).get("conditions") or ())
-
-    def _taken(self, crd: Obj, field: str) -> set[str]:
-        """Return the names that other CRDs of the group have been granted."""
-        fields = ("plural", "singular", "shortNames") if field in ("plural", "singular", "shortNames") \
-            else ("kind", "listKind")
-        others = [body.obj for body in self._crds.objects.values() if body.obj["spec"]["group"] == crd["spec"]["group"]
-                  and body.obj["metadata"]["name"] != crd["metadata"]["name"]]
-        return {name for other in others for one in fields
-                for name in _several(((other.get("status") or {}).get("acceptedNames") or {}).get(one))}
+    def _told(self, crd: Obj) -> tuple[Obj | None, list[Obj]]:
+        status = crd.get("status") or {}
+        return status.get("acceptedNames"), list(status.get("conditions") or ())
 
     async def _accept(self, name: str) -> None:
         def accepted(crd: Obj) -> Obj:
-            names, conditions = self._accepted(crd)
+            names, conditions = self._granted(crd)
             return {**crd["status"], "conditions": conditions, "acceptedNames": names}
 
         await self._write_status(name, accepted)
@@ -253,7 +213,3 @@ class CustomResources:
         now = self._clock.now()
         await self._write_status(name, lambda crd: terminating(crd, False, "InstanceDeletionCompleted",
                                                                "removed all instances", now), left)
-
-
-def _several(names: Iterable[str] | str | None) -> list[str]:
-    return [names] if isinstance(names, str) else list(names or ())
