@@ -92,3 +92,11 @@ class PartialMetadata:
 def reframed(event: WatchEvent, obj: Obj) -> WatchEvent:
     """Return the event with another object in it."""
     return WatchEvent(event.type, obj, frame(event.type, orjson.dumps(obj)), event.cause)
+
+
+def only(media: str, accept: str) -> dict[str, str]:
+    """Return the content type of what comes in one form alone. Raises `NotAcceptable` when another is asked for."""
+    wanted = {part.partition(";")[0].strip() for part in (accept or "*/*").split(",")}
+    if not wanted & {media, "*/*", "application/*"}:
+        raise ApiError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {media}", {})
+    return {"content-type": media}

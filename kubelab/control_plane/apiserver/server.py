@@ -39,6 +39,7 @@ from kubelab.control_plane.apiserver.flow_control import follow_flows
 from kubelab.control_plane.apiserver.health import VERSION, Health, text
 from kubelab.control_plane.apiserver.openapi import OpenApi
 from kubelab.control_plane.apiserver.pipeline import Pipeline
+from kubelab.control_plane.apiserver.present import only
 from kubelab.control_plane.apiserver.registry import Registry, no_such_resource
 from kubelab.control_plane.apiserver.request_metrics import RequestMetrics
 from kubelab.control_plane.apiserver.reviews import Reviews
@@ -298,7 +299,8 @@ class ApiServer(Component):
         if self.authenticator.issuer is not None and path == "/.well-known/openid-configuration":
             return Response(200, self.authenticator.issuer.openid_configuration(self.url))
         if self.authenticator.issuer is not None and path == "/openid/v1/jwks":
-            return Response(200, self.authenticator.issuer.jwks(), {"content-type": "application/jwk-set+json"})
+            media = only("application/jwk-set+json", request.headers.get("accept", ""))
+            return Response(200, self.authenticator.issuer.jwks(), media)
         probe = self.health.probe(path, request.query)
         if probe is not None:
             return probe

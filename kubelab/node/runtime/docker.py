@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PAUSE = ["/bin/busybox", "sh", "-c", "trap 'exit 0' TERM INT; while :; do /bin/busybox sleep 86400 & wait; done"]
 OOM_NEWS_S = 0.3
+STOP_S = 10.0  # what is being made when the node stops is waited for so long, then removed
 NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -58,10 +59,18 @@ class DockerRuntime:
         self._threads = ThreadPoolExecutor(8, thread_name_prefix=f"docker-{node}")
         self._listeners: list[asyncio.Queue[RuntimeEvent]] = []
         self._event_stream: Any = None
+        self._making: set[asyncio.Future[Any]] = set()
 
     async def _do(self, work: Callable[..., T], *args: Any, **options: Any) -> T:
         """Run a blocking call of the SDK in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **options))
+
+    async def _make(self, work: Callable[..., T], *args: Any) -> T:
+        """Run what makes a container, so that `stop` can wait for it though nobody else does any more."""
+        made = asyncio.ensure_future(self._do(work, *args))
+        self._making.add(made)
+        made.add_done_callback(self._making.discard)
+        return await asyncio.shield(made)
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -96,6 +105,9 @@ class DockerRuntime:
     async def stop(self) -> None:
         """Remove every container of this node."""
         await self._do(self._remove_all)
+        if self._making:
+            await asyncio.wait(self._making, timeout=STOP_S)
+            await self._do(self._remove_all)
         if self._event_stream is not None:
             self._event_stream.close()
         self._threads.shutdown(wait=False)
@@ -119,7 +131,7 @@ class DockerRuntime:
                 "io.kubernetes.pod.uid": pod.uid}
 
     async def run_pod_sandbox(self, config: SandboxConfig) -> Sandbox:
-        return await self._do(self._run_sandbox, config)
+        return await self._make(self._run_sandbox, config)
 
     def _run_sandbox(self, config: SandboxConfig) -> Sandbox:
         from docker.errors import APIError
@@ -175,7 +187,7 @@ class DockerRuntime:
     # ── containers ──────────────────────────────────────────────────────────────────────────────────────
 
     async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:
-        return await self._do(self._create, sandbox_id, config)
+        return await self._make(self._create, sandbox_id, config)
 
     def _create(self, sandbox_id: str, config: ContainerConfig) -> str:
         from docker.errors import APIError
