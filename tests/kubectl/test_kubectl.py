@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import urllib.request
 from pathlib import Path
 
@@ -177,7 +176,7 @@ def test_logs(kubectl: Kubectl) -> None:
     following = kubectl.start("logs", "-f", "box", "--tail=1")
     assert following.stdout is not None
     first, second = following.stdout.readline(), following.stdout.readline()
-    following.send_signal(signal.SIGINT)
+    following.terminate()
     following.wait(10)
     assert int(second.split()[1]) == int(first.split()[1]) + 1
 
@@ -196,7 +195,7 @@ def test_attach(kubectl: Kubectl) -> None:
     attached = kubectl.start("attach", "box")
     assert attached.stdout is not None
     lines = [attached.stdout.readline() for _ in range(3)]
-    attached.send_signal(signal.SIGINT)
+    attached.terminate()
     attached.wait(10)
     assert any(line.startswith("tick") for line in lines)
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -20,6 +21,14 @@ import pytest
 
 from kubelab.client import kubeconfig
 from kubelab.control_plane.apiserver.pki import Pki
+
+
+def _connections(process: psutil.Process) -> list[Any]:
+    """Return the sockets of a process, none of one that has ended meanwhile."""
+    try:
+        return list(process.net_connections())
+    except psutil.NoSuchProcess:
+        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 def test_nothing_listens_off_loopback(up: Up) -> None:
     """Every socket that a cluster's processes hold open to others is on a loopback address."""
-    listening = [c.laddr for p in up.family() for c in p.net_connections()
+    listening = [c.laddr for p in up.family() for c in _connections(p)
                  if c.laddr and c.status in ("LISTEN", "NONE")]
     assert len(listening) >= 4
     assert [a for a in listening if not ip_address(a.ip).is_loopback] == []
@@ -98,7 +107,7 @@ def answer(link: ssl.SSLSocket, path: str) -> bytes:
 
 def test_a_kubelet_talks_to_the_api_server_alone(up: Up) -> None:
     """Nobody, other users of the cluster, other nodes and certificates of another authority get nothing of it."""
-    kubelets = [c.laddr for p in up.family() for c in p.net_connections() if c.laddr and c.laddr.port == 10250
+    kubelets = [c.laddr for p in up.family() for c in _connections(p) if c.laddr and c.laddr.port == 10250
                 and c.status == "LISTEN"]
     assert len(kubelets) == 2
     ours = Pki.open(up.data_dir / "pki")

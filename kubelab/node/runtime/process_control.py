@@ -216,25 +216,25 @@ def sweep(state_dir: Path) -> list[int]:
     """
     from kubelab.node.runtime.process_cgroup import Cgroups
 
-    found: list[int] = []
-    for _ in range(20):  # again and again, for what was just being forked
+    found: set[int] = set()
+    for _ in range(20):  # again and again, for what was just being forked and what takes its time to die
         more = _kill_marked(b"KUBELAB_STATE=" + os.fsencode(state_dir))
         if not more:
             break
-        found += more
+        found |= more
     Cgroups(str(state_dir)).remove_all()
-    return found
+    return sorted(found)
 
 
-def _kill_marked(mark: bytes) -> list[int]:
-    found = []
+def _kill_marked(mark: bytes) -> set[int]:
+    found = set()
     for entry in Path("/proc").glob("[0-9]*/environ"):
         try:
             words = entry.read_bytes().split(b"\0")
             if any(word == mark or word.startswith(mark + b"/") for word in words):
                 pid = int(entry.parent.name)
                 os.kill(pid, signal.SIGKILL)
-                found.append(pid)
+                found.add(pid)
         except OSError:
             continue  # it ended meanwhile, or belongs to another user
     return found
