@@ -16,7 +16,7 @@ from kubelab.machinery.request import Obj
 MAX_NODES = 1_000_000
 MAX_MERGED = 100_000  # pairs that `<<` may bring
 MAX_DEPTH = 200
-DEEP = 10_000  # fewer openings than this cannot make nesting that hurts the C composer, which recurses without a limit
+TOO_DEEP = f"exceeded max depth of {MAX_DEPTH}"
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BaseDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -33,16 +33,16 @@ class _Loader(_Base):  # type: ignore[misc]
                 if not tag.endswith((":timestamp", ":int", ":float", ":value"))]
         for first, resolvers in _Base.yaml_implicit_resolvers.items()}
 
-    def __init__(self, stream: Any) -> None:
-        super().__init__(stream)
-        self._merged = 0
-
     def flatten_mapping(self, node: Any) -> None:
-        before = len(node.value)
+        """Take in what `<<` names; count it as if nothing came twice, as Kubernetes' parser does."""
+        named = [part for key, value in node.value if key.tag == "tag:yaml.org,2002:merge"
+                 for part in (value.value if isinstance(value, yaml.SequenceNode) else [value])]
         super().flatten_mapping(node)
-        self._merged += max(len(node.value) - before, 0)
-        if self._merged > MAX_MERGED:
-            raise yaml.constructor.ConstructorError(None, None, "document contains excessive aliasing", node.start_mark)
+        if named:
+            node.merged = sum(getattr(part, "merged", len(part.value)) for part in named)
+            if node.merged > MAX_MERGED:
+                raise yaml.constructor.ConstructorError(None, None, "document contains excessive aliasing",
+                                                        node.start_mark)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -108,11 +108,12 @@ def load_values(text: str | bytes) -> list[Any]:
     """Return every document of a YAML or JSON stream that is not empty. Raises: BadRequest, naming the line."""
     try:
         plain = str(text) if isinstance(text, str) else text  # the C parser takes no subclass of str
-        _check_depth(plain)
         values = [value for value in yaml.load_all(plain, Loader=_Loader) if value is not None]
         _check_size(values, [MAX_NODES], 0)
         return values
     except yaml.MarkedYAMLError as error:
+        if "nesting depth" in str(error.problem):  # PyYAML's words for what Kubernetes' parser says in its own
+            raise bad_request(f"error converting YAML to JSON: yaml: {TOO_DEEP}") from error
         mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}: " if mark else ""
         raise bad_request(f"error converting YAML to JSON: yaml: {line}{error.problem or error.context}") from error
@@ -121,26 +122,11 @@ def load_values(text: str | bytes) -> list[Any]:
         raise bad_request(f"error converting YAML to JSON: yaml: {said}") from error
 
 
-def _check_depth(text: str | bytes) -> None:
-    """Refuse deep nesting by the flat stream of events, before a tree is made of it. (Short texts cannot be deep.)"""
-    raw = text.encode(errors="replace") if isinstance(text, str) else text
-    if sum(raw.count(opening) for opening in b"[{-:?") < DEEP:
-        return
-    depth = 0
-    for event in yaml.parse(text, Loader=_Base):
-        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise ValueError(f"exceeded max depth of {MAX_DEPTH}")
-        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            depth -= 1
-
-
 def _check_size(value: Any, left: list[int], depth: int) -> None:
     """Refuse an anchor that holds itself, aliases that unfold without end, and nesting that no object needs."""
     left[0] -= 1
     if depth > MAX_DEPTH:
-        raise ValueError(f"exceeded max depth of {MAX_DEPTH}")
+        raise ValueError(TOO_DEEP)
     if left[0] < 0:
         raise ValueError("document contains excessive aliasing")
     if isinstance(value, (dict, list)):
