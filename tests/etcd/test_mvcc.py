@@ -11,12 +11,17 @@ from kubelab.control_plane.etcd.api import (
     Compare,
     DeleteRange,
     FutureRevision,
+    KeyValue,
+    NestedTxn,
+    Op,
     Put,
     PutResult,
     Range,
     RangeResult,
+    TxnResult,
     prefix_end,
 )
+from kubelab.control_plane.etcd.errors import EtcdError, KeyNotFound
 from kubelab.control_plane.etcd.mvcc import Store
 
 
@@ -137,3 +142,80 @@ def test_prefix_end() -> None:
     assert prefix_end(b"/registry/") == b"/registry0"
     assert prefix_end(b"a\xff") == b"b"
     assert prefix_end(b"\xff") == b"\0"
+
+
+def test_a_put_can_keep_the_value_or_the_lease() -> None:
+    """ignore_value and ignore_lease take over what stands there, and need something to stand there."""
+    store = Store()
+    store.txn((), [Put(b"a", b"1", lease=7)])
+    store.txn((), [Put(b"a", b"", ignore_value=True)])
+    assert store.range(b"a").kvs[0] == KeyValue(b"a", b"1", 2, 3, 2, 0)
+    store.txn((), [Put(b"a", b"2", lease=9)])
+    store.txn((), [Put(b"a", b"3", ignore_lease=True)])
+    assert store.range(b"a").kvs[0][1:] == (b"3", 2, 5, 4, 9)
+    with pytest.raises(KeyNotFound):
+        store.txn((), [Put(b"none", b"", ignore_value=True)])
+
+
+@pytest.mark.parametrize("refused", [Put(b"none", b"", ignore_value=True), Put(b"x", b"", lease=5),
+                                     Range(b"a", revision=9), Range(b"a", revision=2),
+                                     NestedTxn((), [Put(b"x", b"", lease=5)])])
+def test_a_refused_transaction_changes_nothing(refused: Op) -> None:
+    """An operation that cannot be done stops those before it as well."""
+    store = Store(has_lease=lambda lease: lease == 4)
+    for value in (b"1", b"2"):
+        store.txn((), [Put(b"a", value, lease=4)])
+    store.compact(3)
+    before = (store.revision, store.live())
+    with pytest.raises(EtcdError):
+        store.txn((), [Put(b"a", b"3"), refused])
+    with pytest.raises(EtcdError):
+        store.txn((), [refused])
+    assert (store.revision, store.live()) == before
+    assert store.txn([Compare(b"a", "value", "=", b"no")], [Put(b"x", b"", lease=5)]).succeeded is False
+
+
+def test_transactions_in_transactions() -> None:
+    """Compares of a nested transaction see the keys from before; all changes still share one revision."""
+    store = Store()
+    inner = NestedTxn([Compare(b"a", "version", "=", 0)], [Put(b"new", b"1")], [Put(b"old", b"1")])
+    result = store.txn((), [Put(b"a", b"1"), inner, Range(b"a", b"z")])
+    assert result.responses[1] == TxnResult(True, [PutResult(None, 2)], 0)
+    assert isinstance(result.responses[2], RangeResult)
+    assert [(kv.key, kv.mod_revision) for kv in result.responses[2].kvs] == [(b"a", 2), (b"new", 2)]
+    assert store.txn((), [inner]).responses[0] == TxnResult(False, [PutResult(None, 3)], 0)
+
+
+def test_reads_in_a_transaction_know_the_past_from_the_present() -> None:
+    """A read at the revision before the transaction does not see what it has changed; one of now does."""
+    store = Store()
+    store.txn((), [Put(b"a", b"1")])
+    now, past = store.txn((), [Put(b"a", b"2"), Range(b"a"), Range(b"a", revision=2)]).responses[1:]
+    assert isinstance(now, RangeResult) and isinstance(past, RangeResult)
+    assert (values(now), values(past)) == ([(b"a", b"2")], [(b"a", b"1")])
+    assert (now.revision, store.revision) == (3, 3)
+
+
+def test_a_compare_over_a_range() -> None:
+    """It must hold for every key there; over none, for an absent key."""
+    store = Store()
+    store.txn((), [Put(b"a1", b"x"), Put(b"a2", b"x"), Put(b"b", b"y")])
+
+    def holds(*compare: object) -> bool:
+        return store.txn([Compare(*compare)], ()).succeeded  # type: ignore[arg-type]
+
+    assert holds(b"a", "value", "=", b"x", b"b") and not holds(b"a", "value", "=", b"x", b"c")
+    assert holds(b"b", "create", ">", 1, b"\0") and holds(b"c", "version", "=", 0, b"d")
+    assert not holds(b"c", "value", "!=", b"x", b"d")
+
+
+def test_the_hash_is_of_the_history() -> None:
+    """Stores with the same history have the same checksum at each revision, others another."""
+    one, two = Store(), Store()
+    for store in (one, two):
+        store.txn((), [Put(b"a", b"1")])
+    assert one.hash() == two.hash() and one.hash(2)[1] == 2
+    two.txn((), [Put(b"a", b"2")])
+    assert one.hash() != two.hash() and one.hash(2) == two.hash(2)
+    with pytest.raises(FutureRevision):
+        one.hash(9)

@@ -4,14 +4,23 @@
                          └─► a remote etcd (gRPC)
 
 Invariant: every value here is immutable; a `KeyValue` may be shared by store, watchers and callers.
-Models:    etcdserverpb's rpc.proto
-Left out:  sort orders of range, nested transactions (kube-apiserver uses neither)
+Models:    etcdserverpb's rpc.proto (the calls about members and maintenance are in server_api.py)
+Left out:  users and roles
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol
+
+from kubelab.control_plane.etcd.errors import Compacted as Compacted
+from kubelab.control_plane.etcd.errors import FutureRevision as FutureRevision
+from kubelab.control_plane.etcd.errors import LeaseNotFound as LeaseNotFound
+from kubelab.control_plane.etcd.errors import StoreFailed as StoreFailed
+from kubelab.control_plane.etcd.errors import Unavailable as Unavailable
+
+SortTarget = Literal["key", "version", "create", "mod", "value"]
+SortOrder = Literal["none", "ascend", "descend"]
 
 
 class KeyValue(NamedTuple):
@@ -26,19 +35,27 @@ class KeyValue(NamedTuple):
 
 
 class Compare(NamedTuple):
-    """One guard of a transaction: `Compare(key, "mod", "=", 7)`; an absent key has 0 everywhere and no value."""
+    """One guard of a transaction: `Compare(key, "mod", "=", 7)`; an absent key has 0 everywhere and no value.
+
+    With `range_end` it must hold for every key of [key, range_end).
+    """
 
     key: bytes
     target: Literal["version", "create", "mod", "value", "lease"]
     op: Literal["=", "!=", "<", ">"]
     value: int | bytes
+    range_end: bytes | None = None
 
 
 class Put(NamedTuple):
+    """Write a key; `ignore_value` and `ignore_lease` keep what it has, and need it to be there."""
+
     key: bytes
     value: bytes
     lease: int = 0
     prev_kv: bool = False
+    ignore_value: bool = False
+    ignore_lease: bool = False
 
 
 class DeleteRange(NamedTuple):
@@ -50,7 +67,11 @@ class DeleteRange(NamedTuple):
 
 
 class Range(NamedTuple):
-    """Read one key, or [key, range_end) in key order, as of `revision` (0: now). `limit` 0 is none."""
+    """Read one key, or [key, range_end), as of `revision` (0: now). `limit` 0 is none.
+
+    The bounds on revisions (0: none) sift what was found; `count` is from before that, as in etcd. `serializable`
+    is content with what this member knows, which may be a moment old.
+    """
 
     key: bytes
     range_end: bytes | None = None
@@ -58,9 +79,24 @@ class Range(NamedTuple):
     limit: int = 0
     count_only: bool = False
     keys_only: bool = False
+    sort_target: SortTarget = "key"
+    sort_order: SortOrder = "none"
+    min_mod_revision: int = 0
+    max_mod_revision: int = 0
+    min_create_revision: int = 0
+    max_create_revision: int = 0
+    serializable: bool = False
 
 
-Op = Put | DeleteRange | Range
+class NestedTxn(NamedTuple):
+    """A transaction as one operation of another; its compares look at the keys from before the outermost one."""
+
+    compares: Sequence[Compare]
+    success: Sequence[Op]
+    failure: Sequence[Op] = ()
+
+
+Op = Put | DeleteRange | Range | NestedTxn
 
 
 class RangeResult(NamedTuple):
@@ -74,14 +110,13 @@ class RangeResult(NamedTuple):
 
 class PutResult(NamedTuple):
     prev_kv: KeyValue | None
+    revision: int = 0
 
 
 class DeleteResult(NamedTuple):
     deleted: int
     prev_kvs: list[KeyValue]
-
-
-OpResult = RangeResult | PutResult | DeleteResult
+    revision: int = 0
 
 
 class TxnResult(NamedTuple):
@@ -90,6 +125,9 @@ class TxnResult(NamedTuple):
     succeeded: bool
     responses: list[OpResult]
     revision: int
+
+
+OpResult = RangeResult | PutResult | DeleteResult | TxnResult
 
 
 class WatchedEvent(NamedTuple):
@@ -108,37 +146,6 @@ class WatchHandle(Protocol):
     """A running watch."""
 
     def cancel(self) -> None: ...
-
-
-class Compacted(Exception):
-    """The revision asked for is gone; `compact_revision` is the oldest that can still be read."""
-
-    def __init__(self, compact_revision: int) -> None:
-        super().__init__(f"etcdserver: mvcc: required revision has been compacted (oldest is {compact_revision})")
-        self.compact_revision = compact_revision
-
-
-class FutureRevision(Exception):
-    """The revision asked for has not happened yet."""
-
-    def __init__(self, revision: int, current: int) -> None:
-        super().__init__(f"etcdserver: mvcc: required revision is a future revision ({revision} > {current})")
-
-
-class LeaseNotFound(Exception):
-    def __init__(self, lease: int) -> None:
-        super().__init__(f"etcdserver: requested lease not found ({lease:x})")
-
-
-class Unavailable(Exception):
-    """The store does not run."""
-
-    def __init__(self) -> None:
-        super().__init__("etcdserver: server stopped")
-
-
-class StoreFailed(Exception):
-    """The disk refused a write: nothing after it was acknowledged, and nothing is until the store is restarted."""
 
 
 def prefix_end(prefix: bytes) -> bytes:

@@ -47,9 +47,9 @@ class EmbeddedEtcd(Component):
         super().__init__("etcd")
         self.data_dir = data_dir
         self._retained, self._snapshot_every = retained_revisions, snapshot_every
-        self._store = Store()
-        self._hub = WatchHub(self._store.revision)
         self._leases = Leases(clock, self._expired)
+        self._store = Store(self._leases.has)
+        self._hub = WatchHub(self._store.revision)
         self._wal: Wal | None = None
         self._unpublished: deque[tuple[int, list[Change]]] = deque()
         self._up = False
@@ -94,7 +94,7 @@ class EmbeddedEtcd(Component):
 
     def _recover(self, wal: Wal) -> None:
         snapshot, entries = wal.read()
-        store = self._store = Store()
+        store = self._store = Store(self._leases.has)
         self._leases.clear()
         if snapshot is not None:
             store.load(snapshot.kvs, snapshot.revision)
@@ -132,9 +132,6 @@ class EmbeddedEtcd(Component):
 
     async def txn(self, compares: Sequence[Compare], success: Sequence[Op], failure: Sequence[Op] = ()) -> TxnResult:
         self._check()
-        for op in (*success, *failure):
-            if type(op) is Put and op.lease:
-                self._leases.get(op.lease)
         result = self._store.txn(compares, success, failure)
         self._commit(result.revision)
         if self._wal is not None:

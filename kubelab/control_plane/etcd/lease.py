@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kubelab.control_plane.etcd.api import LeaseNotFound
+from kubelab.control_plane.etcd.errors import LeaseExists
 from kubelab.control_plane.etcd.mvcc import Change
 from kubelab.machinery.clock import Clock, Handle
 
@@ -36,9 +37,9 @@ class Leases:
         self._last_id = 0
 
     def grant(self, ttl_s: int, lease: int = NO_LEASE) -> int:
-        """Add a lease and return its id, a chosen or a new one. Raises ValueError when the id is taken."""
+        """Add a lease and return its id, a chosen or a new one. Raises LeaseExists."""
         if lease in self._leases:
-            raise ValueError("etcdserver: lease already exists")
+            raise LeaseExists
         if lease == NO_LEASE:
             lease = max(self._last_id, int(self._clock.now() * 1000)) + 1
         self._last_id = max(self._last_id, lease)

@@ -5,15 +5,16 @@
     key ─► [v1 @5] [v2 @9] [deleted @12]          (versions, oldest first)
     log ─► @5 @6 @7 ... @12                       (changes, for watches from the past)
 
-Invariants: revisions only rise; a transaction that changes nothing uses none; `_log` is in revision order;
-            after `compact(r)` every read at a revision >= r still gives the same answer.
-Models:     etcd's mvcc package (its B-tree index and backend are a dict and a sorted list here)
+Invariants: revisions only rise; a transaction that changes nothing uses none; one that is refused changes nothing;
+            `_log` is in revision order; after `compact(r)` every read at a revision >= r still gives the same answer.
+Models:     etcd's mvcc package (its B-tree index and backend are a dict and a sorted list here) and apply.go
 """
 
 from __future__ import annotations
 
+import zlib
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from kubelab.control_plane.etcd.api import (
@@ -23,13 +24,18 @@ from kubelab.control_plane.etcd.api import (
     DeleteResult,
     FutureRevision,
     KeyValue,
+    LeaseNotFound,
+    NestedTxn,
     Op,
     OpResult,
     Put,
     PutResult,
+    Range,
     RangeResult,
     TxnResult,
 )
+from kubelab.control_plane.etcd.errors import KeyNotFound
+from kubelab.control_plane.etcd.sorting import arranged
 
 _FIELD = {"create": 2, "mod": 3, "version": 4, "lease": 5}  # positions in KeyValue
 _FEW_NEW_KEYS = 16  # up to here, inserting one by one beats sorting anew
@@ -42,13 +48,26 @@ class Change(NamedTuple):
     prev: KeyValue | None
 
 
+class _Branch(NamedTuple):
+    """A nested transaction whose compares have been decided."""
+
+    succeeded: bool
+    ops: Sequence[Op | _Branch]
+
+
+def _any_lease(lease: int) -> bool:
+    return True
+
+
 class Store:
     """The keyspace. Not safe for threads; nothing here waits.
 
     Every applied change is handed out once by `take_changes`, for the log on disk and for the watchers.
+    `has_lease(id)` says whether a put may name that lease.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, has_lease: Callable[[int], bool] = _any_lease) -> None:
+        self._has_lease = has_lease
         self.revision = 1  # as etcd: an empty store stands at revision 1
         self.compact_revision = 0
         self._versions: dict[bytes, list[KeyValue]] = {}  # every key that has history, oldest version first
@@ -67,10 +86,8 @@ class Store:
               count_only: bool = False, keys_only: bool = False) -> RangeResult:
         """Read one key or [key, range_end) as of `revision` (0: now). Raises Compacted, FutureRevision."""
         now = self.revision
-        if revision > now:
-            raise FutureRevision(revision, now)
-        if 0 < revision < self.compact_revision:
-            raise Compacted(self.compact_revision)
+        if revision > 0:
+            self._check_revision(revision)
         if range_end is None:
             kv = self._at(key, revision) if 0 < revision < now else self._live.get(key)
             found = [] if kv is None else [kv]
@@ -85,6 +102,21 @@ class Store:
         if keys_only:
             found = [kv._replace(value=b"") for kv in found]
         return RangeResult(found, now, count, more)
+
+    def read(self, query: Range) -> RangeResult:
+        """Read with every option of a `Range`. Raises Compacted, FutureRevision."""
+        if query[6:12] == _PLAIN:
+            return self.range(*query[:6])
+        everything = query.sort_order != "none" or query[8:12] != _PLAIN[2:]
+        found = self.range(query.key, query.range_end, query.revision, 0, query.count_only)
+        kvs = found.kvs if everything or not query.limit else found.kvs[:query.limit + 1]  # one tells of more
+        kvs = arranged(kvs, query)
+        more = 0 < query.limit < len(kvs)
+        if more:
+            kvs = kvs[:query.limit]
+        if query.keys_only:
+            kvs = [kv._replace(value=b"") for kv in kvs]
+        return RangeResult(kvs, found.revision, found.count, more)
 
     def _between(self, key: bytes, range_end: bytes, revision: int) -> list[KeyValue]:
         keys = self._order()
@@ -122,42 +154,102 @@ class Store:
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def txn(self, compares: Sequence[Compare], success: Sequence[Op], failure: Sequence[Op] = ()) -> TxnResult:
-        """Run `success` if every compare holds, else `failure`; all changes get the same new revision."""
-        live = self._live
-        succeeded = True
-        for compare in compares:
-            if not _holds(compare, live.get(compare.key)):
-                succeeded = False
-                break
-        next_revision = self.revision + 1
-        responses: list[OpResult] = []
-        changed = False
-        for op in success if succeeded else failure:
-            kind = type(op)
-            if kind is Put:
-                responses.append(self._put(op, next_revision))  # type: ignore[arg-type]
-                changed = True
-            elif kind is DeleteRange:
-                result = self._delete(op, next_revision)  # type: ignore[arg-type]
-                changed = changed or result.deleted > 0
-                responses.append(result)
-            else:
-                responses.append(self.range(*op))
-        if changed:
-            self.revision = next_revision
+        """Run `success` if every compare holds, else `failure`; all changes get the same new revision.
+
+        Raises LeaseNotFound, KeyNotFound, Compacted, FutureRevision, and then has changed nothing.
+        """
+        succeeded = self._all_hold(compares)
+        ops: Sequence[Op | _Branch] = success if succeeded else failure
+        before = len(self._log)
+        if len(ops) == 1 and type(ops[0]) is Put:  # what an API server does all day
+            responses: list[OpResult] = [self._put(ops[0], self.revision + 1)]
+        else:
+            if len(ops) != 1 or type(ops[0]) is NestedTxn:
+                ops = [self._checked(op) for op in ops]  # a single operation refuses before it changes anything
+            responses = self._run(ops, self.revision + 1, before)
+        if len(self._log) > before:
+            self.revision += 1
         return TxnResult(succeeded, responses, self.revision)
 
+    def _all_hold(self, compares: Sequence[Compare]) -> bool:
+        live = self._live
+        for key, target, op, want, range_end in compares:
+            if range_end is None:
+                if not _holds(target, op, want, live.get(key)):
+                    return False
+            else:
+                kvs: Sequence[KeyValue | None] = self._between(key, range_end, 0) or (None,)
+                if not all(_holds(target, op, want, kv) for kv in kvs):
+                    return False
+        return True
+
+    def _checked(self, op: Op | _Branch) -> Op | _Branch:
+        """Refuse what could not be done, and decide nested transactions, before anything has changed."""
+        kind = type(op)
+        if kind is Put:
+            self._check_put(op)  # type: ignore[arg-type]
+        elif kind is Range:
+            self._check_revision(op.revision)  # type: ignore[union-attr]
+        elif kind is NestedTxn:
+            succeeded = self._all_hold(op.compares)  # type: ignore[union-attr]
+            ops = op.success if succeeded else op.failure  # type: ignore[union-attr]
+            return _Branch(succeeded, [self._checked(inner) for inner in ops])
+        return op
+
+    def _check_put(self, op: Put) -> None:
+        if op.lease and not self._has_lease(op.lease):
+            raise LeaseNotFound(op.lease)
+        if (op.ignore_value or op.ignore_lease) and op.key not in self._live:
+            raise KeyNotFound
+
+    def _check_revision(self, revision: int) -> None:
+        if revision > self.revision:
+            raise FutureRevision(revision, self.revision)
+        if 0 < revision < self.compact_revision:
+            raise Compacted(self.compact_revision)
+
+    def _run(self, ops: Sequence[Op | _Branch], revision: int, before: int) -> list[OpResult]:
+        """Run operations at a new `revision`; `before` is how long the log was when the transaction began."""
+        responses: list[OpResult] = []
+        for op in ops:
+            kind = type(op)
+            if kind is Put:
+                responses.append(self._put(op, revision))  # type: ignore[arg-type]
+            elif kind is DeleteRange:
+                responses.append(self._delete(op, revision, before))  # type: ignore[arg-type]
+            elif kind is Range:
+                responses.append(self._read_within(op, revision, before))  # type: ignore[arg-type]
+            else:
+                assert isinstance(op, _Branch)
+                responses.append(TxnResult(op.succeeded, self._run(op.ops, revision, before), 0))
+        return responses
+
+    def _read_within(self, query: Range, revision: int, before: int) -> RangeResult:
+        """Read inside a transaction: "now" includes what it has changed so far."""
+        if len(self._log) == before:
+            return self.read(query)
+        self.revision = revision
+        result = self.read(query)
+        self.revision = revision - 1
+        return result
+
     def _put(self, op: Put, revision: int) -> PutResult:
-        key = op.key
+        key, value, lease, prev_kv, ignore_value, ignore_lease = op
+        if lease or ignore_value or ignore_lease:
+            self._check_put(op)
         prev = self._live.get(key)
         if prev is None:
-            kv = KeyValue(key, op.value, revision, revision, 1, op.lease)
+            kv = KeyValue(key, value, revision, revision, 1, lease)
         else:
-            kv = KeyValue(key, op.value, prev.create_revision, revision, prev.version + 1, op.lease)
+            if ignore_value:
+                value = prev.value
+            if ignore_lease:
+                lease = prev.lease
+            kv = KeyValue(key, value, prev.create_revision, revision, prev.version + 1, lease)
         self._append(kv, prev)
-        return PutResult(prev if op.prev_kv else None)
+        return PutResult(prev if prev_kv else None, revision)
 
-    def _delete(self, op: DeleteRange, revision: int) -> DeleteResult:
+    def _delete(self, op: DeleteRange, revision: int, before: int = -1) -> DeleteResult:
         if op.range_end is None:
             kv = self._live.get(op.key)
             doomed = [] if kv is None else [kv]
@@ -165,7 +257,8 @@ class Store:
             doomed = self._between(op.key, op.range_end, 0)
         for prev in doomed:
             self._append(KeyValue(prev.key, b"", 0, revision, 0), prev)
-        return DeleteResult(len(doomed), doomed if op.prev_kv else [])
+        at = revision if len(self._log) != before else revision - 1
+        return DeleteResult(len(doomed), doomed if op.prev_kv else [], at)
 
     def _append(self, kv: KeyValue, prev: KeyValue | None) -> None:
         key = kv.key
@@ -214,6 +307,22 @@ class Store:
         del self._log[:end]
         self.compact_revision = revision
 
+    def hash(self, revision: int = 0) -> tuple[int, int]:
+        """Return (a checksum of all versions up to `revision` that are kept, the revision it is of).
+
+        Two members with the same history have the same one. Raises Compacted, FutureRevision.
+        """
+        self._check_revision(revision)
+        if 0 < revision == self.compact_revision:
+            raise Compacted(self.compact_revision)
+        until = revision or self.revision
+        crc = 0
+        for key in self._order():
+            for kv in self._versions[key]:
+                if kv.mod_revision <= until:
+                    crc = zlib.crc32(repr(tuple(kv)).encode(), crc)
+        return crc, until
+
     # ── the state as a whole, for snapshots ──────────────────────────────────────────────────────────────────
 
     def live(self) -> list[KeyValue]:
@@ -238,12 +347,14 @@ class Store:
         self._fresh = []
 
 
+_PLAIN = ("key", "none", 0, 0, 0, 0)  # a Range that neither sorts nor sifts, from its seventh field on
+
+
 def _revision_of(change: Change) -> int:
     return change.kv.mod_revision
 
 
-def _holds(compare: Compare, kv: KeyValue | None) -> bool:
-    _, target, op, want = compare
+def _holds(target: str, op: str, want: int | bytes, kv: KeyValue | None) -> bool:
     if target == "value":
         if kv is None:
             return False  # as etcd: an absent key has no value to compare, not even an unequal one
