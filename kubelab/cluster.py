@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import gc
-import inspect
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from kubelab.client.background import BackgroundLoop
 from kubelab.client.component import Component
 from kubelab.facade import Facade
+from kubelab.facade.handle import Handle
 from kubelab.machinery.clock import Clock, RealClock
 from kubelab.machinery.journal import Journal
 
@@ -31,46 +31,13 @@ if TYPE_CHECKING:
     from kubelab.client.client import Client
     from kubelab.control_plane.apiserver.audit import AuditOptions
     from kubelab.control_plane.apiserver.server import ApiServer
+    from kubelab.facade.etcd import EtcdHandle
     from kubelab.facade.results import Answer
     from kubelab.host import AddressPlan
 
 RuntimeName = Literal["process", "docker", "hollow"]
 GC_THRESHOLDS = (50_000, 20, 50)
 NAMES = ("etcd", "apiserver", "controller-manager", "scheduler", "kubelet", "proxy", "dns")
-
-
-class Handle:
-    """One component, held from a notebook: stop it, start it, read its source."""
-
-    def __init__(self, component: Component, background: BackgroundLoop) -> None:
-        self.component, self._background = component, background
-
-    @property
-    def state(self) -> str:
-        return self.component.state
-
-    def stop(self) -> Handle:
-        """Stop it; the rest of the cluster goes on without."""
-        self._background.call(self.component.stop())
-        return self
-
-    def start(self) -> Handle:
-        self._background.call(self.component.start())
-        return self
-
-    def restart(self) -> Handle:
-        return self.stop().start()
-
-    def source(self) -> str:
-        """Return the Python source of the file that the component's class stands in."""
-        module = inspect.getmodule(type(self.component))
-        return inspect.getsource(module or type(self.component))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.component, name)
-
-    def __repr__(self) -> str:
-        return f"<{self.component.name}: {self.component.state}>"
 
 
 class Cluster(Facade):
@@ -169,8 +136,11 @@ class Cluster(Facade):
         raise KeyError(f"no component {name!r}; there are {', '.join(self.components)}")
 
     @property
-    def etcd(self) -> Handle:
-        return self.component("etcd")
+    def etcd(self) -> EtcdHandle:
+        """The store: `.get(key)`, `.history(key)`, `.watch(key)`, and what breaks it."""
+        from kubelab.facade.etcd import EtcdHandle
+
+        return EtcdHandle(self.components["etcd"], self.background)
 
     @property
     def apiserver(self) -> Handle:

@@ -1,0 +1,234 @@
+"""The learner's hand on the store: read, write, look back, watch, and break it.
+
+    cell ─► EtcdHandle ─► background loop ─► EtcdApi: in this process, three members, or a real etcd
+                │
+                └─ whatever else the store can do (kill, partition, heal, ...) is passed on as it is
+
+Invariant: keys are texts here and values are decoded; nothing is kept between two calls.
+Models:    etcdctl
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from kubelab.client.background import BackgroundLoop
+from kubelab.client.component import Component
+from kubelab.control_plane.etcd.api import (
+    Compacted,
+    Compare,
+    DeleteResult,
+    EtcdApi,
+    FutureRevision,
+    LeaseNotFound,
+    Op,
+    OpResult,
+    Put,
+    RangeResult,
+    Unavailable,
+    prefix_end,
+)
+from kubelab.facade.etcd import past, text
+from kubelab.facade.etcd.lease import Lease, settled
+from kubelab.facade.etcd.values import Event, History, Members, NoSuchKey, Outcome, Step, Version, Versions, version_of
+from kubelab.facade.etcd.watching import EtcdWatch
+from kubelab.facade.handle import Handle
+from kubelab.facade.results import Text
+from kubelab.views.diff import Diff, compare
+
+T = TypeVar("T")
+
+__all__ = ["EtcdHandle", "Event", "History", "Lease", "NoSuchKey", "Outcome", "Step", "Version", "Versions"]
+
+
+@dataclass(frozen=True, slots=True)
+class OneMember:
+    """A store that is one process says as much of itself as a member of several."""
+
+    name: str
+    role: str
+    revision: int
+    compact_revision: int
+    healthy: bool
+
+
+class EtcdHandle(Handle):
+    """The store of a cluster, held from a notebook.
+
+    Revisions: 0 is now. Raises, where a revision is given: Compacted (the message names the oldest that is left),
+    FutureRevision; everywhere: Unavailable while the store is stopped.
+    """
+
+    def __init__(self, component: Component, background: BackgroundLoop) -> None:
+        super().__init__(component, background)
+        self._etcd: EtcdApi = component  # type: ignore[assignment]
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a call on the cluster's loop; to an error of the store add what to do next."""
+        try:
+            return self._background.call(work)
+        except (Compacted, FutureRevision, LeaseNotFound, Unavailable) as error:
+            error.args = (f"{error}. {self._advice(error)}",)
+            raise
+
+    def _advice(self, error: Exception) -> str:
+        if isinstance(error, Compacted):
+            return f"Ask for revision={error.compact_revision} or later"
+        if isinstance(error, FutureRevision):
+            return f"The newest there is: revision={self.revision}; .watch() waits for what comes"
+        if isinstance(error, LeaseNotFound):
+            return "It has expired or was revoked; .lease(ttl_s) makes a new one"
+        return f"The store is {self.state}; .start() starts it" if self.state == "stopped" else f"It is {self.state}"
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def revision(self) -> int:
+        """Return the newest revision: the number of the last write."""
+        return self._etcd.revision
+
+    @property
+    def oldest(self) -> int:
+        """Return the oldest revision that can still be read."""
+        return max(1, self._etcd.compact_revision)
+
+    def get(self, key: str, *, prefix: bool = False, revision: int = 0, limit: int = 0) -> Any:
+        """Return a Version, or with `prefix` the Versions of every key that begins with `key`, as of `revision`.
+
+        Raises: NoSuchKey.
+        """
+        if not prefix:
+            return self._run(self._one(key, revision))
+        name = key.encode()
+        found = self._run(settled(self._etcd.range, name, prefix_end(name), revision=revision, limit=limit))
+        return Versions(map(version_of, found.kvs), revision or found.revision, asked=key)
+
+    async def _one(self, key: str, revision: int) -> Version:
+        found = await settled(self._etcd.range, key.encode(), revision=revision)
+        if not found.kvs:
+            raise NoSuchKey(await self._why_not(key, revision))
+        return version_of(found.kvs[0])
+
+    async def _why_not(self, key: str, revision: int) -> str:
+        now = (await settled(self._etcd.range, key.encode())).kvs if revision else ()
+        if now and now[0].create_revision > revision:
+            return f"{key} was not there at revision {revision}: it was created at revision {now[0].create_revision}"
+        folder = key.rpartition("/")[0] + "/"
+        near = await settled(self._etcd.range, folder.encode(), prefix_end(folder.encode()), keys_only=True, limit=2000)
+        names = [kv.key.decode("utf-8", "backslashreplace") for kv in near.kvs]
+        close = difflib.get_close_matches(key, names, 3, 0.5) or names[:3]
+        hint = f"near it: {', '.join(close)}" if close else \
+            'nothing stands below that path; .get("/registry/", prefix=True) lists what there is'
+        return f"there is no key {key}{f' at revision {revision}' if revision else ''}; {hint}. " \
+               f"What was deleted is in .history({key!r})"
+
+    def history(self, key: str) -> History:
+        """Return every version of a key that is still kept, oldest first, with what changed. Raises: NoSuchKey."""
+        return self._run(self._history(key))
+
+    async def _history(self, key: str) -> History:
+        found = await past.history(self._etcd, key)
+        if not found:
+            raise NoSuchKey(await self._why_not(key, 0))
+        return found
+
+    def diff(self, key: str, from_revision: int, to_revision: int = 0) -> Diff:
+        """Return what changed in a key between two revisions (0: now), line by line. Raises: NoSuchKey."""
+        return self._run(self._diff(key, from_revision, to_revision))
+
+    async def _diff(self, key: str, from_revision: int, to_revision: int) -> Diff:
+        name = key.encode()
+        old, new = [(await settled(self._etcd.range, name, revision=at)).kvs for at in (from_revision, to_revision)]
+        if not old and not new:
+            raise NoSuchKey(await self._why_not(key, to_revision))
+        return compare(version_of(old[0]).value if old else None, version_of(new[0]).value if new else None)
+
+    def watch(self, key: str, *, prefix: bool = False, revision: int = 0, timeout_s: float | None = None) -> EtcdWatch:
+        """Return an iterator over the changes of a key from `revision` on (0: from now), past ones first.
+
+        The loop over it ends after `timeout_s` without a change, or at `.stop()`.
+        """
+        watch = EtcdWatch(key, timeout_s)
+        self._run(self._watch(watch, key.encode(), prefix, revision))
+        return watch
+
+    async def _watch(self, watch: EtcdWatch, name: bytes, prefix: bool, revision: int) -> None:
+        held = self._etcd.watch(name, prefix_end(name) if prefix else None, revision, prev_kv=True,
+                                on_events=watch.feed)
+        watch.cancel = functools.partial(self._background.post, held.cancel)
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def put(self, key: str, value: Any, *, lease: Lease | int = 0) -> int:
+        """Write a value (a text, bytes, or anything that JSON can hold) and return the revision of the write."""
+        op = Put(key.encode(), text.as_bytes(value), lease if isinstance(lease, int) else lease.id)
+        return self._run(self._etcd.txn((), (op,))).revision
+
+    def delete(self, key: str, *, prefix: bool = False) -> int:
+        """Delete a key, or all that begin with it, and return how many there were."""
+        name = key.encode()
+        return self._run(self._etcd.delete_range(name, prefix_end(name) if prefix else None)).deleted
+
+    def txn(self, when: Iterable[text.Sentence | Compare] = (), then: Iterable[text.Sentence | Op] = (),
+            otherwise: Iterable[text.Sentence | Op] = ()) -> Outcome:
+        """Run `then` if every compare of `when` holds, else `otherwise`: all of it at one revision, or nothing.
+
+        Sentences are etcdctl's: `when=['mod("/demo/lock") = 0'], then=["put /demo/lock me"]`. Values that are no
+        plain words come as tuples: `("put", key, value)`. Raises: ValueError that shows how it is written.
+        """
+        compares = [text.compare(words) for words in _listed(when)]
+        success, failure = ([text.operation(words) for words in _listed(ops)] for ops in (then, otherwise))
+        done = self._run(self._etcd.txn(compares, success, failure))
+        ran = success if done.succeeded else failure
+        return Outcome(done.succeeded, done.revision, tuple(map(_answer, ran, done.responses)))
+
+    def lease(self, ttl_s: int) -> Lease:
+        """Return a new lease: keys put with it go when it is not kept alive for `ttl_s` seconds."""
+        return Lease(self._run(self._etcd.lease_grant(ttl_s)), ttl_s, self._etcd, self._run)
+
+    def compact(self, revision: int) -> None:
+        """Forget what was before `revision`; what is now stays."""
+        self._run(self._etcd.compact(revision))
+
+    # ── the store itself ─────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def members(self) -> Members:
+        """Return what each member says of itself: its role, term, how far its log is."""
+        found = getattr(self.component, "members", None)
+        if found is None:
+            one = OneMember(self.component.name, "alone", self.revision, self._etcd.compact_revision,
+                            self.state == "running")
+            return Members([one])
+        return Members(self._run(settled(found)))
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.component, name)
+        if not callable(found):
+            return found
+
+        @functools.wraps(found)
+        def on_loop(*args: Any, **options: Any) -> Any:
+            return self._run(settled(found, *args, **options))
+
+        return on_loop
+
+    def __repr__(self) -> str:
+        now = f", revision {self.revision}" if self.state == "running" else ""
+        return f"<{self.component.name}: {self.state}{now}>"
+
+
+def _listed(sentences: Iterable[Any]) -> list[Any]:
+    """Return the sentences of a list; a text alone is one sentence."""
+    return [sentences] if isinstance(sentences, str) else list(sentences)
+
+
+def _answer(op: Op, answer: OpResult) -> Any:
+    """Return what etcdctl prints: keys for a get, OK for a put, how many for a delete."""
+    if isinstance(answer, RangeResult):
+        return Versions(map(version_of, answer.kvs), answer.revision, asked=op.key.decode("utf-8", "backslashreplace"))
+    return answer.deleted if isinstance(answer, DeleteResult) else Text("OK")
