@@ -25,10 +25,13 @@ from kubelab.control_plane.etcd.api import (
     EtcdApi,
     FutureRevision,
     LeaseNotFound,
+    NestedTxn,
     Op,
     OpResult,
     Put,
+    Range,
     RangeResult,
+    TxnResult,
     Unavailable,
     prefix_end,
 )
@@ -77,7 +80,7 @@ class EtcdHandle(Handle):
 
     def _advice(self, error: Exception) -> str:
         if isinstance(error, Compacted):
-            return f"Ask for revision={error.compact_revision} or later"
+            return f"Ask for revision={error.compact_revision or self.oldest} or later"
         if isinstance(error, FutureRevision):
             return f"The newest there is: revision={self.revision}; .watch() waits for what comes"
         if isinstance(error, LeaseNotFound):
@@ -229,6 +232,9 @@ def _listed(sentences: Iterable[Any]) -> list[Any]:
 
 def _answer(op: Op, answer: OpResult) -> Any:
     """Return what etcdctl prints: keys for a get, OK for a put, how many for a delete."""
-    if isinstance(answer, RangeResult):
+    if isinstance(answer, RangeResult) and isinstance(op, Range):
         return Versions(map(version_of, answer.kvs), answer.revision, asked=op.key.decode("utf-8", "backslashreplace"))
+    if isinstance(answer, TxnResult) and isinstance(op, NestedTxn):
+        ran = op.success if answer.succeeded else op.failure
+        return Outcome(answer.succeeded, answer.revision, tuple(map(_answer, ran, answer.responses)))
     return answer.deleted if isinstance(answer, DeleteResult) else Text("OK")

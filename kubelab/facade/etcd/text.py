@@ -17,7 +17,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from kubelab.control_plane.etcd.api import Compare, DeleteRange, Op, Put, Range, prefix_end
+from kubelab.control_plane.etcd.api import Compare, DeleteRange, NestedTxn, Op, Put, Range, prefix_end
 
 Target = Literal["version", "create", "mod", "value", "lease"]
 TARGETS: Mapping[Any, Target] = {"mod": "mod", "m": "mod", "create": "create", "c": "create", "version": "version",
@@ -52,7 +52,7 @@ def _spoken(words: str) -> list[Any]:
 
 def operation(words: Sentence | Op) -> Op:
     """Read one operation: put, del or get, in etcdctl's words or as a tuple. Raises ValueError with an example."""
-    if isinstance(words, (Put, DeleteRange, Range)):
+    if isinstance(words, (Put, DeleteRange, Range, NestedTxn)):
         return words
     parts = shlex.split(words) if isinstance(words, str) else list(words)
     prefix = "--prefix" in parts[1:]
