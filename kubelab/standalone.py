@@ -161,7 +161,7 @@ async def _client(options: argparse.Namespace, stack: AsyncExitStack, user_agent
 async def _apiserver(options: argparse.Namespace, stack: AsyncExitStack) -> Component:
     from kubelab import host
     from kubelab.client import kubeconfig
-    from kubelab.control_plane.apiserver.pki import Pki
+    from kubelab.client.pki import Pki
     from kubelab.control_plane.apiserver.server import ApiServer
     from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
 
@@ -207,7 +207,7 @@ async def _kubelet(options: argparse.Namespace, stack: AsyncExitStack) -> Compon
 
     from kubelab import host
     from kubelab.client import kubeconfig
-    from kubelab.control_plane.apiserver.pki import Pki
+    from kubelab.client.pki import Pki
     from kubelab.node.kubelet import Kubelet
     from kubelab.node.kubelet.server import KubeletServer
     from kubelab.node.runtime import process

@@ -24,8 +24,8 @@ from kubelab.machinery.request import User
 if TYPE_CHECKING:
     import ssl
 
+    from kubelab.client.pki import Pki
     from kubelab.control_plane.apiserver.audit import AuditOptions
-    from kubelab.control_plane.apiserver.pki import Pki
     from kubelab.control_plane.apiserver.server import ApiServer
     from kubelab.node.kubelet import Kubelet
     from kubelab.node.kubelet.server import KubeletServer
@@ -112,7 +112,7 @@ class Wiring:
 
     def control_plane(self, port: int) -> Iterator[Component]:
         """Yield the store, then the API server in front of it; each is started before the next is made."""
-        from kubelab.control_plane.apiserver.pki import Pki
+        from kubelab.client.pki import Pki
         from kubelab.control_plane.apiserver.server import ApiServer
         from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
 

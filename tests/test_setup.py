@@ -21,6 +21,8 @@ def test_conda_and_pip_name_the_same_environment() -> None:
     assert pip == ["-e .[lab]"]
     assert "lab" in project["optional-dependencies"]
     assert f"python{project['requires-python']}" in plain
+    for extra in ("lab", "test"):
+        assert set(project["optional-dependencies"]["etcd"]) <= set(project["optional-dependencies"][extra])
 
 
 def test_lab_script_needs_the_standard_library_alone() -> None:
@@ -41,7 +43,7 @@ def test_lab_script_says_what_to_type_without_venv(tmp_path: Path) -> None:
 
 def test_import_is_light() -> None:
     """`import kubelab` pulls in none of the heavy rooms."""
-    heavy = ("aiohttp", "cryptography", "docker", "anywidget")
+    heavy = ("aiohttp", "cryptography", "docker", "anywidget", "grpc", "google.protobuf")
     program = f"import sys, kubelab; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -8,8 +8,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from kubelab.client.pki import Pki
 from kubelab.control_plane.apiserver.authentication import ANONYMOUS, Authenticator, impersonated
-from kubelab.control_plane.apiserver.pki import Pki
 from kubelab.control_plane.apiserver.tokens import ISSUER, InvalidToken, TokenIssuer
 from kubelab.machinery.clock import SteppedClock
 from kubelab.machinery.errors import ApiError

@@ -13,7 +13,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from kubelab.control_plane.apiserver.pki import Pki
+from kubelab.client.pki import Pki
 from kubelab.machinery.meta import copy_obj
 
 from .conftest import World, drain

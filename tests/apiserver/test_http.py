@@ -11,9 +11,9 @@ import orjson
 from aiohttp import ClientSession, TCPConnector
 
 from kubelab.client.client import Client
+from kubelab.client.pki import Pki
 from kubelab.client.transport import Https
 from kubelab.control_plane.apiserver.http import MAX_BODY
-from kubelab.control_plane.apiserver.pki import Pki
 from kubelab.control_plane.apiserver.server import ApiServer
 from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
 from kubelab.machinery.clock import RealClock

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import orjson
 from aiohttp import web
 
-from kubelab.control_plane.apiserver.pki import Pki
+from kubelab.client.pki import Pki
 from kubelab.machinery.request import Obj
 
 Answer = Callable[[Obj], Obj]

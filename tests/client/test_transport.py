@@ -13,8 +13,8 @@ from aiohttp.test_utils import TestServer
 
 from kubelab.client import kubeconfig
 from kubelab.client.client import Client
+from kubelab.client.pki import Pki
 from kubelab.client.transport import Https, InProcess, Unreachable, lines
-from kubelab.control_plane.apiserver.pki import Pki
 from kubelab.machinery.errors import ApiError, not_found
 from kubelab.machinery.request import Request, Response, User
 

@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 import pytest
 
-from kubelab.control_plane.apiserver.pki import Pki
+from kubelab.client.pki import Pki
 from kubelab.node.kubelet import spdy
 from kubelab.node.kubelet.exec_route import exit_status
 from kubelab.node.kubelet.log_route import log_options

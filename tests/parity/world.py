@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 from kubelab.client.client import Client
 from kubelab.client.component import Component
+from kubelab.client.pki import Pki
 from kubelab.client.transport import InProcess
-from kubelab.control_plane.apiserver.pki import Pki
 from kubelab.control_plane.apiserver.server import ApiServer
 from kubelab.control_plane.controllers import ControllerManager
 from kubelab.control_plane.etcd.embedded import EmbeddedEtcd

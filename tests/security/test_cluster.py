@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from kubelab.client import kubeconfig
-from kubelab.control_plane.apiserver.pki import Pki
+from kubelab.client.pki import Pki
 
 
 def _connections(process: psutil.Process) -> list[Any]:

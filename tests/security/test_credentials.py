@@ -9,9 +9,9 @@ import jwt
 import pytest
 from aiohttp import ClientConnectionError
 
+from kubelab.client import pki as authority
 from kubelab.client.kubeconfig import load_cert_chain
-from kubelab.control_plane.apiserver import pki as authority
-from kubelab.control_plane.apiserver.pki import Pki
+from kubelab.client.pki import Pki
 from kubelab.control_plane.apiserver.tokens import TokenIssuer
 from kubelab.machinery.clock import RealClock
 from kubelab.machinery.request import Obj

@@ -13,7 +13,7 @@ import orjson
 from aiohttp import ClientSession, TCPConnector
 from yarl import URL
 
-from kubelab.control_plane.apiserver.pki import Pki
+from kubelab.client.pki import Pki
 from kubelab.control_plane.apiserver.server import ApiServer
 from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
 from kubelab.machinery.clock import RealClock

@@ -32,8 +32,8 @@ from kubelab.machinery.request import Obj, Request, Response, User
 if TYPE_CHECKING:
     import aiohttp
 
+    from kubelab.client.pki import Pki
     from kubelab.control_plane.apiserver.discovery import Discovery
-    from kubelab.control_plane.apiserver.pki import Pki
 
 APISERVER = User("system:apiserver", ("system:masters", "system:authenticated"))
 NAME, ALLOWED = "extension-apiserver-authentication", "front-proxy-client"

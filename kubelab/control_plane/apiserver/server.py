@@ -60,9 +60,9 @@ from kubelab.units import CATALOGUE
 from kubelab.units.catalogue import Kind
 
 if TYPE_CHECKING:
+    from kubelab.client.pki import Pki
     from kubelab.control_plane.apiserver.audit import AuditOptions
     from kubelab.control_plane.apiserver.http import HttpServer
-    from kubelab.control_plane.apiserver.pki import Pki
 
 BOOKMARK_EVERY_S = 60.0
 DRAIN_S = 2.0  # what is under way when the server stops may take so long

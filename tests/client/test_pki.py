@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from kubelab.control_plane.apiserver.pki import Pki
+from kubelab.client.pki import Pki
 
 
 def test_the_authority_is_kept_with_private_keys(tmp_path: Path) -> None:

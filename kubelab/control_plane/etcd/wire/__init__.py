@@ -1,0 +1,1 @@
+"""etcd's own protocol, gRPC: what etcdctl, a kube-apiserver and every etcd client speak."""
