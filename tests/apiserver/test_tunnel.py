@@ -236,9 +236,49 @@ async def test_what_cannot_be_reached_is_said(world: World) -> None:
         with pytest.raises(ApiError, match=words) as refused:
             await world.ask(path)
         assert refused.value.code == code
-    world.objects["nodes", "", "n1"]["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"] = 1
-    with pytest.raises(ApiError, match=r"error dialing backend: dial tcp 127\.0\.0\.1:1"):
-        await world.ask(f"{PODS}/web/log")
+
+
+DEAD = r"dial tcp 127\.0\.0\.1:1: connect: connection refused"
+ANSWERING_NOBODY: list[tuple[Obj, str]] = [
+    ({"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+      "daemonEndpoints": {"kubeletEndpoint": {"Port": 1}}}, DEAD),
+    ({"addresses": [{"type": "InternalIP", "address": "not an address"}]}, "dial tcp not an address:10250: "),
+    ({"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+      "daemonEndpoints": {"kubeletEndpoint": {"Port": 1 << 40}}}, f"dial tcp 127.0.0.1:{1 << 40}: "),
+    ({"addresses": [{"type": "Lab", "address": "x"}]}, r"no preferred addresses found; known addresses: \[{Lab x}\]"),
+    ({}, r"no preferred addresses found; known addresses: \[\]")]
+
+
+@pytest.mark.parametrize(("status", "words"), ANSWERING_NOBODY)
+async def test_a_node_without_a_reachable_kubelet_is_unavailable(world: World, status: Obj, words: str) -> None:
+    """Its proxy and the logs of its pods say 503 and why, whatever its status calls its address."""
+    world.objects["nodes", "", "n1"]["status"] = status
+    for path in ("/api/v1/nodes/n1/proxy/healthz", f"{PODS}/web/log"):
+        with pytest.raises(ApiError, match=words) as refused:
+            await world.ask(path)
+        assert (refused.value.code, refused.value.reason) == (503, "ServiceUnavailable")
+
+
+async def test_a_pod_or_service_that_does_not_answer_is_unavailable(world: World) -> None:
+    """A closed port is 503 with the words of upstream; an address that is no pod's is never asked."""
+    world.objects["endpoints", "shop", "svc"]["subsets"][0]["ports"][0]["port"] = 1
+    for path in (f"{PODS}/web:1/proxy/", "/api/v1/namespaces/shop/services/svc/proxy/"):
+        with pytest.raises(ApiError, match=f"error trying to reach service: {DEAD}") as refused:
+            await world.ask(path)
+        assert refused.value.code == 503
+    for ip in ("", "169.254.169.254", "localhost", "0.0.0.0"):
+        world.objects["pods", "shop", "web"]["status"]["podIP"] = ip
+        with pytest.raises(ApiError, match="address not allowed") as refused:
+            await world.ask(f"{PODS}/web/proxy/")
+        assert refused.value.code == 400
+
+
+async def test_a_stream_to_a_dead_kubelet_says_so(world: World) -> None:
+    """exec is told which backend could not be dialled, as kubectl shows it."""
+    world.objects["nodes", "", "n1"]["status"] = ANSWERING_NOBODY[0][0]
+    async with ClientSession() as session, session.get(f"{world.url}{PODS}/web/exec?command=x", headers={
+            "Connection": "Upgrade", "Upgrade": "SPDY/3.1"}) as answer:
+        assert answer.status == 500 and "error dialing backend: dial tcp 127.0.0.1:1" in await answer.text()
 
 
 @pytest.mark.parametrize("where", ["pods/web", "services/svc", "services/http:svc:80", "services/svc:http"])

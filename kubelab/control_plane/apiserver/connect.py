@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from urllib.parse import parse_qsl, quote, urlencode
 
 from kubelab.control_plane.apiserver.routes import RequestInfo
@@ -119,8 +120,8 @@ class Connect:
         if pod is None:
             raise not_found("", "pods", name)
         ip = (pod.get("status") or {}).get("podIP")
-        if not ip:
-            raise bad_request(f'pod "{name}" has no address yet')
+        if not ip or not _may_be_asked(ip):
+            raise bad_request("address not allowed")
         if not port:
             ports = [p["containerPort"] for c in pod["spec"]["containers"] for p in c.get("ports") or ()]
             port = str(ports[0]) if ports else "80"
@@ -161,7 +162,8 @@ def kubelet_of(node: Obj) -> Target:
         if type_ in addresses:
             port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or KUBELET_PORT
             return Target(addresses[type_], port, tls=True, trusted=True)
-    raise ApiError(500, "InternalError", "Internal error occurred: no preferred addresses found; known addresses: []")
+    known = " ".join(f"{{{type_} {address}}}" for type_, address in addresses.items())
+    raise _unavailable(f"no preferred addresses found; known addresses: [{known}]")
 
 
 def container_of(pod: Obj, name: str) -> str:
@@ -214,6 +216,16 @@ def split_name(text: str, what: str) -> tuple[str, str, str]:
     if len(parts) == 3 and parts[0] in ("http", "https", ""):
         return parts[0], parts[1], parts[2]
     raise bad_request(f'invalid {what} request "{text}"')
+
+
+def _may_be_asked(ip: str) -> bool:
+    """Tell whether an address in a pod's status is one of a pod: not a name, not the machine's metadata service."""
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return not (address.is_link_local or address.is_multicast or address.is_unspecified)
 
 
 def _number(port: str, name: str) -> int:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _HIGH_WATER = 256 * 1024
 _MAX_HEAD = 64 * 1024
 _DIAL_S = 10.0
+_DIAL_FAULTS = (OSError, TimeoutError, ValueError, OverflowError)
+"""The last two: a node's status may name any text as its address, any number as its port."""
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
                         "transfer-encoding", "upgrade"})
 PRIVATE = frozenset({"authorization", "host", "cookie"})
@@ -43,7 +45,11 @@ class Target:
 
     @property
     def url(self) -> str:
-        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self.place}"
+
+    @property
+    def place(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Spliced:
@@ -95,7 +101,7 @@ class Tunnel:
             await backend.closed
             return Response(101, answered=Spliced())
         except (ConnectionError, IndexError, ValueError) as error:
-            raise unreachable(target, error) from error
+            raise _no_stream(target, error) from error
         finally:
             backend.transport.close()
 
@@ -105,8 +111,8 @@ class Tunnel:
         try:
             async with asyncio.timeout(_DIAL_S):
                 _, backend = await loop.create_connection(lambda: Backend(loop), target.host, target.port, ssl=context)
-        except (OSError, TimeoutError) as error:
-            raise unreachable(target, error) from error
+        except _DIAL_FAULTS as error:
+            raise _no_stream(target, error) from error
         return backend
 
     def _tls(self, target: Target) -> ssl.SSLContext | None:
@@ -124,7 +130,7 @@ class Tunnel:
 
     async def get(self, target: Target, path_qs: str) -> Response:
         """Fetch from a kubelet, such as a log; the body comes as `chunks`. Raises what the kubelet answered."""
-        answer = await self._send(target, "GET", path_qs, {}, b"")
+        answer = await self._send(target, "GET", path_qs, {}, b"", f'Get "{target.url}{path_qs}"')
         if answer.status >= 400:
             async with answer:
                 raise kubelet_error(answer.status, (await answer.read()).decode(errors="replace"))
@@ -139,7 +145,8 @@ class Tunnel:
         headers = {name: value for name, value in request.headers.items()
                    if name not in HOP_BY_HOP | PRIVATE and name != "content-length"}
         body = request.body if isinstance(request.body, bytes) else b""
-        answer = await self._send(target, request.method, path_qs or "/", headers, body)
+        answer = await self._send(target, request.method, path_qs or "/", headers, body,
+                                  "error trying to reach service")
         shown = {name.lower(): value for name, value in answer.headers.items()
                  if name.lower() not in HOP_BY_HOP and name.lower() != "content-length"}
         location = shown.get("location", "")
@@ -150,7 +157,7 @@ class Tunnel:
         return Response(answer.status, None, shown, chunks=_chunks(answer))
 
     async def _send(self, target: Target, method: str, path_qs: str, headers: Mapping[str, str],
-                    body: bytes) -> aiohttp.ClientResponse:
+                    body: bytes, what: str) -> aiohttp.ClientResponse:
         import aiohttp
         from yarl import URL
 
@@ -162,8 +169,8 @@ class Tunnel:
         try:
             return await self._session.request(method, URL(target.url + path_qs, encoded=True), headers=headers,
                                                data=body or None, allow_redirects=False, ssl=self._tls(target) or True)
-        except (aiohttp.ClientError, OSError) as error:
-            raise unreachable(target, error) from error
+        except (aiohttp.ClientError, *_DIAL_FAULTS) as error:
+            raise ApiError(503, "ServiceUnavailable", f"{what}: {_dial_fault(target, error)}") from error
 
 
 class Backend(asyncio.Protocol):
@@ -295,10 +302,19 @@ def _request_head(wire: Any, target: Target, path_qs: str) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
 
-def unreachable(target: Target, error: BaseException) -> ApiError:
-    why = str(error) or type(error).__name__
-    return ApiError(500, "InternalError", f"Internal error occurred: error dialing backend: dial tcp {target.host}:"
-                                          f"{target.port}: {why}")
+def _no_stream(target: Target, error: BaseException) -> ApiError:
+    """The words that kubectl exec shows for a node without a kubelet; upstream, too, calls it its own fault."""
+    why = _dial_fault(target, error)
+    return ApiError(500, "InternalError", f"Internal error occurred: error dialing backend: {why}")
+
+
+def _dial_fault(target: Target, error: BaseException) -> str:
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, ConnectionRefusedError):
+        return f"dial tcp {target.place}: connect: connection refused"
+    if isinstance(cause, TimeoutError):
+        return f"dial tcp {target.place}: i/o timeout"
+    return f"dial tcp {target.place}: {cause or type(cause).__name__}"
 
 
 def kubelet_error(status: int, text: str) -> ApiError:
