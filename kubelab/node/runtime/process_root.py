@@ -90,7 +90,9 @@ def build(spec: Mapping[str, Any]) -> None:
     for name in ("/proc", "/sys", "/dev"):
         _bind(HOST + name, name, read_only=False)
     store = HOST + spec["base"]
-    own = ["/", *_layers(store, spec["files"])]
+    bound = [*((source, path) for path, source in spec["visible"].items()), *((one[0], one[1]) for one in mounts)]
+    folders = [*spec["trees"], spec["cwd"], *(path for source, path in bound if os.path.isdir(HOST + source))]
+    own = ["/", *_layers(store, spec["files"], folders)]
     for name in EMPTY:
         os.makedirs(f"/{name}", exist_ok=True)
     os.symlink("/run", "/var/run")
@@ -133,8 +135,12 @@ def _pivot(base: str) -> None:
     os.chdir("/")
 
 
-def _layers(store: str, files: Mapping[str, str]) -> list[str]:
-    """Lay the container's writable layer, kept in a tmpfs on the folder `store`, over the host's system folders."""
+def _layers(store: str, files: Mapping[str, str], folders: Sequence[str]) -> list[str]:
+    """Lay the container's writable layer, kept in a tmpfs on the folder `store`, over the host's system folders.
+
+    `folders` that the host lacks are made beforehand in the layer itself: in a user namespace nobody may write into a
+    folder that belongs to the host's root, be it through an overlay.
+    """
     mount("kubelab", store, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1g")
     os.chdir(store)
     options = "" if _real_root() else ",userxattr"
@@ -149,12 +155,22 @@ def _layers(store: str, files: Mapping[str, str]) -> list[str]:
             for path, text in files.items():
                 if path.startswith(f"/{name}/"):
                     _write(f"upper{path}", text)
+            for path in folders:
+                if path.startswith(f"/{name}/"):
+                    _make_above(path)
             os.mkdir(f"/{name}")
             mount("overlay", f"/{name}", "overlay", 0,
                   f"lowerdir={host},upperdir=upper/{name},workdir=work/{name}{options}")
             layered.append(f"/{name}")
     os.chdir("/")
     return layered
+
+
+def _make_above(path: str) -> None:
+    """Make a folder in the writable layer, if the host has none; below a link of the host's it stays away."""
+    parents = [path[:at] for at in range(1, len(path)) if path[at] == "/"]
+    if not os.path.isdir(HOST + path) and not any(os.path.islink(HOST + parent) for parent in parents):
+        os.makedirs(f"upper{path}", exist_ok=True)
 
 
 def _real_root() -> bool:

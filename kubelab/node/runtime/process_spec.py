@@ -45,6 +45,8 @@ def write_tools(folder: Path) -> None:
     script = PACKAGE / "node/runtime/images/programs.py"
     lines = {name: f'exec "{sys.executable}" -S -E -I "{script}" {name} "$@"' for name in PROGRAMS}
     lines |= dict.fromkeys(("python", "python3"), f'exec "{sys.executable}" "$@"')
+    if os.getuid() and (tar := shutil.which("tar")):  # the container has one user only, who owns all that it unpacks
+        lines["tar"] = f'TAR_OPTIONS=--no-same-owner exec {tar} "$@"'
     for name, line in lines.items():
         path = folder / name
         path.write_text(f"#!/bin/sh\n{line}\n")
