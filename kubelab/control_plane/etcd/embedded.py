@@ -31,6 +31,7 @@ from kubelab.control_plane.etcd.api import (
 )
 from kubelab.control_plane.etcd.lease import Leases
 from kubelab.control_plane.etcd.mvcc import Change, Store
+from kubelab.control_plane.etcd.single import Single
 from kubelab.control_plane.etcd.wal import Compact, Grant, Revoke, Snapshot, Txn, Wal
 from kubelab.control_plane.etcd.watch import Watcher, WatchHub
 from kubelab.machinery.clock import Clock
@@ -39,7 +40,7 @@ RETAINED_REVISIONS = 5_000  # history kept for watches and reads from the past
 SNAPSHOT_EVERY = 10_000  # entries of the log
 
 
-class EmbeddedEtcd(Component):
+class EmbeddedEtcd(Single, Component):
     """The store of one cluster; see `EtcdApi` for its calls. In memory when `data_dir` is None."""
 
     def __init__(self, data_dir: Path | None, clock: Clock, *, retained_revisions: int = RETAINED_REVISIONS,

@@ -323,6 +323,17 @@ class Store:
                     crc = zlib.crc32(repr(tuple(kv)).encode(), crc)
         return crc, until
 
+    def size_bytes(self) -> tuple[int, int]:
+        """Return (bytes of keys and values in all versions kept, the same of the live ones alone)."""
+        total = sum(len(kv.key) + len(kv.value) for versions in self._versions.values() for kv in versions)
+        return total, sum(len(kv.key) + len(kv.value) for kv in self._live.values())
+
+    def defragment(self) -> None:
+        """Rebuild the tables, so that the room of keys that are gone is given back."""
+        self._sorted, self._unsorted = sorted(self._versions), []
+        self._versions = {key: list(self._versions[key]) for key in self._sorted}
+        self._live, self._log = dict(self._live), list(self._log)
+
     # ── the state as a whole, for snapshots ──────────────────────────────────────────────────────────────────
 
     def live(self) -> list[KeyValue]:

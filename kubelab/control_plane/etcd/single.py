@@ -1,0 +1,118 @@
+"""One member that is its whole cluster: the calls about members and maintenance, where there is no consensus.
+
+    EmbeddedEtcd(Single) ─► its own leader, term 1, the log's index is the revision
+
+Invariant: nothing here changes a key.
+Models:    etcdserver's Cluster and Maintenance calls on a cluster of one
+Left out:  other members: see group.py
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from kubelab.control_plane.etcd.api import Range, RangeResult
+from kubelab.control_plane.etcd.errors import BadTransferee, MemberNotFound, MemberNotLearner, NotClustered
+from kubelab.control_plane.etcd.lease import Leases
+from kubelab.control_plane.etcd.mvcc import Store
+from kubelab.control_plane.etcd.server_api import Alarm, Hash, Identity, MemberInfo, ServerStatus
+from kubelab.control_plane.etcd.snapshot_file import pack
+from kubelab.control_plane.etcd.wal import Snapshot
+from kubelab.control_plane.etcd.watch import WatchHub
+
+
+def id_of(name: str) -> int:
+    """Return the 64-bit id of a cluster or a member: always the same for the same name, never 0."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") | 1
+
+
+class Single:
+    """What EmbeddedEtcd is besides a keyspace. `client_urls` is filled in by whoever puts it on the wire."""
+
+    _store: Store
+    _hub: WatchHub
+    _leases: Leases
+    identity = Identity(id_of("kubelab"), id_of("kubelab/default"), 1)
+    client_urls: Sequence[str] = ()
+    _alarms: frozenset[Alarm] = frozenset()
+
+    def _check(self) -> None:
+        """Raise when the store does not serve."""
+        raise NotImplementedError
+
+    def _me(self) -> MemberInfo:
+        return MemberInfo(self.identity.member_id, "default", (), tuple(self.client_urls))
+
+    @property
+    def watched_revision(self) -> int:
+        return self._hub.published
+
+    async def read(self, query: Range) -> RangeResult:
+        self._check()
+        return self._store.read(query)
+
+    async def lease_list(self) -> list[int]:
+        self._check()
+        return [lease for lease, _ in self._leases.granted()]
+
+    # ── maintenance ──────────────────────────────────────────────────────────────────────────────────────────
+
+    async def status(self) -> ServerStatus:
+        self._check()
+        total, live = self._store.size_bytes()
+        revision = self._store.revision
+        return ServerStatus(total, live, self.identity.member_id, revision, revision, self.identity.raft_term,
+                            errors=[f"memberID:{a.member} alarm:{a.kind} " for a in sorted(self._alarms)])
+
+    async def hash_kv(self, revision: int = 0) -> Hash:
+        self._check()
+        value, at = self._store.hash(revision)
+        return Hash(value, at, self._store.compact_revision)
+
+    async def snapshot(self) -> bytes:
+        self._check()
+        return pack(Snapshot(self._store.revision, self._store.live(), self._leases.granted()))
+
+    async def defragment(self) -> None:
+        self._check()
+        self._store.defragment()
+
+    async def alarms(self) -> list[Alarm]:
+        return sorted(self._alarms)
+
+    async def alarm_set(self, alarm: Alarm, active: bool) -> list[Alarm]:
+        alarm = Alarm(alarm.member or self.identity.member_id, alarm.kind)
+        if alarm.member != self.identity.member_id or (alarm in self._alarms) == active:
+            return []
+        self._alarms ^= {alarm}
+        return [alarm]
+
+    async def move_leader(self, member: int) -> None:
+        if member != self.identity.member_id:
+            raise BadTransferee
+
+    # ── members ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def member_list(self, *, linearizable: bool = True) -> list[MemberInfo]:
+        self._check()
+        return [self._me()]
+
+    async def member_add(self, peer_urls: Sequence[str], *, learner: bool = False) -> MemberInfo:
+        raise NotClustered
+
+    async def member_remove(self, member: int) -> None:
+        self._known(member)
+        raise NotClustered
+
+    async def member_update(self, member: int, peer_urls: Sequence[str]) -> None:
+        self._known(member)
+        raise NotClustered
+
+    async def member_promote(self, member: int) -> None:
+        self._known(member)
+        raise MemberNotLearner
+
+    def _known(self, member: int) -> None:
+        if member != self.identity.member_id:
+            raise MemberNotFound
