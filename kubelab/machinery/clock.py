@@ -176,7 +176,20 @@ def micro_timestamp(now: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(micros // 1_000_000)) + f".{micros % 1_000_000:06d}Z"
 
 
+_LAYOUT = (("2006", r"\d{4}"), ("-", "-"), ("01", r"\d\d"), ("-", "-"), ("02", r"\d\d"), ("T", "T"), ("15", r"\d\d"),
+           (":", ":"), ("04", r"\d\d"), (":", ":"), ("05", r"\d\d(\.\d+)?"), ("Z07:00", r"Z|[+-]\d\d:\d\d"))
 _RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d+)?(?:Z|([+-])(\d\d):(\d\d))")
+
+
+def _unparsed(text: str) -> str:
+    """Say where reading a time ended, in the words of Go's time.Parse."""
+    at = 0
+    for layout, pattern in _LAYOUT:
+        match = re.compile(pattern).match(text, at)
+        if match is None:
+            return f'cannot parse "{text[at:]}" as "{layout}"'
+        at = match.end()
+    return f'extra text: "{text[at:]}"'
 
 
 def parse_timestamp(text: str) -> float:
@@ -187,7 +200,7 @@ def parse_timestamp(text: str) -> float:
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
-        raise ValueError(f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse')
+        raise ValueError(f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": {_unparsed(text)}')
     year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
     if not (1 <= month <= 12 and 1 <= day <= calendar.monthrange(year or 1, month)[1] and hour < 24 and minute < 60
             and second < 60):

@@ -34,7 +34,8 @@ _ZERO_VANISHES = frozenset({
     "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas", "fullyLabeledReplicas",
     "currentReplicas", "count", "generation", "signal",
 })
-_EMPTY_STAYS = frozenset({"storageClassName", "ingressClassName", "holderIdentity", "appProtocol", "preferredHolder"})
+_EMPTY_STAYS = frozenset({"storageClassName", "ingressClassName", "holderIdentity", "appProtocol", "preferredHolder",
+                          "timeZone", "managedBy", "loadBalancerClass", "volumeAttributesClassName"})
 _POINTERS = frozenset({("ClientIPConfig", "timeoutSeconds"), ("EndpointPort", "name"), ("HostPathVolumeSource", "type"),
                        ("Event", "reportingComponent"), ("Event", "reportingInstance"),
                        ("StatefulSetStatus", "availableReplicas")})

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import orjson
+
 from kubelab.machinery.errors import FieldError, forbidden_field, invalid_value, required, too_long
 from kubelab.machinery.request import Obj
 
@@ -22,6 +24,7 @@ _label1035 = re.compile(_LABEL1035)
 _qualified = re.compile(_QUALIFIED)
 
 STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
+OWNER_FIELDS = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
 MAX_ANNOTATIONS_BYTES = 256 * 1024
 
 
@@ -175,10 +178,17 @@ def _validate_owners(owners: Any, path: str) -> list[FieldError]:
                 errors.append(invalid_value(f"{path}.{key}", "", "must not be empty"))
         if owner.get("controller"):
             if controller:
-                errors.append(invalid_value(path, owners, "Only one reference can have Controller set to true. Found "
+                errors.append(FieldError(path, "FieldValueInvalid", f"Invalid value: {_owners_shown(owners)}: Only one "
+                              "reference can have Controller set to true. Found "
                               f'"true" in references for {controller} and {owner.get("name", "")}'))
             controller = owner.get("name", "")
     return errors
+
+
+def _owners_shown(owners: Any) -> str:
+    """Write references with their fields in the order in which Go has them."""
+    return orjson.dumps([{key: owner.get(key) for key in OWNER_FIELDS if key in owner or key in OWNER_FIELDS[:4]}
+                         for owner in owners]).decode()
 
 
 def _validate_finalizers(finalizers: Any, path: str) -> list[FieldError]:

@@ -24,6 +24,7 @@ APPROVAL = "api-approved.kubernetes.io"
 PROTECTED = (".k8s.io", ".kubernetes.io")
 COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 NO_STORED = "must have at least one stored version"
+SELECTABLE_TYPES = ("string", "boolean", "integer")
 SELECTABLE_LIMIT = 8
 _PARTS = {"schema": "validation"}  # what stands once for all versions when it is the same in each
 
@@ -132,6 +133,7 @@ def _versions(spec: Obj) -> Errors:
             if version.get(part) and path not in seen:  # what all versions share is told once
                 seen.add(path)
                 yield from check(version[part], path)
+        yield from _selected(version, place(versions, i, "selectableFields"))
 
 
 def place(versions: list[Obj], index: int, part: str) -> str:
@@ -196,6 +198,24 @@ def _selectable(fields: list[Obj], path: str) -> Errors:
         elif jsonpath.names(value) is None:
             yield invalid_value(f"{path}[{i}].jsonPath", value, "is an invalid path: must be a simple path of fields")
     yield from unique((f"{path}[{i}].jsonPath", field.get("jsonPath")) for i, field in enumerate(fields))
+
+
+def _selected(version: Obj, path: str) -> Errors:
+    """A field to select by stands in the schema and holds a single plain value."""
+    schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+    for i, field in enumerate(version.get("selectableFields") or ()):
+        value, found = field.get("jsonPath") or "", schema
+        steps = jsonpath.names(value) or []
+        for name in steps:
+            below = found.get("properties") if isinstance(found, dict) else None
+            found = below.get(name) if isinstance(below, dict) else None
+        if steps[:1] == ["metadata"]:
+            yield invalid_value(f"{path}[{i}].jsonPath", value, "must not point to fields in metadata")
+        elif steps and not isinstance(found, dict):
+            yield invalid_value(f"{path}[{i}].jsonPath", value, "is an invalid path: does not refer to a valid field")
+        elif steps and found.get("type") not in SELECTABLE_TYPES:
+            yield invalid_value(f"{path}[{i}].jsonPath", value, "must point to a field of type string, boolean or "
+                                "integer. Enum string fields and strings with formats are allowed.")
 
 
 _CHECKS: tuple[tuple[str, Callable[[Any, str], Errors]], ...] = (

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kubelab.machinery.errors import FieldError, invalid_value
+from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import NAME, since
 
+SHORT, NOTE = 128, 1024  # bytes
 ABOUT = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 
 
@@ -32,11 +33,33 @@ def _validate(event: Obj) -> Sequence[FieldError]:
 def _errors(event: Obj) -> rules.Errors:
     about = event.get("involvedObject") or {}
     own = event["metadata"].get("namespace", "")
-    if about.get("namespace", "") == "":
+    if event.get("eventTime"):  # told in the new way, which asks for more
+        if about.get("namespace", "") == "" and own not in ("", "default", "kube-system"):
+            yield invalid_value("involvedObject.namespace", "", "does not match event.namespace")
+        yield from _new_errors(event)
+    elif about.get("namespace", "") == "":
         if own not in ("", "default"):
             yield invalid_value("involvedObject.namespace", "", "does not match event.namespace")
     elif about["namespace"] != own:
         yield invalid_value("involvedObject.namespace", about["namespace"], "does not match event.namespace")
+
+
+def _new_errors(event: Obj) -> rules.Errors:
+    controller, instance = event.get("reportingComponent") or "", event.get("reportingInstance") or ""
+    if not controller:
+        yield required("reportingComponent")
+    yield from rules.qualified_name("reportingComponent", controller)
+    if not instance:
+        yield required("reportingInstance")
+    elif len(instance.encode()) > SHORT:
+        yield invalid_value("reportingInstance", "", f"can have at most {SHORT} characters")
+    for key in ("action", "reason"):
+        if not event.get(key):
+            yield required(key)
+        elif len(event[key].encode()) > SHORT:
+            yield invalid_value(key, "", f"can have at most {SHORT} characters")
+    if len((event.get("message") or "").encode()) > NOTE:
+        yield invalid_value("message", "", f"can have at most {NOTE} characters")
 
 
 def seen(event: Obj, now: float) -> tuple[str, str, int]:

@@ -172,11 +172,7 @@ def _class_errors(spec: Obj) -> rules.Errors:
     elif len(controller) > 250:
         yield rules.too_long(path, 250)
     else:
-        domain, slash, rest = controller.partition("/")
-        if not domain or not slash or not rest:
-            yield invalid_value(path, controller, 'must be a domain-prefixed path (such as "acme.io/foo")')
-        else:
-            yield from rules.subdomain_name(path, domain)
+        yield from rules.domain_path(path, controller)
     yield from _parameters(spec.get("parameters"))
 
 

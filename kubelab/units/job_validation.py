@@ -16,6 +16,7 @@ from kubelab.units.template import matches, template_errors
 MODES = ("NonIndexed", "Indexed")
 ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
 MAX_PARALLEL_INDEXED = 100_000
+MAX_MANAGER = 63
 MAX_EXIT_CODES, MAX_RULES = 255, 20
 COUNTS = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished",
           "backoffLimitPerIndex", "maxFailedIndexes")
@@ -77,16 +78,80 @@ def spec_errors(spec: Obj, path: str) -> rules.Errors:
             yield invalid_value(f"{path}.parallelism", spec["parallelism"], "must be less than or equal to "
                                 f"{MAX_PARALLEL_INDEXED} when completion mode is Indexed")
     else:
-        for key in ("backoffLimitPerIndex", "maxFailedIndexes", "successPolicy"):
+        for key in ("backoffLimitPerIndex", "maxFailedIndexes"):
             if spec.get(key) is not None:
                 yield invalid_value(f"{path}.{key}", spec[key], "requires indexed completion mode")
+    yield from _success_policy_errors(spec, f"{path}.successPolicy")
     yield from _failure_policy_errors(spec, f"{path}.podFailurePolicy")
     replacement = spec.get("podReplacementPolicy")
     if replacement is not None:
         allowed = ("Failed",) if spec.get("podFailurePolicy") is not None else ("Failed", "TerminatingOrFailed")
         if replacement not in allowed:
             yield rules.unsupported(f"{path}.podReplacementPolicy", replacement, allowed)
+    if spec.get("managedBy") is not None:
+        yield from rules.domain_path(f"{path}.managedBy", spec["managedBy"])
+        if len(spec["managedBy"]) > MAX_MANAGER:
+            yield rules.too_long(f"{path}.managedBy", MAX_MANAGER)
     yield from _template_errors(spec, f"{path}.template")
+
+
+def _success_policy_errors(spec: Obj, path: str) -> rules.Errors:
+    policy = spec.get("successPolicy")
+    if policy is None:
+        return
+    found = policy.get("rules") or []
+    if spec.get("completionMode") != "Indexed":
+        shown = {"Rules": [{"SucceededIndexes": r.get("succeededIndexes"), "SucceededCount": r.get("succeededCount")}
+                           for r in found]}
+        yield rules.invalid_struct(path, shown, "requires indexed completion mode")
+        return
+    if not found:
+        yield required(f"{path}.rules", "at least one rules must be specified when the successPolicy is specified")
+    elif len(found) > MAX_RULES:
+        yield rules.too_many(f"{path}.rules", len(found), MAX_RULES)
+    for i, rule in enumerate(found):
+        yield from _success_rule_errors(rule, spec.get("completions") or 0, f"{path}.rules[{i}]")
+
+
+def _success_rule_errors(rule: Obj, completions: int, path: str) -> rules.Errors:
+    count, indexes, total = rule.get("succeededCount"), rule.get("succeededIndexes"), 0
+    if count is None and indexes is None:
+        yield required(path, "at least one of succeededCount or succeededIndexes must be specified")
+    if indexes is not None:
+        try:
+            total = _count_indexes(indexes, completions)
+        except ValueError as error:
+            yield invalid_value(f"{path}.succeededIndexes", indexes, f"error parsing succeededIndexes: {error}")
+    if count is not None:
+        yield from rules.not_negative(f"{path}.succeededCount", count)
+        for limit, what in ((completions, "specified completions"),
+                            (total if indexes is not None else completions,
+                             "indexes in the specified succeededIndexes field")):
+            if count > limit:
+                yield invalid_value(f"{path}.succeededCount", count,
+                                    f"must be less than or equal to {limit} (the number of {what})")
+
+
+def _count_indexes(text: str, completions: int) -> int:
+    """Count the indexes in a text such as 1,3-5. Raises ValueError with upstream's words."""
+    total, last = 0, -1
+    for part in text.split(",") if text else ():
+        ends = part.split("-")
+        if len(ends) > 2:
+            raise ValueError(f'the fragment "{part}" violates the requirement that an index interval can have at most '
+                             "two parts separated by '-'")
+        numbers = []
+        for end in ends:
+            if not end.isdigit():
+                raise ValueError(f'cannot convert string to integer for index: "{end}"')
+            if int(end) >= completions:
+                raise ValueError(f'too large index: "{end}"')
+            numbers.append(int(end))
+        if numbers[0] <= last or (len(numbers) == 2 and numbers[0] >= numbers[1]):
+            raise ValueError(f"non-increasing order, previous: {last}, current: {numbers[0]}" if numbers[0] <= last else
+                             f"non-increasing order, previous: {numbers[0]}, current: {numbers[1]}")
+        total, last = total + numbers[-1] - numbers[0] + 1, numbers[-1]
+    return total
 
 
 def _template_errors(spec: Obj, path: str) -> rules.Errors:

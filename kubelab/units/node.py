@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kubelab.machinery import names
+from kubelab.machinery import names, quantity
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
@@ -48,7 +48,11 @@ def _prepare_update(new: Obj, old: Obj) -> None:
 
 def _validate(node: Obj) -> Sequence[FieldError]:
     spec = node.get("spec") or {}
-    return [*_taint_errors(spec.get("taints") or ()), *_cidr_errors(spec.get("podCIDRs") or ())]
+    capacity = (node.get("status") or {}).get("capacity") or {}
+    return [*_taint_errors(spec.get("taints") or ()),
+            *(invalid_value(f"status.capacity[{name}]", str(value), "must be greater than or equal to 0")
+              for name, value in capacity.items() if quantity.parse(value) < 0),
+            *_cidr_errors(spec.get("podCIDRs") or ())]
 
 
 def _taint_errors(taints: Sequence[Mapping[str, Any]]) -> rules.Errors:
@@ -73,7 +77,7 @@ def _taint_errors(taints: Sequence[Mapping[str, Any]]) -> rules.Errors:
 def _cidr_errors(cidrs: Sequence[str]) -> rules.Errors:
     for i, value in enumerate(cidrs):
         yield from rules.cidr(f"spec.podCIDRs[{i}]", value)
-    if len(cidrs) > 2:
+    if len(cidrs) > 2 or (len(cidrs) == 2 and len({":" in cidr for cidr in cidrs}) == 1):
         yield invalid_value("spec.podCIDRs", list(cidrs), "may specify no more than one CIDR for each IP family")
 
 

@@ -84,6 +84,8 @@ def _source_errors(spec: Obj) -> rules.Errors:
         if spec["hostPath"].get("path") == "/" and spec["persistentVolumeReclaimPolicy"] == "Recycle":
             yield rules.forbidden("spec.persistentVolumeReclaimPolicy",
                                   "may not be 'recycle' for a hostPath mount of '/'")
+    if spec.get("nodeAffinity") is not None and not spec["nodeAffinity"].get("required"):
+        yield required("spec.nodeAffinity.required", "must specify required node constraints")
     if "local" in found:
         if not spec["local"].get("path"):
             yield required("spec.local.path")

@@ -29,6 +29,7 @@ from kubelab.units.volume_validation import check_volumes
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _SYSCTL = r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
+SYSTEMS = ("linux", "windows")
 MAX_DNS_SERVERS = 3
 
 UPDATABLE = (
@@ -71,6 +72,7 @@ def spec_errors(spec: Obj, path: str) -> rules.Errors:
     yield from spread_errors(spec.get("topologySpreadConstraints") or (), f"{path}.topologySpreadConstraints")
     yield from _name_errors(spec, path)
     yield from toleration_errors(spec.get("tolerations") or (), f"{path}.tolerations")
+    yield from _system_errors(spec.get("os"), f"{path}.os")
     for i, alias in enumerate(spec.get("hostAliases") or ()):
         yield from rules.ip_address(f"{path}.hostAliases[{i}].ip", alias.get("ip", ""))
         for j, host in enumerate(alias.get("hostnames") or ()):
@@ -80,6 +82,13 @@ def spec_errors(spec: Obj, path: str) -> rules.Errors:
             yield from rules.subdomain_name(f"{path}.{field}", spec[field])
     if spec.get("preemptionPolicy") is not None:
         yield from rules.one_of(f"{path}.preemptionPolicy", spec["preemptionPolicy"], ("PreemptLowerPriority", "Never"))
+
+
+def _system_errors(system: Obj | None, path: str) -> rules.Errors:
+    if system is not None and not system.get("name"):
+        yield required(f"{path}.name", "cannot be empty")
+    elif system is not None and system["name"] not in SYSTEMS:
+        yield rules.unsupported(path, system["name"], SYSTEMS)
 
 
 def _name_errors(spec: Obj, path: str) -> rules.Errors:

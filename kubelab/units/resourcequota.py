@@ -20,6 +20,8 @@ COMPUTE = frozenset({"cpu", "memory", "ephemeral-storage", "requests.cpu", "requ
 COUNTED = frozenset({"pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps",
                      "persistentvolumeclaims", "services.nodeports", "services.loadbalancers"})
 STANDARD = COMPUTE | COUNTED | {"requests.storage"}
+ONLY_EXISTS = frozenset({"Terminating", "NotTerminating", "BestEffort", "NotBestEffort",
+                         "CrossNamespacePodAffinity"})
 SCOPES = frozenset({"Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass",
                     "CrossNamespacePodAffinity", "VolumeAttributesClass"})
 OF_PODS = COMPUTE | {"pods"}
@@ -77,6 +79,10 @@ def _selector_errors(expressions: Sequence[Obj]) -> rules.Errors:
         scope, operator = rule.get("scopeName", ""), rule.get("operator", "")
         if scope not in SCOPES:
             yield invalid_value(f"{path}.scopeName", scope, "unsupported scope")
+        elif scope in ONLY_EXISTS and operator != "Exists":
+            yield invalid_value(f"{path}.operator", operator, "must be 'Exist' when scope is any of ResourceQuotaScope"
+                                "Terminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, "
+                                "ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity")
         if operator in ("In", "NotIn"):
             if not rule.get("values"):
                 yield FieldError(f"{path}.values", "FieldValueRequired", "Required value: must be at least one value "

@@ -131,6 +131,17 @@ def subdomain_name(field: str, value: str) -> Errors:
     yield from messages(field, value, names.dns1123_subdomain_errors)
 
 
+def domain_path(field: str, value: str) -> Errors:
+    """Check a name like acme.io/foo, whose domain says whose it is."""
+    domain, slash, rest = value.partition("/")
+    if not value:
+        yield required(field)
+    elif not domain or not slash or not rest:
+        yield invalid_value(field, value, 'must be a domain-prefixed path (such as "acme.io/foo")')
+    else:
+        yield from subdomain_name(field, domain)
+
+
 def qualified_name(field: str, value: str) -> Errors:
     yield from messages(field, value, names.qualified_name_errors)
 

@@ -156,12 +156,30 @@ def _claim(source: Obj, path: str) -> rules.Errors:
         yield required(f"{path}.claimName")
 
 
+def _needs(*fields: str) -> Callable[[Obj, str], rules.Errors]:
+    """Make the rule of a source that nothing here mounts: only whether it says what every such source says."""
+    def check(source: Obj, path: str) -> rules.Errors:
+        return (required(f"{path}.{field}") for field in fields if not source.get(field))
+
+    return check
+
+
+def _nfs(source: Obj, path: str) -> rules.Errors:
+    yield from _needs("server", "path")(source, path)
+    if source.get("path") and not source["path"].startswith("/"):
+        yield invalid_value(f"{path}.path", source["path"], "must be an absolute path")
+
+
 _PARTS: dict[str, Callable[[Obj, str], rules.Errors]] = {
     "secret": _named_part, "configMap": _named_part, "downwardAPI": _downward, "serviceAccountToken": _token,
 }
 
 # In the order in which upstream looks at them: the first one counts, the others are one too many.
 SOURCES: dict[str, Callable[[Obj, str], rules.Errors]] = {
-    "emptyDir": _empty_dir, "hostPath": _host_path, "secret": _secret, "persistentVolumeClaim": _claim,
-    "configMap": _config_map, "downwardAPI": _downward, "projected": _projected,
+    "emptyDir": _empty_dir, "hostPath": _host_path, "gitRepo": _needs("repository"),
+    "gcePersistentDisk": _needs("pdName"), "awsElasticBlockStore": _needs("volumeID"), "secret": _secret, "nfs": _nfs,
+    "iscsi": _needs("targetPortal", "iqn"), "glusterfs": _needs("endpoints", "path"), "persistentVolumeClaim": _claim,
+    "rbd": _needs("monitors", "image"), "cinder": _needs("volumeID"), "cephfs": _needs("monitors"),
+    "downwardAPI": _downward, "configMap": _config_map, "flexVolume": _needs("driver"), "projected": _projected,
+    "csi": _needs("driver"),
 }

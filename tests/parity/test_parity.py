@@ -8,19 +8,25 @@ from .recording import cases
 from .replay import in_process, replay
 from .world import control_plane
 
-# The share of whole bodies below which something broke; what is missing to 1 is told in ARCHITECTURE.md.
-BODIES = {"discovery": 1.0, "bootstrap": 0.93, "defaults": 1.0, "invalid": 0.98, "writes": 0.95, "tables": 0.95,
-          "rbac": 1.0}
-# Where ours answers otherwise on purpose.
+FILES = ("discovery", "bootstrap", "defaults", "invalid", "writes", "tables", "rbac")
+# Where ours answers with another status on purpose.
 ON_PURPOSE = {"/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication [0]":
               "the recorded server had no client CA for extension servers; ours has one, as every installer sets up"}
+# Where a body differs, and why.
+DIFFERENT = ON_PURPOSE | {
+    "selectors [6]": "it lists an object of a case that is not among these",
+    "json patch move [0]": "the error quotes the whole object, with the field managers of that moment",
+    "immutable jobs [2]": "the error quotes a pod spec with the field names of Go's internal types",
+    "immutable daemonsets [1]": "two errors in the other order: ours checks an object, then compares it with the old",
+    "reviews [3]": "the recorded administrator came by a token with a uid, ours by a certificate without one",
+    "daemonsets [1]": "upstream adds the template generation after the table's metadata was taken; ours stores it"}
 
 
-@pytest.mark.parametrize("file", BODIES)
+@pytest.mark.parametrize("file", FILES)
 async def test_our_answers_agree_with_the_recorded_ones(file: str) -> None:
-    """Every status and reason agrees for the kinds that the catalogue has."""
+    """Every status and reason agrees for the kinds that the catalogue has, and every body but those named above."""
     recorded = cases(file)
     async with control_plane() as (server, _):
         tally = await replay(file, recorded, in_process(server.handle))
     assert [line for line in tally.wrong_status if line.partition(": ours")[0] not in ON_PURPOSE] == []
-    assert tally.bodies >= BODIES[file] * tally.steps, tally.wrong_body
+    assert [line for line in tally.wrong_body if not line.startswith(tuple(DIFFERENT))] == []

@@ -182,3 +182,56 @@ def test_a_gated_pod_may_still_be_narrowed_down() -> None:
 def test_what_is_immutable_stays(new: dict[str, Any], old: dict[str, Any], field: str) -> None:
     """An immutable field is named when somebody tries to change it."""
     assert [e.field for e in updated(new, old)] == [field]
+
+
+def of(api_version: str, kind: str, **fields: Any) -> dict[str, Any]:
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}, **fields}
+
+
+def job(**spec: Any) -> dict[str, Any]:
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
+    return of("batch/v1", "Job", spec={"template": template, "manualSelector": True, **spec})
+
+
+def crd(*fields: str) -> dict[str, Any]:
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}
+    return {**of("apiextensions.k8s.io/v1", "CustomResourceDefinition", spec={
+        "group": "example.com", "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
+        "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema},
+                      "selectableFields": [{"jsonPath": field} for field in fields]}]}),
+        "metadata": {"name": "widgets.example.com"}}
+
+
+INDEXED = {"completionMode": "Indexed", "completions": 3}
+OTHERS = [
+    (pod(volumes=[{"name": "v", "nfs": {"path": "x"}}]), ["spec.volumes[0].nfs.server: Required value",
+     'spec.volumes[0].nfs.path: Invalid value: "x": must be an absolute path']),
+    (pod(os={"name": "mac"}), ['spec.os: Unsupported value: "mac": supported values: "linux", "windows"']),
+    (of("v1", "Node", spec={"podCIDRs": ["10.0.0.0/24", "10.0.1.0/24"]}), ["spec.podCIDRs: Invalid value: "
+     '["10.0.0.0/24","10.0.1.0/24"]: may specify no more than one CIDR for each IP family']),
+    (of("v1", "Node", status={"capacity": {"cpu": "-1"}}),
+     ['status.capacity[cpu]: Invalid value: "-1": must be greater than or equal to 0']),
+    (job(managedBy="x"),
+     ['spec.managedBy: Invalid value: "x": must be a domain-prefixed path (such as "acme.io/foo")']),
+    (job(successPolicy={"rules": []}), ['spec.successPolicy: Invalid value: {"Rules":[]}: requires indexed completion '
+                                        "mode"]),
+    (job(**INDEXED, successPolicy={"rules": [{"succeededIndexes": "0,2-1"}]}),
+     ['spec.successPolicy.rules[0].succeededIndexes: Invalid value: "0,2-1": error parsing succeededIndexes: '
+      "non-increasing order, previous: 2, current: 1"]),
+    (job(**INDEXED, successPolicy={"rules": [{"succeededIndexes": "0-1", "succeededCount": 3}]}),
+     ["spec.successPolicy.rules[0].succeededCount: Invalid value: 3: must be less than or equal to 2 (the number of "
+      "indexes in the specified succeededIndexes field)"]),
+    (crd(".spec.nope", ".spec.size", ".spec", ".metadata.name"),
+     ['spec.selectableFields[0].jsonPath: Invalid value: ".spec.nope": is an invalid path: does not refer to a valid '
+      "field", 'spec.selectableFields[2].jsonPath: Invalid value: ".spec": must point to a field of type string, '
+      "boolean or integer. Enum string fields and strings with formats are allowed.",
+      'spec.selectableFields[3].jsonPath: Invalid value: ".metadata.name": must not point to fields in metadata']),
+    (of("v1", "Event", eventTime="2026-01-01T00:00:00.000000Z", reportingComponent="c", reason="r", action="a"),
+     ["reportingInstance: Required value"]),
+]
+
+
+@pytest.mark.parametrize(("obj", "told"), OTHERS)
+def test_what_other_kinds_are_refused_for(obj: dict[str, Any], told: list[str]) -> None:
+    """Rules that few manifests meet, each in the words of Kubernetes."""
+    assert [error for error in errors(obj) if "spec.selector: Required" not in error] == told

@@ -20,6 +20,7 @@ from kubelab.machinery.decoding import parse_json
 from kubelab.machinery.errors import ApiError, bad_request
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj, Request
+from kubelab.units import by_kind
 from kubelab.units.catalogue import Kind
 
 JSON_TYPE, YAML_TYPE = "application/json", "application/yaml"
@@ -143,12 +144,20 @@ def as_kind(value: Obj, kind: Kind) -> Obj:
         raise bad_request(f"the API version in the data ({given_version}) does not match the expected API version "
                           f"({kind.api_version})")
     if given_kind and given_kind != kind.kind:
-        raise bad_request(f'{given_kind} in version "{kind.version}" cannot be handled as a {kind.kind}: no kind '
-                          f'"{given_kind}" is registered for version "{kind.api_version}" in scheme '
-                          '"pkg/api/legacyscheme/scheme.go:30"')
+        raise bad_request(f'{given_kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
+                          + _another_kind(given_kind, kind))
     metadata = value.pop("metadata", None)
     head = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": {} if metadata is None else metadata}
     return {**head, **value}
+
+
+def _another_kind(given: Any, kind: Kind) -> str:
+    """Say what Go says of an object of a kind that it knows, or does not know, where another was expected."""
+    if by_kind(kind.api_version, str(given).removesuffix("List")) is not None:
+        internal = kind.group.partition(".")[0] or "core"
+        return f"converting ({kind.version}.{given}) to ({internal}.{kind.kind}): unknown conversion"
+    return (f'no kind "{given}" is registered for version "{kind.api_version}" in scheme '
+            '"pkg/api/legacyscheme/scheme.go:30"')
 
 
 def _unrecognized(kind: Kind, why: str, body: Any) -> ApiError:
