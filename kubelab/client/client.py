@@ -54,11 +54,14 @@ class Client:
 
     async def list(self, res: Resource, namespace: str | None = None, *, selector: str | None = None,
                    field_selector: str | None = None, limit: int | None = None, continue_: str | None = None,
-                   resource_version: str | None = None) -> Obj:
-        """Return the List of a namespace, or of all when `namespace` is None. Every item tells its kind."""
+                   resource_version: str | None = None, resource_version_match: str | None = None) -> Obj:
+        """Return the List of a namespace, or of all when `namespace` is None. Every item tells its kind.
+
+        With `resource_version_match` "Exact" it is as of `resource_version`; raises Expired when that is gone.
+        """
         kind = kind_of(res)
         query = _query(labelSelector=selector, fieldSelector=field_selector, limit=limit,
-                       resourceVersion=resource_version)
+                       resourceVersion=resource_version, resourceVersionMatch=resource_version_match)
         if continue_:
             query["continue"] = continue_
         found = _obj(await self._send("GET", kind.path(namespace), query))

@@ -25,10 +25,12 @@ from kubelab.machinery.journal import Entry, Journal
 from kubelab.machinery.request import Obj
 from kubelab.views import parts
 from kubelab.views.answers import Answers, sentence
+from kubelab.views.chronicle import Chronicle, Happening
 from kubelab.views.items import condition
 from kubelab.views.marks import Mark, marks_of
 from kubelab.views.messages import Spoke, spoke_of_entry, spoke_of_event
 from kubelab.views.model import Projection
+from kubelab.views.past import Compacted, Past
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -49,14 +51,17 @@ class Bridge:
         self._client, self._send, self._journal = client, send, journal
         self._components: Mapping[str, Component] = components if components is not None else {}
         self._clock: Clock = clock or RealClock()
-        self._answers = Answers(client, self.projection.items, self._components, self._clock)
+        self._chronicle = Chronicle()
+        self._past = Past(client, self._chronicle, self.projection.items, self._components)
+        self._answers = Answers(client, self.projection.items, self._components, self._clock, self._past,
+                                self._chronicle)
         self._informers = Informers(client)
         self._views: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._wait_s = FLUSH_S
         self._dots: Counter[Spoke] = Counter()
         self._requests: deque[float] = deque(maxlen=5000)
-        self._marks: deque[tuple[str, str, float]] = deque()  # key, text, when
+        self._marks: deque[tuple[str, Mark, float]] = deque()  # key, mark, when
         self._marked = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._endings: list[Callable[[], object]] = []
@@ -77,11 +82,15 @@ class Bridge:
         for plural, kind in WATCHED.items():
             self._endings.append(self._informers.of(plural).on_event(self._handler(kind)))
         if self._journal is not None:
+            for entry in self._journal.entries():
+                self._wrote(entry)
             self._endings.append(self._journal.subscribe(self._crossed))
         await self._informers.start_all()
+        self._past.began = self._chronicle.complete_from = self._past.newest
         self._cards()
         self._told = True
         self._spawn(self._beat())
+        self._spawn(self._recall())
 
     async def stop(self) -> None:
         endings, self._endings = self._endings, []
@@ -108,8 +117,10 @@ class Bridge:
             if kind == "Node" and condition(obj, "Ready").get("status") != "True" and type_ != "DELETED":
                 self._spawn(self._lease(obj["metadata"]["name"]))
             if self._told:
-                for mark in marks_of(kind, old, None if type_ == "DELETED" else obj):
-                    self.mark(mark)
+                new, before = (None, obj) if type_ == "DELETED" else (obj, old)
+                happening = self._chronicle.note(kind, before, new, self._clock.now())
+                for mark in marks_of(kind, old, new):
+                    self.mark(mark, happening)
                 if self._journal is None and (spoke := spoke_of_event({"kind": kind} | obj)):
                     self._dots[spoke] += 1
             self._changed()
@@ -119,9 +130,14 @@ class Bridge:
     def _crossed(self, entry: Entry) -> None:
         if entry.seam == "request":
             self._requests.append(entry.at)
+        self._wrote(entry)
         if self._views and (spoke := spoke_of_entry(entry)):
             self._dots[spoke] += 1
             self._changed()
+
+    def _wrote(self, entry: Entry) -> None:
+        if entry.seam == "write" and entry.detail:
+            self._chronicle.wrote(int(entry.detail), entry.at, f"{entry.verb} {entry.subject} by {entry.actor}")
 
     async def _lease(self, node: str) -> None:
         """Find out when a node that is not ready was last heard of."""
@@ -133,15 +149,28 @@ class Bridge:
             self.projection.lease(node, parse_timestamp(renewed))
             self._changed()
 
-    def mark(self, mark: Mark) -> None:
+    async def _recall(self) -> None:
+        """Mark what was done before the view began, as far as the API server still tells it."""
+        try:
+            found = await self._past.recall(WATCHED)
+        except (ApiError, Compacted, OSError):
+            return  # a server that has forgotten tells nothing: the bar begins with this view
+        for kind, old, new, _ in found:
+            for mark in marks_of(kind, old, new):
+                self.mark(mark, self._chronicle.happening(int((new or old or {})["metadata"]["resourceVersion"])))
+
+    def mark(self, mark: Mark, happening: Happening | None = None) -> None:
         """Put a mark on the time bar; of many alike within a second one is kept."""
-        now, verb = self._clock.now(), mark.text.split()[-1]
-        if mark.mood == "broke" and any(t.split()[-1] == verb and now - at < 1 for _, t, at in self._marks):
+        now, verb = happening.at if happening is not None else self._clock.now(), mark.text.split()[-1]
+        if mark.mood == "broke" and any(m.mood == "broke" and m.text.split()[-1] == verb and abs(now - at) < 1
+                                        for _, m, at in self._marks):
             return
         self._marked += 1
         key = f"mark:{self._marked}"
-        self.projection.put(key, {"t": "mark", "order": self._marked, "at": now, "text": mark.text, "mood": mark.mood})
-        self._marks.append((key, mark.text, now))
+        revision = happening.revision if happening is not None else self._past.newest
+        self.projection.put(key, {"t": "mark", "order": self._marked, "at": now, "text": mark.text, "mood": mark.mood,
+                                  "rev": revision, "of": happening.of if happening is not None else None})
+        self._marks.append((key, mark, now))
         if len(self._marks) > MARKS:
             self.projection.drop(self._marks.popleft()[0])
         self._changed()
@@ -152,13 +181,15 @@ class Bridge:
         """Once a second: the figures on the cards, and components that were put in others' places."""
         while True:
             await asyncio.sleep(1)
+            self._past.beat()
             if self._views:
                 self._cards()
 
     def _cards(self, _: Component | None = None) -> None:
         self._watch_states(self._components)
         figures = {parts.part_name(key): parts.figure(key, c) for key, c in self._components.items()}
-        figures["etcd"] = f"revision {self.projection.items['cluster']['revision']}"
+        figures["etcd"] = f"revision {self._past.newest}"
+        self.projection.put("time", self._past.item())
         if self._journal is not None:
             now = self._clock.now()
             figures["apiserver"] = f"{sum(1 for at in self._requests if now - at <= 1)} req/s"

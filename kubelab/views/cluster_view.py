@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -21,10 +20,10 @@ from kubelab.client.component import Component
 from kubelab.machinery.clock import Clock
 from kubelab.machinery.journal import Journal
 from kubelab.views.bridge import Bridge
+from kubelab.views.esm import STATIC, esm
 from kubelab.views.marks import Mark
 from kubelab.views.static_svg import draw
 
-STATIC = Path(__file__).parent / "static"
 SNAPSHOT_S = 3.0  # at most this often, and not for clusters that would swell a notebook file
 SNAPSHOT_ITEMS = 300
 
@@ -36,7 +35,7 @@ class ClusterView(anywidget.AnyWidget):
     are the parts this process holds, by name ("scheduler", "kubelet/node-1"); without them cards have no buttons.
     """
 
-    _esm = (STATIC / "cluster_view.js").read_text()
+    _esm = esm("cluster_view.js")
     _css = (STATIC / "cluster_view.css").read_text()
     snapshot = traitlets.Dict().tag(sync=True)  # what a saved notebook shows while no kernel runs
 

@@ -120,48 +120,6 @@ def test_tiles_keep_their_places(view: ViewPage, world: World) -> None:
     assert view.page.evaluate(where, "web-3") == before
 
 
-def test_dragging_left_shows_the_past(view: ViewPage, world: World) -> None:
-    """The time bar brings back what was deleted, the right end is live again, marks are named."""
-    pods = shop(view, world)
-    time.sleep(0.6)
-    view.mark("scale web 4→0")
-    for pod in pods[:4]:
-        view.projection.pod("DELETED", pod)
-    view.flush()
-    page = view.page
-    page.wait_for_function("document.querySelectorAll('.pod:not(.leave)').length === 2")
-    assert page.locator(".kl-time .mark").first.inner_text() == "scale web 4→0"
-    slider = page.locator(".kl-time input")
-    slider.evaluate("(e) => { e.value = 20; e.dispatchEvent(new Event('input')); }")
-    page.wait_for_function("document.querySelectorAll('.pod:not(.leave)').length === 6")
-    assert "as it was" in page.locator(".past").inner_text()
-    view.projection.pod("ADDED", world.pod("web-new", "node-1"))
-    view.flush()
-    time.sleep(0.1)
-    assert page.locator('[data-key="pod:uid-web-new"]').count() == 0, "what happens now stays out of the past"
-    page.click(".kl-time button")
-    page.wait_for_selector('[data-key="pod:uid-web-new"]')
-
-
-def test_history_is_bounded_and_exact(view: ViewPage) -> None:
-    """Any moment that is kept can be shown exactly, forwards and backwards, while old moments are dropped."""
-    wrong = view.page.evaluate("""async () => {
-      const { History, applyDiff } = await import('./cluster_view.js');
-      const history = new History(300), live = new Map(), truth = [];
-      for (let t = 0; t < 500; t++) {
-        const key = `pod:${t % 7}`, diff = t % 5 === 4 ? {set: {}, del: [key]} : {set: {[key]: {n: t}}, del: []};
-        history.record(t, diff, applyDiff(live, diff));
-        truth.push(JSON.stringify([...live].sort()));
-      }
-      const wrong = [];
-      for (const t of [499, 400, 450, 320, 498, history.from, 350])
-        if (JSON.stringify([...history.itemsAt(t, live)].sort()) !== truth[t]) wrong.push(t);
-      if (history.size > 300 || history.from < 150) wrong.push('unbounded');
-      return wrong;
-    }""")
-    assert wrong == []
-
-
 @pytest.mark.parametrize(("nodes", "per_node", "mode"), [(3, 8, "tile"), (3, 100, "square"), (100, 10, "square"),
                                                          (3, 420, "strip")])
 def test_density_follows_the_number_of_pods(view: ViewPage, world: World, nodes: int, per_node: int, mode: str) -> None:

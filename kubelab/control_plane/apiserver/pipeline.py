@@ -153,7 +153,8 @@ class Pipeline:
         except BaseException:
             self.admission.release(call, obj)
             raise
-        self.journal.record("write", call.info.verb, f"{call.kind.plural}/{_key(body.obj)}", actor=call.user.name)
+        self.journal.record("write", call.info.verb, f"{call.kind.plural}/{_key(body.obj)}", actor=call.user.name,
+                            detail=body.obj["metadata"].get("resourceVersion"))
         return body
 
     async def _create(self, call: Call, obj: Obj) -> Encoded:

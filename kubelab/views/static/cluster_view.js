@@ -3,13 +3,14 @@
  * The live cluster view: a drawing that is a function of the model, keyed by uid.
  *
  *   kernel ─► {type: "model" | "diff", ...} ─► items (a flat Map) ─► layout() ─► draw() ─► SVG
- *                                        └─► History (bounded) ─► the items of any past moment
  *   pointer, keys ─► {type: "ask", what: "object" | "events" | "logs" | "source"} ─► kernel ─► side panel
+ *   time bar ─► {type: "ask", what: "past", revision} ─► kernel ─► the items as of then, drawn the same way
  *
  * Invariant: `layout` and `explain` are pure; the DOM changes only in `Stage`, `Panel` and `TimeBar`; data is written
  * with textContent, never as markup.
  *
- * Sections: model and history · layout · words · drawing · message dots · side panel · time bar · wiring
+ * Sections: model · layout · drawing · message dots · wiring
+ * Beside it: words.js, panel.js, time_travel.js, dom.js; a widget is one module, so views/esm.py joins them
  *
  * @typedef {Record<string, any>} Item       one thing to draw, `t` says what: cluster, part, node, pod, svc, mark
  * @typedef {Map<string, Item>} Items
@@ -21,76 +22,18 @@
  *   panel: Box, tray: Box, boxes: Map<string, Box>, spokes: Map<string, Curve>, trunk: Map<string, string>,
  *   services: string[], hiddenServices: number, counts: Map<string, Record<string, number>>, waiting: string[]}} Layout
  */
+import { ago, button, clamp, grouped, h, plural, put, s, themeOf } from "./dom.js";
+import { Panel } from "./panel.js";
+import { Pictures, TimeBar } from "./time_travel.js";
+import { PARTS, explain } from "./words.js";
 
-// ── model and history ────────────────────────────────────────────────────────────────────────────────────────────────
+// ── model ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/**
- * Apply a diff in place and return the diff that takes it back.
- * @param {Items} items @param {Diff} diff @returns {Diff}
- */
+/** Apply a diff in place. @param {Items} items @param {Diff} diff */
 export function applyDiff(items, diff) {
-  /** @type {Diff} */
-  const undo = { set: {}, del: [] };
-  for (const key of [...Object.keys(diff.set), ...diff.del]) {
-    const old = items.get(key);
-    if (old) undo.set[key] = old;
-    else undo.del.push(key);
-  }
   for (const key in diff.set) items.set(key, diff.set[key]);
   for (const key of diff.del) items.delete(key);
-  return undo;
 }
-
-/** What happened, bounded: `itemsAt(t)` walks from the last shown moment, so dragging costs what changed between. */
-export class History {
-  /** @param {number} limit how many item changes are kept */
-  constructor(limit = 20000) {
-    this.limit = limit;
-    this.size = 0;
-    /** @type {{at: number, diff: Diff, undo: Diff}[]} */
-    this.entries = [];
-    /** @type {Items|null} the items of the past moment that is shown */
-    this.past = null;
-    this.cursor = 0; // entries[0 .. cursor) are applied in `past`
-    this.from = NaN; // the earliest moment that can be shown
-  }
-
-  /** @param {number} at @param {Diff} diff @param {Diff} undo */
-  record(at, diff, undo) {
-    if (Number.isNaN(this.from)) this.from = at;
-    this.entries.push({ at, diff, undo });
-    this.size += cost(diff);
-    let drop = 0;
-    while (this.size > this.limit && drop < this.entries.length - 1) {
-      this.size -= cost(this.entries[drop].diff);
-      this.from = this.entries[drop].at;
-      drop += 1;
-    }
-    if (!drop) return;
-    if (this.past) for (; this.cursor < drop; this.cursor++) applyDiff(this.past, this.entries[this.cursor].diff);
-    this.entries.splice(0, drop);
-    this.cursor = Math.max(0, this.cursor - drop);
-  }
-
-  /** @param {number} at @param {Items} live @returns {Items} */
-  itemsAt(at, live) {
-    if (!this.past) {
-      this.past = new Map(live);
-      this.cursor = this.entries.length;
-    }
-    while (this.cursor > 0 && this.entries[this.cursor - 1].at > at) applyDiff(this.past, this.entries[--this.cursor].undo);
-    while (this.cursor < this.entries.length && this.entries[this.cursor].at <= at)
-      applyDiff(this.past, this.entries[this.cursor++].diff);
-    return this.past;
-  }
-
-  leave() {
-    this.past = null;
-  }
-}
-
-/** @param {Diff} diff */
-const cost = (diff) => Object.keys(diff.set).length + diff.del.length;
 
 // ── layout: where everything stands ──────────────────────────────────────────────────────────────────────────────────
 
@@ -312,9 +255,6 @@ function nodeSpokes(nodes, boxes, columns, hub, edge, nodesX, spokes) {
   return trunk;
 }
 
-/** @param {number} v @param {number} lo @param {number} hi */
-const clamp = (v, lo, hi) => Math.min(Math.max(v, lo), hi);
-
 /** @param {Items} items @param {string} t @param {(item: Item) => string} by */
 function sorted(items, t, by) {
   const found = [];
@@ -322,77 +262,6 @@ function sorted(items, t, by) {
   const order = new Intl.Collator("en", { numeric: true });
   return found.sort((a, b) => order.compare(by(a), by(b)));
 }
-
-// ── words: one plain sentence for everything ─────────────────────────────────────────────────────────────────────────
-
-/** @type {Record<string, [string, string, string]>} part -> title, what it does, what stops when it stops */
-const PARTS = {
-  kubectl: ["kubectl", "You: kubectl, this notebook and every other client talk to the API server, and to nothing else.", ""],
-  apiserver: ["API server", "The only door: it checks, stores and announces every change.", "nobody can read or change anything; what runs goes on"],
-  etcd: ["etcd", "Remembers everything: each write is one more revision.", "the API server has no memory and answers no one"],
-  controllers: ["controllers", "Loops that compare what is with what was asked for, and ask for what closes the gap.",
-    "nobody creates, replaces or removes pods"],
-  scheduler: ["scheduler", "Picks a node for every pod that has none.", "new pods wait without a node"],
-  proxy: ["proxy", "Forwards a Service's address to the ready pods behind it.", "Services do not answer"],
-  dns: ["dns", "Turns a Service's name into its address.", "names are not found; addresses still work"],
-};
-
-/** @param {Item} item @param {number} now Unix seconds @returns {{who: string, says: string}} */
-export function explain(item, now) {
-  const where = item.ns && item.ns !== "default" ? ` (${item.ns})` : "";
-  if (item.t === "pod") return { who: `Pod ${item.name}${where}`, says: explainPod(item) };
-  if (item.t === "node") return { who: `Node ${item.name}`, says: explainNode(item, now) };
-  if (item.t === "svc") return { who: `Service ${item.name}${where}`, says: explainService(item) };
-  if (item.t === "part") {
-    const [title, does, loss] = PARTS[item.name] ?? [item.title ?? item.name, "A part of this cluster.", "what it does is not done"];
-    const state = item.state === "stopped" ? ` It is stopped: ${loss}.` : item.state === "restarting" ? " It died and is being restarted." : "";
-    return { who: title, says: does + state + (item.error ? ` Last error: ${item.error}` : "") };
-  }
-  return { who: "", says: "" };
-}
-
-/** @param {Item} pod */
-function explainPod(pod) {
-  const ready = pod.containers.filter((/** @type {string} */ c) => c === "ready").length;
-  const times = pod.restarts ? `, restarted ${plural(pod.restarts, "time")}` : "";
-  const why = [pod.reason, pod.message].filter(Boolean).join(": ");
-  const gone = pod.gone ? "is being stopped; until now it " : "";
-  if (pod.phase === "ready") return `${gone}${gone ? "ran" : "runs"} on ${pod.node}, ready: ${ready} of ${plural(pod.containers.length, "container")}${times}.`;
-  if (pod.phase === "unready") return `${gone}runs on ${pod.node} but is not ready (${ready} of ${pod.containers.length}${times}): Services send it no traffic.`;
-  if (pod.phase === "failed") return `${gone}fails on ${pod.node || "no node"}${times}. ${why}`;
-  if (pod.phase === "succeeded") return `${gone}has done its work on ${pod.node} and ended.`;
-  return pod.node ? `${gone}is being created on ${pod.node}. ${why}` : `${gone}waits for a node. ${why}`;
-}
-
-/** @param {Item} node @param {number} now */
-function explainNode(node, now) {
-  if (!node.ready) {
-    const since = node.lease || node.since;
-    return `${since ? `has not been heard of for ${ago(now - since)}` : "has not reported yet"}. ${node.message} When it stays away, its pods are replaced elsewhere.`;
-  }
-  const cordon = node.cordoned ? " It is cordoned: no new pods are placed on it." : "";
-  const kubelet = node.kubelet === "stopped" ? " Its kubelet is stopped: it will be missed soon." : "";
-  return `is ready. Its pods ask for ${node.cpu_text} CPUs and ${node.mem_text} of memory.${cordon}${kubelet}`;
-}
-
-/** @param {Item} svc */
-function explainService(svc) {
-  const picks = Object.entries(svc.selector).map(([k, v]) => `${k}=${v}`).join(", ");
-  if (!picks && svc.pods.length) return `leads to ${svc.pods.length === 1 ? "an address that is" : "addresses that are"} written down for it, not to pods.`;
-  const at = svc.ip && svc.ip !== "None" ? ` (${svc.ip}:${svc.ports.join(", ")})` : "";
-  if (svc.pods.length) return `${at} sends traffic to ${plural(svc.pods.length, "ready pod")}${picks ? ` labelled ${picks}` : ""}.`.trim();
-  if (svc.waiting.length) return `${at} has nobody to send traffic to yet: ${plural(svc.waiting.length, "pod")} labelled ${picks}, none ready.`.trim();
-  return `${at} has nobody to send traffic to: ${picks ? `no pod is labelled ${picks}.` : "it selects no pods."}`.trim();
-}
-
-/** @param {number} n @param {string} word */
-const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
-
-/** @param {number} s */
-const ago = (s) => (s < 90 ? `${Math.max(0, Math.round(s))} s` : s < 5400 ? `${Math.round(s / 60)} min` : `${Math.round(s / 3600)} h`);
-
-/** @param {number} n */
-const grouped = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 
 /** @param {Item} item @param {string} query @returns {boolean} whether a pod or Service fits the filter */
 export function matches(item, query) {
@@ -405,30 +274,6 @@ export function matches(item, query) {
 }
 
 // ── drawing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-const NS = "http://www.w3.org/2000/svg";
-
-/**
- * @param {string} tag @param {Record<string, any>} [attrs] @param {...(Element|string)} children
- * @returns {SVGElement}
- */
-function s(tag, attrs = {}, ...children) {
-  const el = /** @type {SVGElement} */ (document.createElementNS(NS, tag));
-  for (const name in attrs) el.setAttribute(name, String(attrs[name]));
-  el.append(...children);
-  return el;
-}
-
-/**
- * @param {string} tag @param {Record<string, any>} [attrs] @param {...(Element|string)} children
- * @returns {HTMLElement}
- */
-function h(tag, attrs = {}, ...children) {
-  const el = document.createElement(tag);
-  for (const name in attrs) el.setAttribute(name, String(attrs[name]));
-  el.append(...children);
-  return el;
-}
 
 /** @param {Curve} c */
 const pathOf = (c) => `M${c[0]},${c[1]} C${c[2]},${c[3]} ${c[4]},${c[5]} ${c[6]},${c[7]}`;
@@ -761,223 +606,15 @@ function pointOn(c, t) {
   return [a * c[0] + b * c[2] + d * c[4] + e * c[6], a * c[1] + b * c[3] + d * c[5] + e * c[7]];
 }
 
-// ── side panel ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** What is known of the picked thing, a page at a time, fetched from the kernel when it is opened. */
-class Panel {
-  /** @param {HTMLElement} root @param {(ask: Record<string, any>) => Promise<any>} ask @param {() => void} onClose */
-  constructor(root, ask, onClose) {
-    this.ask = ask;
-    this.key = "";
-    this.title = h("b");
-    this.tabs = h("div", { class: "tabs", role: "tablist" });
-    this.page = h("div", { class: "page", role: "tabpanel", tabindex: "0" });
-    const close = button("close", onClose);
-    this.el = h("aside", { class: "kl-side", hidden: "", "aria-label": "Details" }, h("header", {}, this.title, close), this.tabs, this.page);
-    this.el.style.display = "none";
-    root.append(this.el);
-  }
-
-  /** @param {string} key @param {Item} item @param {number} height @param {number} now */
-  open(key, item, height, now) {
-    if (this.key !== key) this.tab = "";
-    this.key = key;
-    this.item = item;
-    this.el.style.display = "";
-    this.el.removeAttribute("hidden");
-    this.el.style.height = `${Math.max(300, height)}px`;
-    this.title.textContent = explain(item, now).who;
-    const pages = { pod: ["about", "events", "logs", "yaml"], node: ["about", "events", "kubelet", "yaml"], svc: ["about", "events", "yaml"] };
-    const names = item.t === "part" ? ["about", "source"] : pages[/** @type {"pod"|"node"|"svc"} */ (item.t)];
-    this.tabs.replaceChildren(...names.map((name) => {
-      const tab = button(name, () => this.show(name));
-      tab.setAttribute("role", "tab");
-      tab.dataset.name = name;
-      return tab;
-    }));
-    this.show(this.tab || names[0]);
-  }
-
-  close() {
-    this.key = "";
-    this.el.style.display = "none";
-    this.el.setAttribute("hidden", "");
-  }
-
-  /** @param {string} name */
-  async show(name) {
-    this.tab = name;
-    for (const tab of this.tabs.children) tab.setAttribute("aria-selected", String(/** @type {HTMLElement} */ (tab).dataset.name === name));
-    const key = this.key, turn = (this.turn = (this.turn ?? 0) + 1);
-    if (!this.page.childElementCount || this.shownTab !== key + name) this.page.replaceChildren(h("p", { class: "note" }, "asking the cluster …"));
-    this.shownTab = key + name;
-    /** @type {(Element|string)[]} */
-    let content;
-    try {
-      content = await this.#content(name, key);
-    } catch (error) {
-      content = [h("p", { class: "note" }, String(/** @type {any} */ (error).message ?? error))];
-    }
-    if (this.key === key && this.turn === turn) this.page.replaceChildren(...content);
-  }
-
-  /** @param {string} name @param {string} key @returns {Promise<(Element|string)[]>} */
-  async #content(name, key) {
-    const item = /** @type {Item} */ (this.item);
-    if (name === "yaml") return [pre((await this.ask({ what: "object", key })).yaml)];
-    if (name === "source") return this.#source(await this.ask({ what: "source", key }));
-    if (name === "kubelet") return this.#part(`part:kubelet/${item.name}`, { state: item.kubelet ?? "" });
-    if (name === "events") return [table(["", "reason", "message", "seen"], (await this.ask({ what: "events", key })).map((/** @type {any} */ e) =>
-      [e.type === "Warning" ? "!" : "", e.reason, e.message, e.count > 1 ? `${e.count}× · ${e.age}` : e.age]), "No events.")];
-    if (name === "logs") return this.#logs(key, item);
-    if (item.t === "part") return this.#part(key, item);
-    const facts = await this.ask({ what: "object", key });
-    const words = explain(item, facts.now ?? 0);
-    return [h("p", {}, words.says), table([], facts.facts ?? []),
-      table(["condition", "", "why"], (facts.conditions ?? []).map((/** @type {any} */ c) => [c.type, c.status, [c.reason, c.message].filter(Boolean).join(": ")]), "")];
-  }
-
-  /** @param {string} key @param {Item} item */
-  async #logs(key, item) {
-    const names = item.names ?? [], chosen = names.includes(this.container) ? this.container : names[0];
-    const picks = names.length > 1 ? [h("p", {}, ...names.map((/** @type {string} */ name) => {
-      const b = button(name, () => { this.container = name; this.show("logs"); });
-      b.setAttribute("aria-selected", String(name === chosen));
-      return b;
-    }))] : [];
-    const lines = await this.ask({ what: "logs", key, container: chosen });
-    const out = pre(lines || "It has printed nothing.");
-    out.classList.add("wrap");
-    return [...picks, out, h("p", {}, button("again", () => this.show("logs")))];
-  }
-
-  /** @param {string} key @param {Item} item @returns {Promise<(Element|string)[]>} */
-  async #part(key, item) {
-    const card = await this.ask({ what: "part", key });
-    const words = explain(item.t === "part" ? item : { t: "part", name: "kubelet", title: "kubelet" }, 0);
-    const doing = (/** @type {string} */ act) => button(act, async () => { await this.ask({ what: "do", act, key }); this.show(/** @type {string} */ (this.tab)); });
-    const acts = card.can?.length ? [h("p", {}, ...card.can.map(doing))] : [h("p", { class: "note" }, "It runs outside of this notebook: it is shown, not held.")];
-    const rows = (card.loops ?? []).map((/** @type {any} */ l) => [l.name, l.state, l.detail]);
-    return [h("p", {}, words.says), ...acts, table([], card.facts ?? []), ...(rows.length ? [table(["loop", "state", "queue"], rows)] : [])];
-  }
-
-  /** @param {{file: string, text: string, replace?: string}} source */
-  #source(source) {
-    return [h("p", { class: "note" }, source.file), ...(source.replace ? [h("p", {}, h("code", {}, source.replace))] : []), pre(source.text)];
-  }
-}
-
-/** @param {string} words @param {() => void} act */
-function button(words, act) {
-  const el = h("button", { type: "button" }, words);
-  el.addEventListener("click", act);
-  return el;
-}
-
-/** @param {string} words */
-const pre = (words) => h("pre", {}, words);
-
-/** @param {string[]} head @param {string[][]} rows @param {string} [none] @returns {HTMLElement} */
-function table(head, rows, none = "") {
-  if (!rows.length) return h("p", { class: "note" }, none);
-  const top = head.length ? [h("thead", {}, h("tr", {}, ...head.map((c) => h("th", { scope: "col" }, c))))] : [];
-  return h("table", {}, ...top,
-    h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map((c) => h("td", c === "!" || c === "False" ? { class: "bad" } : {}, String(c ?? "")))))));
-}
-
-// ── time bar ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** A slider from the earliest moment that is kept to now, with marks; its right end is live. */
-class TimeBar {
-  /** @param {(at: number|null) => void} seek Unix seconds, null for live */
-  constructor(seek) {
-    this.seek = seek;
-    this.track = h("div", { class: "track" });
-    this.marks = h("div");
-    this.slider = /** @type {HTMLInputElement} */ (h("input", { type: "range", min: 0, max: 1000, value: 1000, "aria-label": "Time: the right end is live" }));
-    this.live = button("live", () => this.#go(1000));
-    this.live.className = "live";
-    this.slider.addEventListener("input", () => this.#go(Number(this.slider.value)));
-    this.track.append(this.marks, this.slider);
-    this.el = h("div", { class: "kl-time" }, h("span", { class: "title" }, "Time"), this.track, this.live);
-    this.from = this.to = 0;
-    /** @type {number|null} */
-    this.at = null;
-  }
-
-  /** @param {number} value */
-  #go(value) {
-    this.at = value >= 1000 ? null : this.from + ((this.to - this.from) * value) / 1000;
-    if (this.at === null) this.slider.value = "1000";
-    this.seek(this.at);
-  }
-
-  /** @param {number} from @param {number} to @param {Item[]} marks oldest first */
-  draw(from, to, marks) {
-    this.from = from;
-    this.to = Math.max(to, from + 10);
-    const span = this.to - this.from, share = this.at === null ? 1 : clamp((this.at - from) / span, 0, 1);
-    if (this.at !== null && document.activeElement !== this.slider) this.slider.value = String(Math.round(share * 1000));
-    this.slider.style.setProperty("--at", `${share * 100}%`);
-    this.slider.setAttribute("aria-valuetext", this.at === null ? "live" : `${ago(to - this.at)} ago`);
-    this.live.textContent = this.at === null ? "live" : "back to live";
-    const width = this.track.clientWidth || 600, shown = marks.filter((m) => m.at >= from);
-    let edge = width + 90; // labels are laid out from the newest: what was just done is always named
-    this.marks.replaceChildren(...near(shown, (mark) => ((mark.at - this.from) / span) * width).reverse().map(({ x, marks: group }) => {
-      const names = [...new Set(group.map((mark) => mark.text))], rest = names.length > 2 ? ` +${names.length - 2}` : "";
-      const words = names.slice(0, 2).join(", ") + rest, label = words.length * 5.8 + 10;
-      const el = h("div", { class: `mark ${group.some((mark) => mark.mood === "broke") ? "broke" : ""}`, title: names.join(", ") });
-      el.style.left = `${x.toFixed(1)}px`;
-      if (x + label <= edge) {
-        el.append(h("span", {}, words));
-        edge = x;
-      }
-      return el;
-    }));
-  }
-}
-
-/** Marks that stand on one another become one. @param {Item[]} marks @param {(mark: Item) => number} place */
-function near(marks, place) {
-  /** @type {{x: number, marks: Item[]}[]} */
-  const groups = [];
-  for (const mark of marks) {
-    const x = place(mark), last = groups[groups.length - 1];
-    if (last && x - last.x < 8) last.marks.push(mark);
-    else groups.push({ x, marks: [mark] });
-  }
-  return groups;
-}
-
 // ── wiring ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** @param {HTMLElement} el @returns {"light"|"dark"} by what is behind the view, whatever drew it */
-function themeOf(el) {
-  for (let at = /** @type {HTMLElement|null} */ (el.parentElement); at; at = at.parentElement) {
-    const style = getComputedStyle(at), paper = style.getPropertyValue("--jp-layout-color1").trim() || style.backgroundColor;
-    const probe = style.getPropertyValue("--jp-layout-color1").trim() ? tint(paper) : paper;
-    const [r, g, b, a = 1] = (probe.match(/[\d.]+/g) ?? []).map(Number);
-    if (b !== undefined && a > 0.5) return 0.3 * r + 0.6 * g + 0.1 * b < 128 ? "dark" : "light";
-  }
-  return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-}
-
-/** @param {string} colour any CSS colour @returns {string} rgb(...) */
-function tint(colour) {
-  const probe = h("span");
-  probe.style.color = colour;
-  document.body.append(probe);
-  const rgb = getComputedStyle(probe).color;
-  probe.remove();
-  return rgb;
-}
 
 /** One view on a page. @param {{model: any, el: HTMLElement}} context @returns {() => void} its clean-up */
 function render({ model, el }) {
   const id = Math.random().toString(36).slice(2);
-  const live = /** @type {Items} */ (new Map()), history = new History(), memory = freshMemory();
+  const live = /** @type {Items} */ (new Map()), memory = freshMemory();
   const look = { hover: "", pick: "", filter: "", now: 0 };
-  const view = { seq: -1, ahead: 0, at: /** @type {number|null} */ (null), frame: 0, layout: /** @type {Layout|null} */ (null) };
+  const view = { seq: -1, ahead: 0, frame: 0, layout: /** @type {Layout|null} */ (null),
+    at: /** @type {number|null} */ (null), memory }; // the revision that is shown, null for live; where its tiles stand
   /** @type {Map<number, {ok: (v: any) => void, bad: (e: Error) => void}>} */
   const asked = new Map();
   let serial = 0;
@@ -988,15 +625,52 @@ function render({ model, el }) {
   const filter = /** @type {HTMLInputElement} */ (h("input", { type: "search", placeholder: "filter: web, app=web", "aria-label": "Filter pods and Services" }));
   const svg = s("svg", { role: "group", "aria-label": "Control plane, nodes with their pods, Services. Arrow keys move, Enter opens." });
   const words = h("div", { class: "kl-words" }), said = h("div", { class: "kl-hidden", "aria-live": "polite" });
-  root.append(h("div", { class: "kl-head" }, title, stats, loud, past, filter), svg, words);
+  const gone = h("div", { class: "kl-gone", role: "status", hidden: "" });
+  root.append(h("div", { class: "kl-head" }, title, stats, loud, past, filter), h("div", { class: "kl-stage" }, svg, gone), words);
   const stage = new Stage(svg), dots = new Dots(stage.layers.dots, stage.layers.spokes);
-  const time = new TimeBar((at) => { view.at = at; if (at === null) history.leave(); soon(); });
+  const pictures = new Pictures(ask, soon);
+  const time = new TimeBar(travel, step, showChange);
   const panel = new Panel(root, ask, () => pick(""));
   root.append(time.el, said);
   el.append(root);
 
   const now = () => Date.now() / 1000 + view.ahead;
-  const shown = () => (view.at === null ? live : history.itemsAt(view.at, live));
+  const shown = () => (view.at === null ? live : pictures.at(view.at)?.items ?? live);
+  const bounds = () => {
+    const known = live.get("time") ?? {}, head = live.get("cluster")?.revision ?? 0, told = view.at !== null && pictures.told.get(view.at);
+    return { oldest: Math.max(known.oldest ?? head, (told && told.oldest) || 1), newest: Math.max(known.newest ?? 0, head) };
+  };
+
+  /** Show the cluster as it was at a revision, null for as it is. @param {number|null} revision */
+  function travel(revision) {
+    if (view.at === null && revision !== null) view.memory = structuredClone(memory); // what lives then and now keeps its place
+    view.at = revision;
+    if (revision === null) pictures.leave();
+    else pictures.want(revision);
+    soon();
+  }
+
+  /** @param {"earlier"|"later"} way */
+  async function step(way) {
+    const from = view.at ?? bounds().newest + 1;
+    try {
+      const next = await pictures.neighbour(from, way);
+      travel(next || (way === "later" ? null : from - 1 || null));
+    } catch (error) {
+      said.textContent = String(/** @type {any} */ (error).message ?? error);
+    }
+  }
+
+  /** Open the side panel on what changed in an object at a revision. @param {any} of @param {number} revision */
+  function showChange(of, revision) {
+    const t = { Pod: "pod", Node: "node", Service: "svc" }[/** @type {string} */ (of.kind)];
+    const found = t && [...shown()].find(([, item]) => item.t === t && item.name === of.name && (item.ns ?? "") === of.ns);
+    const key = found ? found[0] : `obj:${of.kind}/${of.ns}/${of.name}`;
+    look.pick = key;
+    panel.open(key, found ? found[1] : { t: "obj", ...of }, view.layout?.height ?? 420, now(), view.at);
+    panel.compare(revision - 1, revision);
+    soon();
+  }
 
   /** @param {Record<string, any>} request @returns {Promise<any>} */
   function ask(request) {
@@ -1012,22 +686,40 @@ function render({ model, el }) {
   function drawNow() {
     view.frame = 0;
     const items = shown();
-    look.now = view.at ?? now();
-    const at = (view.layout = layout(items, root.clientWidth - 32, memory));
+    const told = view.at === null ? null : pictures.told.get(view.at) ?? null;
+    look.now = told?.at || now();
+    const at = (view.layout = layout(items, root.clientWidth - 32, view.at === null ? memory : view.memory));
+    root.classList.toggle("past", view.at !== null);
     stage.draw(items, at, look);
     header(items);
-    const marks = sortedMarks(), seen = Number.isNaN(history.from) ? now() : history.from;
-    time.draw(Math.min(seen, marks[0]?.at ?? seen), now(), marks); // what was done before this view opened is marked too
+    const late = pictures.error || (view.at !== null && !told && pictures.busy ? "asking the cluster …" : "");
+    time.draw({ at: view.at, ...bounds(), now: now(), marks, told, late });
+    forgotten(told);
     say(items);
-    if (!panel.key) return;
-    const item = items.get(panel.key);
-    if (!item) pick("");
-    else if (item !== panel.item) panel.open(panel.key, item, at.height, look.now);
+    if (panel.key) follow(items, at.height);
+  }
+
+  /** Keep the side panel true to the moment that is shown. @param {Items} items @param {number} height */
+  function follow(items, height) {
+    if (view.at !== null && !pictures.find(view.at)) return;
+    const item = panel.key.startsWith("obj:") ? panel.item : items.get(panel.key);
+    if (!item && view.at === null) pick("");
+    else if (!item) panel.absent(/** @type {number} */ (view.at));
+    else if (item !== panel.item || view.at !== panel.at) panel.open(panel.key, item, height, look.now, view.at);
+  }
+
+  /** Say what cannot be shown any more, and where to go instead. @param {any} told */
+  function forgotten(told) {
+    const { oldest } = bounds(), lost = view.at !== null && (told?.gone || view.at < oldest);
+    gone.hidden = !lost;
+    if (!lost || gone.dataset.at === `${view.at} ${oldest}`) return;
+    gone.dataset.at = `${view.at} ${oldest}`;
+    const says = told?.gone || `Revision ${view.at} has been compacted: etcd has forgotten it. The oldest that can still be read is ${oldest}.`;
+    gone.replaceChildren(h("p", {}, says), h("p", {}, button(`go to revision ${grouped(oldest)}`, () => travel(oldest)), " ", button("back to live", () => travel(null))));
   }
 
   /** @type {Item[]} */
   let marks = [];
-  const sortedMarks = () => marks.slice();
 
   /** @param {Items} items */
   function header(items) {
@@ -1038,9 +730,9 @@ function render({ model, el }) {
     }
     const head = items.get("cluster") ?? {};
     put(title, head.name ?? "");
-    put(stats, `${plural(count.node, "node")} · ${plural(count.pod, "pod")} · revision ${grouped(head.revision ?? 0)}`);
+    put(stats, `${plural(count.node, "node")} · ${plural(count.pod, "pod")} · revision ${grouped(view.at ?? bounds().newest)}`);
     put(loud, [count.lost && `${plural(count.lost, "node")} lost`, count.failed && `${plural(count.failed, "pod")} failing`].filter(Boolean).join(" · "));
-    put(past, view.at === null ? "" : `as it was ${ago(now() - view.at)} ago`);
+    put(past, view.at === null ? "" : look.now < now() - 1 ? `as it was ${ago(now() - look.now)} ago` : "as it was");
   }
 
   /** @param {Items} items */
@@ -1059,7 +751,7 @@ function render({ model, el }) {
     const item = shown().get(key);
     if (item) {
       stage.rove(key);
-      panel.open(key, item, view.layout?.height ?? 420, now());
+      panel.open(key, item, view.layout?.height ?? 420, look.now, view.at);
     } else {
       const inside = panel.el.contains(document.activeElement);
       panel.close();
@@ -1104,23 +796,22 @@ function render({ model, el }) {
     if (message.type === "model") {
       const items = message.items;
       if (view.seq === message.seq) return;
-      change({ set: items, del: [...live.keys()].filter((key) => !(key in items)) }, message.now);
+      change({ set: items, del: [...live.keys()].filter((key) => !(key in items)) });
       view.seq = message.seq;
     } else if (message.type === "diff") {
       if (view.seq < 0 || message.seq <= view.seq) return;
       if (message.seq > view.seq + 1) return model.send({ type: "hello", view: id });
       view.seq = message.seq;
-      change(message, message.now);
+      change(message);
       if (view.at === null && view.layout && message.dots?.length) dots.send(message.dots, view.layout);
     }
   }
 
-  /** @param {Diff} diff @param {number} at */
-  function change(diff, at) {
+  /** @param {Diff} diff */
+  function change(diff) {
     const told = Object.values(diff.set).filter((item) => item.t === "mark");
-    const undo = applyDiff(live, diff);
-    history.record(at, { set: diff.set, del: diff.del }, undo);
-    if (told.length || diff.del.some((key) => key.startsWith("mark:"))) marks = sorted(live, "mark", (m) => String(m.order));
+    applyDiff(live, diff);
+    if (told.length || diff.del.some((key) => key.startsWith("mark:"))) marks = sorted(live, "mark", (m) => `${m.rev} ${m.order}`);
     const broke = told.filter((m) => m.mood === "broke").map((m) => m.text).join(", ");
     if (broke) said.textContent = broke;
     soon();
@@ -1138,7 +829,7 @@ function render({ model, el }) {
   theme();
   model.on("msg:custom", receive);
   const saved = model.get("snapshot"); // what a notebook without a kernel shows
-  if (saved?.items) change({ set: saved.items, del: [] }, saved.now);
+  if (saved?.items) change({ set: saved.items, del: [] });
   model.send({ type: "hello", view: id });
 
   return () => {
@@ -1153,11 +844,6 @@ function render({ model, el }) {
     dots.stop();
     root.remove();
   };
-}
-
-/** @param {HTMLElement} el @param {string} words */
-function put(el, words) {
-  if (el.textContent !== words) el.textContent = words;
 }
 
 export default { render };
