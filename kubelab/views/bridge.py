@@ -27,7 +27,7 @@ from kubelab.views import parts
 from kubelab.views.answers import Answers, sentence
 from kubelab.views.chronicle import Chronicle, Happening
 from kubelab.views.items import condition
-from kubelab.views.marks import Mark, marks_of
+from kubelab.views.marks import Mark, Marks, marks_of
 from kubelab.views.messages import Spoke, spoke_of_entry, spoke_of_event
 from kubelab.views.model import Projection
 from kubelab.views.past import Compacted, Past
@@ -36,7 +36,6 @@ Send = Callable[[dict[str, Any]], None]
 
 FLUSH_S = 0.05  # 20 messages a second
 PER_ITEM_S = 0.00025  # and 250 µs more for each item in a message
-MARKS = 200
 WATCHED = {"pods": "Pod", "nodes": "Node", "services": "Service", "endpointslices": "EndpointSlice",
            "deployments": "Deployment", "replicationcontrollers": "ReplicationController"}
 
@@ -61,8 +60,7 @@ class Bridge:
         self._wait_s = FLUSH_S
         self._dots: Counter[Spoke] = Counter()
         self._requests: deque[float] = deque(maxlen=5000)
-        self._marks: deque[tuple[str, Mark, float]] = deque()  # key, mark, when
-        self._marked = 0
+        self._marks = Marks(self.projection)
         self._tasks: set[asyncio.Task[None]] = set()
         self._endings: list[Callable[[], object]] = []
         self._states: dict[str, tuple[Component, str]] = {}
@@ -160,19 +158,11 @@ class Bridge:
                 self.mark(mark, self._chronicle.happening(int((new or old or {})["metadata"]["resourceVersion"])))
 
     def mark(self, mark: Mark, happening: Happening | None = None) -> None:
-        """Put a mark on the time bar; of many alike within a second one is kept."""
-        now, verb = happening.at if happening is not None else self._clock.now(), mark.text.split()[-1]
-        if mark.mood == "broke" and any(m.mood == "broke" and m.text.split()[-1] == verb and abs(now - at) < 1
-                                        for _, m, at in self._marks):
-            return
-        self._marked += 1
-        key = f"mark:{self._marked}"
-        revision = happening.revision if happening is not None else self._past.newest
-        self.projection.put(key, {"t": "mark", "order": self._marked, "at": now, "text": mark.text, "mood": mark.mood,
-                                  "rev": revision, "of": happening.of if happening is not None else None})
-        self._marks.append((key, mark, now))
-        if len(self._marks) > MARKS:
-            self.projection.drop(self._marks.popleft()[0])
+        """Put a mark on the time bar, at what happened or at now."""
+        if happening is not None:
+            self._marks.put(mark, happening.at, happening.revision, happening.of)
+        else:
+            self._marks.put(mark, self._clock.now(), self._past.newest)
         self._changed()
 
     # ── components ───────────────────────────────────────────────────────────────────────────────────────────

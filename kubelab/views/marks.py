@@ -2,24 +2,56 @@
 
     (kind, old, new) ─► marks_of ─► [Mark("scale web 3→5", "did")]
 
-Invariant: a pure function of two versions of one object, so a remote cluster tells the same story as ours.
+Invariant: `marks_of` is a pure function of two versions of one object, so a remote cluster tells the same story.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
+from typing import Protocol
 
 from kubelab.machinery.request import Obj
 from kubelab.views.items import condition, container_states
 
 TOLD = ("Deployment", "Node", "Pod", "Service", "ReplicationController")
 """Kinds whose changes make marks."""
+KEPT = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
     text: str
     mood: str = "did"  # "did": somebody wanted it; "broke": nobody did
+
+
+class Bar(Protocol):
+    """Where marks are shown: the view model."""
+
+    def put(self, key: str, item: Obj) -> None: ...
+    def drop(self, key: str) -> None: ...
+
+
+class Marks:
+    """The marks of one time bar, the last `KEPT` of them; of many that broke alike within a second one is kept."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar, self._made = bar, 0
+        self._kept: deque[tuple[str, Mark, float]] = deque()  # key, mark, when
+
+    def put(self, mark: Mark, at: float, revision: int, of: Obj | None = None) -> None:
+        """Show a mark at a revision; `of` names the object that it is about."""
+        verb = mark.text.split()[-1]
+        if mark.mood == "broke" and any(m.mood == "broke" and m.text.split()[-1] == verb and abs(at - when) < 1
+                                        for _, m, when in self._kept):
+            return
+        self._made += 1
+        key = f"mark:{self._made}"
+        self._bar.put(key, {"t": "mark", "order": self._made, "at": at, "text": mark.text, "mood": mark.mood,
+                            "rev": revision, "of": of})
+        self._kept.append((key, mark, at))
+        if len(self._kept) > KEPT:
+            self._bar.drop(self._kept.popleft()[0])
 
 
 def marks_of(kind: str, old: Obj | None, new: Obj | None) -> list[Mark]:

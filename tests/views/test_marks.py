@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from kubelab.views.marks import marks_of
+from kubelab.views.marks import Mark, Marks, marks_of
+from kubelab.views.model import Projection
 from tests.views.world import World
 
 
@@ -40,3 +41,16 @@ def test_pod_that_starts_to_fail(world: World) -> None:
     assert [m.text for m in marks_of("Pod", fine, bad)] == ["a fails"]
     assert marks_of("Pod", bad, bad) == []
     assert marks_of("Pod", None, fine) == marks_of("Pod", fine, None) == []
+
+
+def test_the_bar_keeps_the_newest_and_one_of_many_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty pods that fail at once make one mark; beyond the bound the oldest goes."""
+    monkeypatch.setattr("kubelab.views.marks.KEPT", 3)
+    bar = Projection()
+    marks = Marks(bar)
+    for i in range(20):
+        marks.put(Mark(f"web-{i} fails", "broke"), 5.0 + i / 100, 100 + i)
+    assert [(i["text"], i["rev"]) for i in bar.items.values() if i["t"] == "mark"] == [("web-0 fails", 100)]
+    for i in range(5):
+        marks.put(Mark("scale web"), 9.0, 200 + i, {"kind": "Deployment", "ns": "default", "name": "web"})
+    assert [i["rev"] for i in bar.items.values() if i["t"] == "mark"] == [202, 203, 204]
