@@ -8,7 +8,7 @@ Models:    etcdserver's api/v3rpc/member.go
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from urllib.parse import urlsplit
 
 from kubelab.control_plane.etcd.errors import BadUrls
@@ -24,6 +24,7 @@ class ClusterService:
         self._etcd = etcd
         self.calls = {"MemberList": self.list, "MemberAdd": self.add, "MemberRemove": self.remove,
                       "MemberUpdate": self.update, "MemberPromote": self.promote}
+        self.streams: dict[str, Callable[[AsyncIterator[Message]], AsyncIterator[Message]]] = {}
 
     async def _members(self, *, linearizable: bool = True) -> list[Message]:
         return [_message(member) for member in await self._etcd.member_list(linearizable=linearizable)]

@@ -8,6 +8,8 @@ Models:    etcdserver's api/v3rpc/key.go
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+
 from kubelab.control_plane.etcd.api import DeleteResult, PutResult
 from kubelab.control_plane.etcd.server_api import EtcdServer
 from kubelab.control_plane.etcd.wire import checks, convert
@@ -22,6 +24,7 @@ class KvService:
         self._etcd = etcd
         self.calls = {"Range": self.range, "Put": self.put, "DeleteRange": self.delete_range, "Txn": self.txn,
                       "Compact": self.compact}
+        self.streams: dict[str, Callable[[AsyncIterator[Message]], AsyncIterator[Message]]] = {}
 
     async def range(self, request: Message) -> Message:
         checks.check_range(request)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import NamedTuple
 
 from kubelab.control_plane.etcd.api import Compacted, WatchedEvent, WatchHandle
@@ -60,7 +60,8 @@ class WatchService:
     def __init__(self, etcd: EtcdServer, clock: Clock, progress_s: float) -> None:
         self._etcd, self._clock, self._progress_s = etcd, clock, progress_s
         self._answers = Answers(etcd)
-        self.raw_streams = {"Watch": self.watch}
+        self.calls: dict[str, Callable[[Message], Awaitable[Message]]] = {}
+        self.streams = {"Watch": self.watch}
 
     async def watch(self, requests: AsyncIterator[Message]) -> AsyncIterator[bytes]:
         stream = WatchStream(self._etcd, self._answers)
@@ -74,9 +75,10 @@ class WatchService:
                 for answer in stream.drain():
                     yield answer
         finally:
+            stream.close()
             reader.cancel()
             beat.cancel()
-            stream.close()
+            await asyncio.gather(reader, beat, return_exceptions=True)
 
     async def _beat(self, stream: WatchStream) -> None:
         while True:
