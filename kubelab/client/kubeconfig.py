@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from kubelab.client.client import Client
+from kubelab.client.pki import load_cert_chain
 from kubelab.client.transport import Https
 
 
@@ -124,14 +125,6 @@ def write(path: Path, server: str, ca_pem: bytes, client_cert_pem: bytes, client
         yaml.safe_dump(config, file, sort_keys=False)
     Path(temporary).replace(path)
     return path
-
-
-def load_cert_chain(context: ssl.SSLContext, cert_pem: bytes, key_pem: bytes) -> None:
-    """Give a TLS context its key pair; the ssl module takes it from a file only, so it stands in one for a moment."""
-    with tempfile.TemporaryDirectory(prefix="kubelab-") as folder:  # 0700
-        path = Path(folder) / "pair.pem"
-        path.write_bytes(cert_pem + b"\n" + key_pem)
-        context.load_cert_chain(path)
 
 
 def client_for(info: ConnectInfo, *, user_agent: str = "kubelab", field_manager: str | None = None) -> Client:

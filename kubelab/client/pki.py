@@ -15,13 +15,12 @@ from __future__ import annotations
 import ipaddress
 import os
 import ssl
+import tempfile
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from kubelab.client.kubeconfig import load_cert_chain
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -125,6 +124,14 @@ class Pki:
             builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         certificate = builder.sign(ca_key, hashes.SHA256())  # type: ignore[arg-type]
         return certificate.public_bytes(Encoding.PEM), _key_pem(key)
+
+
+def load_cert_chain(context: ssl.SSLContext, cert_pem: bytes, key_pem: bytes) -> None:
+    """Give a TLS context its key pair; the ssl module takes it from a file only, so it stands in one for a moment."""
+    with tempfile.TemporaryDirectory(prefix="kubelab-") as folder:  # 0700
+        path = Path(folder) / "pair.pem"
+        path.write_bytes(cert_pem + b"\n" + key_pem)
+        context.load_cert_chain(path)
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -12,8 +12,7 @@ import pytest
 from aiohttp import web
 
 from kubelab.client.client import Client
-from kubelab.client.kubeconfig import load_cert_chain
-from kubelab.client.pki import Pki
+from kubelab.client.pki import Pki, load_cert_chain
 from kubelab.client.transport import Https, InProcess
 from kubelab.control_plane.apiserver.discovery import from_list
 from kubelab.control_plane.apiserver.server import ApiServer

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from kubelab.client import kubeconfig
-from kubelab.client.pki import Pki
+from kubelab.client.pki import Pki, load_cert_chain
 
 
 def _connections(process: psutil.Process) -> list[Any]:
@@ -114,7 +114,7 @@ def test_a_kubelet_talks_to_the_api_server_alone(up: Up) -> None:
     bare = ssl.create_default_context(cadata=ours.ca_pem.decode())
     forged = ssl.create_default_context(cadata=ours.ca_pem.decode())
     api_server = ("kube-apiserver-kubelet-client", ["system:masters"])
-    kubeconfig.load_cert_chain(forged, *Pki.open(None).issue_client(*api_server))
+    load_cert_chain(forged, *Pki.open(None).issue_client(*api_server))
     for path in ("/pods", "/containerLogs/default/x/y", "/exec/default/x/y?command=id", "/stats/summary", "/nope"):
         for context in (bare, ours.client_context("ann"), ours.client_context("system:node:node-2", ["system:nodes"])):
             assert answer(up.connect(context, tuple(kubelets[0])), path) == b"HTTP/1.1 401 Unauthorized", path

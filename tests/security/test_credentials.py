@@ -10,8 +10,7 @@ import pytest
 from aiohttp import ClientConnectionError
 
 from kubelab.client import pki as authority
-from kubelab.client.kubeconfig import load_cert_chain
-from kubelab.client.pki import Pki
+from kubelab.client.pki import Pki, load_cert_chain
 from kubelab.control_plane.apiserver.tokens import TokenIssuer
 from kubelab.machinery.clock import RealClock
 from kubelab.machinery.request import Obj

@@ -140,7 +140,7 @@ class Aggregator:
 
     def _context(self, ca_bundle: str, insecure: bool) -> ssl.SSLContext:
         """Return our side of TLS: whom we trust, and the front proxy's certificate."""
-        from kubelab.client.kubeconfig import load_cert_chain
+        from kubelab.client.pki import load_cert_chain
 
         found = self._contexts.get((ca_bundle, insecure))
         if found is None:

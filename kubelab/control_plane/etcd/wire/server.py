@@ -20,7 +20,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from kubelab.client.component import Component
-from kubelab.client.kubeconfig import load_cert_chain
+from kubelab.client.pki import load_cert_chain
 from kubelab.control_plane.etcd.server_api import EtcdServer
 from kubelab.control_plane.etcd.wire import stubs as pb
 from kubelab.control_plane.etcd.wire.auth import AuthService
