@@ -3,6 +3,7 @@
     exercises/01-heal-the-shop/
       README.md      the task; its first line is the title
       start.yaml     what `start` applies
+      start.py       def start(cluster), for a start that is a story: what happened after that (optional)
       check.py       def check(look: Look) -> Iterator[Requirement]
       hints.yaml     three hints: where to look, what to compare, nearly the answer
       solution.yaml  one way that passes the check
@@ -13,7 +14,7 @@ Invariant: a further exercise is a further folder, and no line of code elsewhere
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,8 +25,6 @@ from kubelab.lab import progress
 from kubelab.lab.look import Look
 from kubelab.lab.result import Requirement, Result
 from kubelab.machinery.errors import ApiError
-
-Check = Callable[[Look], Iterable[Requirement]]
 
 
 class LabCluster(Protocol):
@@ -75,7 +74,10 @@ class Exercise:
     def start(self, cluster: LabCluster) -> Any:
         """Bring the cluster into the state that the task describes."""
         self.cluster = cluster
-        return cluster.apply(self.folder / "start.yaml")
+        lines = cluster.apply(self.folder / "start.yaml")
+        if (self.folder / "start.py").exists():
+            _load(self.folder / "start.py").start(cluster)
+        return lines
 
     def check(self, cluster: LabCluster | None = None) -> Result:
         """Look at the cluster and say of each requirement whether it holds."""
@@ -87,7 +89,7 @@ class Exercise:
     def check_with(self, look: Look) -> Result:
         found: list[Requirement] = []
         try:
-            found.extend(_load_check(self.folder / "check.py")(look))
+            found.extend(_load(self.folder / "check.py").check(look))
         except (ApiError, OSError) as error:
             found.append(Requirement("The cluster answers", False, str(error)))
         result = Result(self.title, tuple(found))
@@ -149,11 +151,11 @@ def exercise(name: str, cluster: LabCluster | None = None) -> Exercise:
     raise KeyError(f"no exercise {name!r}; there are {', '.join(e.name for e in found)}")
 
 
-def _load_check(file: Path) -> Check:
-    spec = importlib.util.spec_from_file_location(f"kubelab_exercise_{file.parent.name[:2]}", file)
+def _load(file: Path) -> Any:
+    """Return a file of an exercise as a module."""
+    spec = importlib.util.spec_from_file_location(f"kubelab_exercise_{file.parent.name[:2]}_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise FileNotFoundError(file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    check: Check = module.check
-    return check
+    return module

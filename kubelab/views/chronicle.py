@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from kubelab.machinery.clock import parse_timestamp
 from kubelab.machinery.request import Obj
+from kubelab.views.diff import writer
 from kubelab.views.items import condition, container_states
 from kubelab.views.marks import marks_of
 
@@ -33,6 +34,7 @@ class Happening(NamedTuple):
     name: str
     words: str
     mood: str = "did"
+    by: str = ""  # the field manager, where the object names one
 
     @property
     def of(self) -> Obj:
@@ -59,7 +61,7 @@ class Chronicle:
             return self._known.get(revision)
         words, mood = sentence_of(kind, old, new)
         when = stamp(obj) if at is None else at
-        found = Happening(revision, when, kind, meta.get("namespace", ""), meta["name"], words, mood)
+        found = Happening(revision, when, kind, meta.get("namespace", ""), meta["name"], words, mood, writer(old, new))
         self._known[revision] = found
         insort(self._revisions, revision)
         if len(self._revisions) > KEPT:
@@ -80,7 +82,8 @@ class Chronicle:
         """Return what is known of a revision: its time (0 for unknown), its sentence, the object it is about."""
         happening = self._known.get(revision)
         if happening is not None:
-            return {"at": happening.at, "words": happening.words, "mood": happening.mood, "of": happening.of}
+            by = f", by {happening.by}" if happening.by else ""
+            return {"at": happening.at, "words": happening.words + by, "mood": happening.mood, "of": happening.of}
         at, words = self._writes.get(revision, (0.0, ""))
         before = bisect_left(self._revisions, revision) - 1
         if not at and before >= 0:

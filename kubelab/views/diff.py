@@ -60,6 +60,25 @@ def compare(old: Any, new: Any, context: int = CONTEXT) -> Diff:
     return Diff(_near([*same[:head], *middle, *same[len(before) - tail:]], context))
 
 
+def writer(old: Any, new: Any) -> str:
+    """Return who made `new` of `old`: the field manager whose entry is new or newly dated, "" where none tells.
+
+    Who only lost fields to the writer has another entry, too, but of the old date.
+    """
+    before, after = _managers(old), _managers(new)
+    dated = [e for e in after if not any(_dated(e) == _dated(other) for other in before)]
+    found = dated or [e for e in after if e not in before]
+    return str(found[-1].get("manager") or "") if found else ""
+
+
+def _managers(value: Any) -> list[dict[str, Any]]:
+    return list((value.get("metadata") or {}).get("managedFields") or ()) if isinstance(value, dict) else []
+
+
+def _dated(entry: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(entry.get(field) for field in ("manager", "operation", "subresource", "time"))
+
+
 def lines_of(value: Any) -> list[str]:
     """Return a value as lines: an object as its YAML, text as it is."""
     if value is None:

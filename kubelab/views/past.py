@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any, NamedTuple
 
 from kubelab.client.client import Client, kind_of
@@ -152,14 +153,16 @@ class Past:
     async def _changes(self, plural: str, kind: str, since: int, until: int) -> list[Change]:
         known = {obj["metadata"]["uid"]: obj for obj in await self.listed(plural, None, since)}
         changes: list[Change] = []
-        async for event in self._client.watch(plural, resource_version=str(since), bookmarks=False, timeout_s=1):
-            meta, gone = event.obj["metadata"], event.type == "DELETED"
-            if int(meta["resourceVersion"]) > until:
-                break
-            old = known.get(meta["uid"])
-            changes.append(Change(kind, event.obj if gone else old, None if gone else event.obj,
-                                  int(meta["resourceVersion"])))
-            known[meta["uid"]] = event.obj
+        events = self._client.watch(plural, resource_version=str(since), bookmarks=False, timeout_s=1)
+        async with aclosing(events):
+            async for event in events:
+                meta, gone = event.obj["metadata"], event.type == "DELETED"
+                if int(meta["resourceVersion"]) > until:
+                    break
+                old = known.get(meta["uid"])
+                changes.append(Change(kind, event.obj if gone else old, None if gone else event.obj,
+                                      int(meta["resourceVersion"])))
+                known[meta["uid"]] = event.obj
         return changes
 
     async def _find_oldest(self, plural: str, refused: int) -> int:

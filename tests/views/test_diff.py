@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from kubelab.views.diff import MOST_LINES, compare
+from typing import Any
+
+from kubelab.views.diff import MOST_LINES, compare, writer
 
 
 def test_a_change_stands_under_its_headings() -> None:
@@ -40,3 +42,15 @@ def test_huge_values_are_compared_in_time() -> None:
     old, new = ([f"{side}{i}" for i in range(MOST_LINES + 1)] for side in "ab")
     found = compare("\n".join(["same", *old]), "\n".join(["same", *new]))
     assert (found[0], found.removed, found.added) == ((" ", "same"), MOST_LINES + 1, MOST_LINES + 1)
+
+
+def test_who_wrote_a_version_is_told_by_its_managed_fields() -> None:
+    """The manager with a new entry or a new date; who only lost fields to it did not write."""
+    def version(*entries: tuple[str, str, str]) -> dict[str, Any]:
+        return {"metadata": {"managedFields": [{"manager": m, "time": t, "fieldsV1": f} for m, t, f in entries]}}
+
+    first = version(("kubelab", "10:00", "replicas image"))
+    second = version(("anna", "10:00", "replicas"), ("kubelab", "10:00", "image"))
+    third = version(("anna", "10:00", "replicas paused"), ("kubelab", "10:00", "image"))
+    assert [writer(None, first), writer(first, second), writer(second, third)] == ["kubelab", "anna", "anna"]
+    assert (writer(third, third), writer(None, "text"), writer(third, None)) == ("", "", "")

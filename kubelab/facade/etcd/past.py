@@ -14,7 +14,7 @@ from typing import Any
 from kubelab.control_plane.etcd.api import Compacted, EtcdApi, WatchedEvent
 from kubelab.facade.etcd.lease import settled
 from kubelab.facade.etcd.values import History, Step, decoded
-from kubelab.views.diff import compare
+from kubelab.views.diff import compare, writer
 
 QUIET_S = 0.3  # a deleted key's last event is known by the silence after it
 LONGEST_S = 10.0
@@ -37,7 +37,7 @@ async def history(etcd: EtcdApi, key: str) -> History:
     for event in events:
         value = decoded(event.kv.value) if event.type == "PUT" else None
         what = "deleted" if event.type == "DELETE" else "created" if event.kv.version == 1 else "changed"
-        steps.append(Step(event.kv.mod_revision, what, value, compare(before, value)))
+        steps.append(Step(event.kv.mod_revision, what, value, compare(before, value), writer(before, value)))
         before = value
     return History(key, steps, since=oldest)
 

@@ -124,10 +124,12 @@ class Step:
     what: str
     value: Any
     diff: Diff
+    by: str = ""  # the field manager, where the value names one
 
     @property
     def head(self) -> str:
-        return f"revision {self.revision}  {self.what}  {self.diff.summary if self.what != 'kept' else ''}".rstrip()
+        did = f"{self.what} by {self.by}" if self.by else self.what
+        return f"revision {self.revision}  {did}  {self.diff.summary if self.what != 'kept' else ''}".rstrip()
 
     def __repr__(self) -> str:
         shown = self.diff if self.what == "changed" else ()
