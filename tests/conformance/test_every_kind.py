@@ -54,7 +54,8 @@ FIELDS: dict[str, Obj] = {
     "ipaddresses": {"spec": {"parentRef": {"resource": "services", "namespace": "{ns}", "name": "s"}}},
     "endpointslices": {"addressType": "IPv4", "endpoints": []}, "roles": {"rules": []}, "clusterroles": {"rules": []},
     "rolebindings": {"roleRef": ROLE_REF}, "clusterrolebindings": {"roleRef": ROLE_REF},
-    "storageclasses": {"provisioner": "example.com/p"}, "csidrivers": {"spec": {}}, "csinodes": {"spec": {"drivers": []}},
+    "storageclasses": {"provisioner": "example.com/p"}, "csidrivers": {"spec": {}},
+    "csinodes": {"spec": {"drivers": []}},
     "volumeattachments": {"spec": {"attacher": "a", "nodeName": "n", "source": {"persistentVolumeName": "p"}}},
     "volumeattributesclasses": {"driverName": "example.com", "parameters": {"a": "b"}},
     "csistoragecapacities": {"storageClassName": "fast"}, "priorityclasses": {"value": 5},
@@ -93,7 +94,7 @@ def object_of(kind: Kind, ns: str) -> Obj:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: f"{k.group or 'core'}/{k.version}/{k.plural}")
 def test_a_kind_goes_through_every_verb(api: Api, ns: str, kind: Kind) -> None:
-    """Discovery names it; create, get, list, patch thrice, update, status, watch, delete collection do what they say."""
+    """Discovery names it; create, get, list, patch, update, status, watch and delete collection do what they say."""
     listed = _discovered(api, kind)
     assert set(listed[kind.plural]["verbs"]) >= {"create", "get", "list", "watch", "update", "patch", "delete",
                                                   "deletecollection"}
@@ -125,7 +126,8 @@ def test_a_kind_goes_through_every_verb(api: Api, ns: str, kind: Kind) -> None:
     removed = api.delete(chosen, {"gracePeriodSeconds": 0})
     assert removed.status == 200, removed
     api.gone(one)
-    told = api.events(f"{everywhere}?labelSelector=story={ns}&resourceVersion={since}", lambda type_, _: type_ == "DELETED")
+    told = api.events(f"{everywhere}?labelSelector=story={ns}&resourceVersion={since}",
+                      lambda type_, _: type_ == "DELETED")
     assert {obj["metadata"]["uid"] for _, obj in told} == {uid} and {type_ for type_, _ in told[:-1]} == {"MODIFIED"}
 
 

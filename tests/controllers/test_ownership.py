@@ -54,3 +54,12 @@ def test_an_owner_that_waits_takes_its_dependents_along() -> None:
     built.remove("grandchild")
     assert judge(child, [], built).policy == "Background"
     assert child.blocks("a") and not node("x", "a", block=False).blocks("a")
+
+
+def test_a_circle_is_broken_where_it_closes() -> None:
+    """The last of a circle, whose own dependent waits already, is no longer to be waited for."""
+    one, two, three = node("1", "3", finalizers=("foregroundDeletion",), deleted=True), node("2", "1"), node("3", "2")
+    built = graph(one, two, three)
+    assert not judge(two, [], built).unblock
+    built.put(node("2", "1", finalizers=("foregroundDeletion",), deleted=True))
+    assert judge(three, [], built).unblock and judge(three, [], built).policy == "Foreground"

@@ -108,6 +108,8 @@ class GarbageCollector(Controller):
         if verdict.action == "drop":
             await self._drop_owners(node, verdict.drop)
         elif verdict.action == "delete":
+            if verdict.unblock:
+                await self._unblock_owners(node)
             await self._delete(node, verdict.policy)
 
     async def _is_absent(self, owner: dict[str, Any], dependent: Node) -> bool:
@@ -159,22 +161,31 @@ class GarbageCollector(Controller):
 
     async def _drop_owners(self, node: Node, uids: frozenset[str]) -> None:
         if _is_custom(node):
-            await self._replace(node, "ownerReferences", lambda owner: owner["uid"] in uids)
+            await self._rewrite(node, "ownerReferences", lambda owners: [o for o in owners if o["uid"] not in uids])
             return
         await self._patch(node, {"ownerReferences": [{"$patch": "delete", "uid": uid} for uid in sorted(uids)]})
 
+    async def _unblock_owners(self, node: Node) -> None:
+        """Break a circle of owners that wait for each other: nobody has to wait for this one."""
+        if _is_custom(node):
+            await self._rewrite(node, "ownerReferences",
+                                lambda owners: [o | {"blockOwnerDeletion": False} for o in owners])
+            return
+        await self._patch(node, {"ownerReferences": [{"uid": o["uid"], "blockOwnerDeletion": False}
+                                                     for o in node.owners if o.get("blockOwnerDeletion")]})
+
     async def _take_finalizer(self, node: Node, finalizer: str) -> None:
         if _is_custom(node):
-            await self._replace(node, "finalizers", lambda name: name == finalizer)
+            await self._rewrite(node, "finalizers", lambda names: [name for name in names if name != finalizer])
             return
         await self._patch(node, {"$deleteFromPrimitiveList/finalizers": [finalizer]})
 
-    async def _replace(self, node: Node, field: str, gone: Callable[[Any], bool]) -> None:
-        """Take entries off a list of an object that knows no strategic merge. Raises `Conflict`: look again."""
+    async def _rewrite(self, node: Node, field: str, change: Callable[[list[Any]], list[Any]]) -> None:
+        """Change a list of an object that knows no strategic merge. Raises `Conflict`: look again."""
         try:
             now = (await self.client.get(node.kind, node.name, node.namespace or None))["metadata"]
-            left = [entry for entry in now.get(field) or () if not gone(entry)]
-            patch = {"metadata": {"uid": node.uid, "resourceVersion": now["resourceVersion"], field: left}}
+            after = change(now.get(field) or [])
+            patch = {"metadata": {"uid": node.uid, "resourceVersion": now["resourceVersion"], field: after}}
             await self.client.patch(node.kind, node.name, patch, node.namespace or None, type="merge")
         except ApiError as error:
             if error.code not in (404, 422):

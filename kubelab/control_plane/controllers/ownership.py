@@ -90,6 +90,7 @@ class Verdict:
     action: str  # keep | delete | drop
     policy: str = ""  # Foreground | Background | Orphan
     drop: frozenset[str] = frozenset()  # uids of owners to take off
+    unblock: bool = False  # first say that no owner has to wait for it, lest a circle waits for itself
 
 
 def judge(node: Node, absent: Iterable[str], graph: Graph) -> Verdict:
@@ -102,8 +103,9 @@ def judge(node: Node, absent: Iterable[str], graph: Graph) -> Verdict:
         return Verdict("keep")
     if solid:
         return Verdict("drop", drop=gone | waiting)
-    if waiting and graph.dependents(node.uid):
-        return Verdict("delete", "Foreground")
+    dependents = graph.dependents(node.uid)
+    if waiting and dependents:
+        return Verdict("delete", "Foreground", unblock=any(d.waits_for_dependents for d in dependents))
     if ORPHAN in node.finalizers:
         return Verdict("delete", "Orphan")
     if FOREGROUND in node.finalizers:
