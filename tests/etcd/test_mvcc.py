@@ -22,7 +22,7 @@ from kubelab.control_plane.etcd.api import (
     prefix_end,
 )
 from kubelab.control_plane.etcd.errors import EtcdError, KeyNotFound
-from kubelab.control_plane.etcd.mvcc import Store
+from kubelab.control_plane.etcd.mvcc import Change, Store
 
 
 def values(result: RangeResult) -> list[tuple[bytes, bytes]]:
@@ -108,8 +108,10 @@ def test_compaction_forgets_the_past_only() -> None:
     with pytest.raises(Compacted):
         store.compact(4)
     with pytest.raises(Compacted):
-        store.changes_since(4)
-    assert [change.kv.mod_revision for change in store.changes_since(5)] == [5]
+        store.changes_since(3)
+    assert [change.kv.mod_revision for change in store.changes_since(4)] == [5]  # a deletion is compacted away
+    store.compact(5)
+    assert store.changes_since(5) == [Change(store.range(b"a").kvs[0], None)]
 
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d"])

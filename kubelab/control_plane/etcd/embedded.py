@@ -190,7 +190,7 @@ class EmbeddedEtcd(Single, Component):
         if not self._up:
             raise Unavailable
         past: Sequence[Change] = ()
-        if 0 < start_revision <= self._store.compact_revision:
+        if 0 < start_revision < self._store.compact_revision:
             raise Compacted(self._store.compact_revision)
         if 0 < start_revision <= self._hub.published:
             past = self._store.changes_since(start_revision)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import zlib
 from bisect import bisect_left, insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from kubelab.control_plane.etcd.api import (
@@ -146,8 +146,11 @@ class Store:
         return self._sorted
 
     def changes_since(self, revision: int) -> Sequence[Change]:
-        """Return the changes with mod_revision >= `revision`, oldest first. Raises Compacted."""
-        if revision <= self.compact_revision:
+        """Return the changes with mod_revision >= `revision`, oldest first. Raises Compacted.
+
+        Of the compacted revision itself the puts are there, as in etcd, without what stood before them.
+        """
+        if revision < self.compact_revision:
             raise Compacted(self.compact_revision)
         return self._log[bisect_left(self._log, revision, key=_revision_of):]
 
@@ -165,7 +168,7 @@ class Store:
             responses: list[OpResult] = [self._put(ops[0], self.revision + 1)]
         else:
             if len(ops) != 1 or type(ops[0]) is NestedTxn:
-                ops = [self._checked(op) for op in ops]  # a single operation refuses before it changes anything
+                ops = self._checked(ops)  # a single operation refuses before it changes anything
             responses = self._run(ops, self.revision + 1, before)
         if len(self._log) > before:
             self.revision += 1
@@ -183,18 +186,23 @@ class Store:
                     return False
         return True
 
-    def _checked(self, op: Op | _Branch) -> Op | _Branch:
-        """Refuse what could not be done, and decide nested transactions, before anything has changed."""
-        kind = type(op)
-        if kind is Put:
-            self._check_put(op)  # type: ignore[arg-type]
-        elif kind is Range:
-            self._check_revision(op.revision)  # type: ignore[union-attr]
-        elif kind is NestedTxn:
-            succeeded = self._all_hold(op.compares)  # type: ignore[union-attr]
-            ops = op.success if succeeded else op.failure  # type: ignore[union-attr]
-            return _Branch(succeeded, [self._checked(inner) for inner in ops])
-        return op
+    def _checked(self, ops: Sequence[Op | _Branch]) -> list[Op | _Branch]:
+        """Decide nested transactions, then refuse what could not be done, before anything has changed."""
+        decided = [self._decided(op) for op in ops]
+        flat = list(_flat(decided))
+        for op in flat:
+            if type(op) is Put:
+                self._check_put(op)
+        for op in flat:
+            if type(op) is Range:
+                self._check_revision(op.revision)
+        return decided
+
+    def _decided(self, op: Op | _Branch) -> Op | _Branch:
+        if not isinstance(op, NestedTxn):
+            return op
+        succeeded = self._all_hold(op.compares)
+        return _Branch(succeeded, [self._decided(inner) for inner in (op.success if succeeded else op.failure)])
 
     def _check_put(self, op: Put) -> None:
         if op.lease and not self._has_lease(op.lease):
@@ -304,7 +312,8 @@ class Store:
                 gone.add(key)
         if gone:
             self._sorted = [key for key in self._order() if key not in gone]
-        del self._log[:end]
+        self._log[:end] = [Change(change.kv, None) for change in self._log[bisect_left(self._log, revision,
+                           key=_revision_of):end] if self._versions.get(change.kv.key, _NONE)[0] is change.kv]
         self.compact_revision = revision
 
     def hash(self, revision: int = 0) -> tuple[int, int]:
@@ -344,7 +353,7 @@ class Store:
         self._live = {kv.key: kv for kv in kvs}
         self._versions = {kv.key: [kv] for kv in kvs}
         self._sorted, self._unsorted = sorted(self._live), []
-        self._log, self._fresh = [], []
+        self._log, self._fresh = [Change(kv, None) for kv in kvs if kv.mod_revision == revision], []
         self.revision = self.compact_revision = revision
 
     def replay(self, revision: int, changes: Sequence[tuple[bytes, bytes | None, int]]) -> None:
@@ -358,7 +367,17 @@ class Store:
         self._fresh = []
 
 
+_NONE: list[KeyValue | None] = [None]
 _PLAIN = ("key", "none", 0, 0, 0, 0)  # a Range that neither sorts nor sifts, from its seventh field on
+
+
+def _flat(ops: Sequence[Op | _Branch]) -> Iterator[Op]:
+    """Yield the operations that will run, those of branches in their place."""
+    for op in ops:
+        if isinstance(op, _Branch):
+            yield from _flat(op.ops)
+        else:
+            yield op
 
 
 def _revision_of(change: Change) -> int:

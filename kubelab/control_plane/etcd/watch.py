@@ -37,6 +37,8 @@ class Watcher:
 
     def event(self, change: Change) -> WatchedEvent:
         kv, prev = change
+        if prev is not None and prev.mod_revision == kv.mod_revision:
+            prev = None  # an earlier write of the same transaction, which nobody has ever seen
         return WatchedEvent("PUT" if kv.version else "DELETE", kv, prev if self.prev_kv else None)
 
 

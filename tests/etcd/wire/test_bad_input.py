@@ -35,7 +35,7 @@ def nested(*success: Any, failure: Any = ()) -> Any:
     return pb.RequestOp(request_txn=txn(*success, failure=failure))
 
 
-DELETE_ALL = pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=b"a", range_end=b"\0"))
+DELETE_ALL = pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=b"a", range_end=b"z"))
 
 
 @pytest.mark.parametrize(("method", "request_", "code", "text"), [

@@ -112,4 +112,4 @@ def _holds(span: Span, key: bytes) -> bool:
     begin, end = span
     if end is None:
         return key == begin
-    return begin <= key and (key < end or end == b"\0")
+    return begin <= key < end  # as etcd, which looks here at "to the end" (a zero byte) as at an empty span

@@ -39,6 +39,7 @@ _RESULTS: tuple[Literal["=", ">", "<", "!="], ...] = ("=", ">", "<", "!=")
 _FIELDS: tuple[tuple[Literal["version", "create", "mod", "value", "lease"], str], ...] = (
     ("version", "version"), ("create", "create_revision"), ("mod", "mod_revision"), ("value", "value"),
     ("lease", "lease"))
+_VALUE = 3
 _NEVER = Compare(b"\0", "version", "<", 0)
 
 _KeyValue, _Header, _Op = pb.KeyValue, pb.ResponseHeader, pb.ResponseOp
@@ -75,14 +76,19 @@ def _op_of(m: Message) -> Op:
 
 
 def _compares_of(compares: Sequence[Message]) -> list[Compare]:
-    """Return the compares; one of an unknown target finds equality, one of an unknown result holds, as in etcd."""
+    """Return the compares, as etcd takes them.
+
+    One of an unknown target finds equality; one of an unknown result holds, but a value that is not there never does.
+    """
     found = []
     for m in compares:
+        end = m.range_end or None
         if not 0 <= m.result < len(_RESULTS):
-            continue
-        if 0 <= m.target < len(_FIELDS):
+            if m.target == _VALUE:
+                found.append(Compare(m.key, "version", ">", 0, end))
+        elif 0 <= m.target < len(_FIELDS):
             target, field = _FIELDS[m.target]
-            found.append(Compare(m.key, target, _RESULTS[m.result], getattr(m, field), m.range_end or None))
+            found.append(Compare(m.key, target, _RESULTS[m.result], getattr(m, field), end))
         elif _RESULTS[m.result] != "=":
             found.append(_NEVER)
     return found

@@ -47,11 +47,12 @@ class ServedWatch:
         self.hidden = {"PUT" if number == 0 else "DELETE" for number in request.filters if number in (0, 1)}
         self.next_revision = request.start_revision or now + 1
         self.handle: WatchHandle | None = None
+        self.over = False  # its history is gone; its id stays taken until the client cancels it, as in etcd
         self.quiet = True  # nothing was told since the last progress notification
 
     @property
     def waits(self) -> bool:
-        return self.handle is None
+        return self.handle is None and not self.over
 
 
 class WatchService:
@@ -127,10 +128,10 @@ class WatchStream:
     def _refusal(self, request: Message) -> str:
         if request.start_revision < 0:
             return Compacted.message
-        if request.watch_id and request.watch_id in self._watches:
-            return "mvcc: duplicate watch ID provided on the WatchStream"
         if request.range_end not in (b"", b"\0") and request.range_end <= (request.key or b"\0"):
             return "mvcc: watcher range is empty"
+        if request.watch_id and request.watch_id in self._watches:
+            return "mvcc: duplicate watch ID provided on the WatchStream"
         return ""
 
     def _free_id(self) -> int:
@@ -145,7 +146,7 @@ class WatchStream:
             handle = self._etcd.watch(watch.key, watch.end, watch.next_revision, prev_kv=watch.prev_kv,
                                       on_events=lambda events: self._tell(watch, events))
         except Compacted as gone:
-            del self._watches[watch.id]
+            watch.over = True
             self._say(self._answers.control(watch.id, canceled=True, compacted=gone.compact_revision))
             return
         if self._waiting_events > OUTBOX_EVENTS or self._watches.get(watch.id) is not watch:
@@ -179,7 +180,7 @@ class WatchStream:
     def notify(self) -> None:
         """Tell the quiet watches that asked for it how far they are."""
         for watch in self._watches.values():
-            if watch.progress and watch.quiet and not watch.waits:
+            if watch.progress and watch.quiet and watch.handle is not None:
                 self._say(self._answers.control(watch.id, revision=self._etcd.watched_revision))
             watch.quiet = True
 
