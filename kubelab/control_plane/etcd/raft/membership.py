@@ -6,7 +6,8 @@
 
 Invariant: a leader has at most one change that it has not applied, and none before it committed in its own term.
 Models:    etcd-io/raft's single-step changes; as there, a change counts from when it is applied
-Left out:  joint consensus (section 4.3)
+Left out:  joint consensus (section 4.3). A leader that removes itself from two members must live until the other has
+           heard of it; better hand over the leadership first
 """
 
 from __future__ import annotations
@@ -91,23 +92,10 @@ def apply(state: State, change: ConfChange) -> ConfState:
         return state.conf  # a snapshot from the leader came meanwhile: its members are newer than this change
     if state.role == "leader":
         replication.flush(state)  # whoever is removed shall still hear that it is
-    settle(state, changed(state.conf, change))  # from here on majorities are those of the new members
+    state.belong(changed(state.conf, change))  # from here on majorities are those of the new members
     if state.role == "leader":
         _lead_on(state)
     return state.conf
-
-
-def settle(state: State, conf: ConfState) -> None:
-    """Be what these members say that this one is."""
-    state.conf = conf
-    if state.id in conf.learners:
-        if state.role != "learner":
-            state.turn("made a learner")
-    elif state.role == "learner":
-        state.turn("promoted" if state.id in conf.voters else "removed")
-    elif state.role != "follower" and state.id not in conf.voters:
-        state.turn("removed")  # a leader that removed itself leads no longer (section 4.2.2)
-        state.start_over(NOBODY)
 
 
 def _lead_on(state: State) -> None:
@@ -118,4 +106,7 @@ def _lead_on(state: State) -> None:
         del state.progress[member]
     if state.transferee not in state.conf.voters:
         state.transferee = NOBODY
+    if state.id not in state.conf.voters and not state.retires_at:
+        # the new members alone commit this entry, and learn with it that the change is committed (section 4.2.2)
+        state.retires_at = replication.append(state, "normal", b"")
     replication.commit(state)  # a smaller majority may have been reached already

@@ -92,6 +92,9 @@ def commit(state: State) -> None:
     index = stored_by_majority(match, state.conf.voters)
     if may_commit(state, index) and state.log.commit_to(index):  # committed: it can never be lost any more
         read_index.begin(state)
+        if 0 < state.retires_at <= state.log.commit:
+            flush(state)
+            state.retire()  # a leader that was removed leads no longer
 
 
 def may_commit(state: State, index: int) -> bool:

@@ -62,4 +62,4 @@ def _restore(state: State, snapshot: Snapshot) -> None:
         log.commit_to(meta.index)  # everything is here already
         return
     log.restore(snapshot)
-    state.conf = meta.conf
+    state.belong(meta.conf)

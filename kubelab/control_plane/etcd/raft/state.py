@@ -54,6 +54,7 @@ class State:
         self.progress: dict[int, Progress] = {}
         self.pending_conf = 0  # the index of the newest change of the members that may not be applied yet
         self.transferee = NOBODY
+        self.retires_at = 0  # a leader that was removed: the entry whose commit lets it step down
         self.heartbeat_due = False
         self.read_number = 0
         self.waiting_reads: deque[Read] = deque()
@@ -80,7 +81,7 @@ class State:
         """Forget what belonged to the role so far."""
         self.leader, self.votes, self.progress = leader, {}, {}
         self.heartbeat_elapsed, self.heartbeat_due = 0, False
-        self.transferee, self.pending_conf, self.read_number = NOBODY, 0, 0
+        self.transferee, self.pending_conf, self.retires_at, self.read_number = NOBODY, 0, 0, 0
         self.waiting_reads, self.early_reads, self.reads_heard = deque(), [], {}
         self.draw_time_out()
 
@@ -93,6 +94,21 @@ class State:
         """Be a follower in this term, of a leader that may not be known yet."""
         self.turn("follows")
         self.start_over(leader)
+
+    def belong(self, conf: ConfState) -> None:
+        """Be what these members say that this one is."""
+        self.conf = conf
+        if self.id in conf.learners:
+            if self.role != "learner":
+                self.turn("made a learner")
+        elif self.role == "learner":
+            self.turn("promoted" if self.id in conf.voters else "removed")
+        elif self.role in ("pre-candidate", "candidate") and self.id not in conf.voters:
+            self.retire()
+
+    def retire(self) -> None:
+        self.turn("removed")
+        self.start_over(NOBODY)
 
     @property
     def has_committed_in_term(self) -> bool:

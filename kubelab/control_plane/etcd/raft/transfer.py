@@ -34,6 +34,8 @@ def hand_over(state: State, member: int) -> None:
 
 
 def check(state: State) -> None:
-    """Refuse a proposal during a transfer. Raises Dropped."""
+    """Refuse a proposal during a transfer, or from a leader that was removed. Raises Dropped."""
+    if state.retires_at:
+        raise Dropped("this leader was removed from the cluster and is about to step down")
     if state.transferee:
         raise Dropped(f"the leadership is being transferred to member {state.transferee}")
