@@ -72,6 +72,7 @@ def _add_up(commands: Commands) -> None:
     up.add_argument("--port", type=int, default=0, metavar="P", help="the API server's port (default: a free one)")
     up.add_argument("--kubeconfig", type=Path, metavar="FILE", help="write the kubeconfig here")
     up.add_argument("--data-dir", type=Path, metavar="DIR", help="keep the state here; without it, in memory")
+    up.add_argument("--etcd-listen", metavar="HOST:PORT", help="put the store on the wire, for etcdctl (port 0: any)")
     up.add_argument("--disable", default="", metavar="COMPONENT,...", help="leave these out, e.g. scheduler,dns")
     up.add_argument("--quiet", action="store_true", help="print the ready line and nothing else")
 
@@ -86,9 +87,12 @@ def _up(options: argparse.Namespace) -> int:
         raise ValueError("--nodes: the number of nodes must not be negative")
     disable = [name for name in options.disable.split(",") if name]
     cluster = Cluster(options.nodes, runtime=options.runtime, port=options.port, data_dir=options.data_dir,
-                      kubeconfig=options.kubeconfig, disable=disable, quiet=options.quiet)
+                      kubeconfig=options.kubeconfig, disable=disable, quiet=options.quiet,
+                      etcd_listen=options.etcd_listen)
     print(f"ready in {cluster.start_seconds:.2f} s   {cluster.url}   export KUBECONFIG={cluster.kubeconfig}",
           flush=True)
+    if options.etcd_listen:
+        print(f"etcd at {cluster.etcd.endpoint}   {cluster.etcd.etcdctl}", flush=True)
     until_signal()
     cluster.stop()
     return 0

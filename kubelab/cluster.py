@@ -47,6 +47,7 @@ class Cluster(Facade):
     Engine) or "hollow" (simulated, for a thousand nodes). `port` is the API server's (0: any free one).
     `data_dir` keeps the cluster's state across restarts. `disable` names components that are not started.
     `audit_policy` (a dict, or a file) says which requests are written down, `audit_log` the file they go to.
+    `etcd_listen` ("127.0.0.1:0") puts the store on the wire: `cluster.etcd.endpoint`, for etcdctl and any etcd client.
 
     Raises: HostError, DockerUnavailable: each says what to do.
     """
@@ -54,7 +55,8 @@ class Cluster(Facade):
     def __init__(self, nodes: int = 3, *, runtime: RuntimeName = "process", name: str = "lab", port: int = 0,
                  data_dir: str | Path | None = None, kubeconfig: str | Path | None = None,
                  disable: Iterable[str] = (), clock: Clock | None = None, quiet: bool = False,
-                 audit_policy: dict[str, Any] | str | Path | None = None, audit_log: str | Path | None = None) -> None:
+                 audit_policy: dict[str, Any] | str | Path | None = None, audit_log: str | Path | None = None,
+                 etcd_listen: str | None = None) -> None:
         began = time.perf_counter()
         unknown = set(disable) - set(NAMES)
         if unknown:
@@ -64,6 +66,7 @@ class Cluster(Facade):
         if (audit_policy is None) != (audit_log is None):
             raise ValueError("an audit trail needs both audit_policy and audit_log")
         self._audit = (audit_policy, audit_log) if audit_policy is not None and audit_log is not None else None
+        self._etcd_listen = etcd_listen
         self.name, self.runtime_name, self.quiet = name, runtime, quiet
         self.clock: Clock = clock or RealClock()
         self.journal = Journal()
@@ -96,7 +99,7 @@ class Cluster(Facade):
         from kubelab.wiring import Wiring
 
         self._wiring = Wiring(self.name, self.runtime_name, self.clock, self.journal,
-                              Path(data_dir) if data_dir else None, self._audit_options())
+                              Path(data_dir) if data_dir else None, self._audit_options(), self._etcd_listen)
         self._wiring.claim()
         self.lowest_port = host.lowest_port()
         await self._wiring.prepare_runtime()
@@ -140,7 +143,7 @@ class Cluster(Facade):
         """The store: `.get(key)`, `.history(key)`, `.watch(key)`, and what breaks it."""
         from kubelab.facade.etcd import EtcdHandle
 
-        return EtcdHandle(self.components["etcd"], self.background)
+        return EtcdHandle(self.components["etcd"], self.background, self.components.get("etcd-wire"))
 
     @property
     def apiserver(self) -> Handle:

@@ -3,7 +3,7 @@
     kubelab up --disable scheduler --kubeconfig K      kubelab scheduler --kubeconfig K
 
 Invariant: a component started here is the very class that a Cluster runs; only its transport differs.
-Models:    kube-apiserver, kube-scheduler, kube-controller-manager, kubelet, kube-proxy, with their flag names
+Models:    kube-apiserver, etcd, kube-scheduler, kube-controller-manager, kubelet, kube-proxy, with their flag names
 Left out:  configuration files
 """
 
@@ -15,6 +15,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from kubelab.machinery.clock import RealClock
@@ -30,7 +31,7 @@ Make = Callable[[argparse.Namespace, AsyncExitStack], Awaitable["Component"]]
 
 
 def add_commands(commands: Any, command: Add) -> None:
-    """Add apiserver, scheduler, controller-manager, kubelet and proxy to the command line."""
+    """Add apiserver, etcd, scheduler, controller-manager, kubelet and proxy to the command line."""
     apiserver = command(commands, "apiserver", _runs(_apiserver), "run the API server alone, with its store",
                         "kubelab apiserver --data-dir ./state --secure-port 6443 --kubeconfig ./admin.conf")
     apiserver.add_argument("--data-dir", type=Path, help="keep the store and the certificates here; else in memory")
@@ -45,6 +46,14 @@ def add_commands(commands: Any, command: Add) -> None:
     apiserver.add_argument("--shutdown-delay-duration", type=float, default=0.0, metavar="SECONDS",
                            help="stay this long, no longer ready, before the end (default 0)")
     _audit_arguments(apiserver)
+
+    etcd = command(commands, "etcd", _runs(_etcd), "run etcd alone, for etcdctl or a real kube-apiserver",
+                   "kubelab etcd --listen 127.0.0.1:2379 --data-dir ./etcd")
+    etcd.add_argument("--listen", default="127.0.0.1:2379", metavar="HOST:PORT", help="default 127.0.0.1:2379")
+    etcd.add_argument("--data-dir", type=Path, metavar="DIR", help="keep keys and certificates here; else in memory")
+    etcd.add_argument("--insecure", action="store_true", help="no TLS, and whoever reaches it may do everything")
+    etcd.add_argument("--restore", type=Path, metavar="FILE",
+                      help="begin a new --data-dir with what `etcdctl snapshot save FILE` saved")
 
     scheduler = command(commands, "scheduler", _runs(_scheduler), "run the scheduler alone",
                         "kubelab scheduler --kubeconfig ~/.kube/config")
@@ -181,6 +190,28 @@ async def _apiserver(options: argparse.Namespace, stack: AsyncExitStack) -> Comp
     kubeconfig.write(options.kubeconfig, server.url, pki.ca_pem, certificate, key, context="kubelab")
     print(f"{server.url}   export KUBECONFIG={options.kubeconfig}", flush=True)
     return server
+
+
+async def _etcd(options: argparse.Namespace, stack: AsyncExitStack) -> Component:
+    from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
+    from kubelab.control_plane.etcd.snapshot_file import restore
+    from kubelab.control_plane.etcd.wire.access import certify, etcdctl_line, host_and_port
+    from kubelab.control_plane.etcd.wire.server import EtcdWire
+
+    host, _ = host_and_port(options.listen)
+    if options.restore is not None:
+        if options.data_dir is None:
+            raise ValueError("--restore needs a --data-dir to restore into")
+        restore(options.restore, options.data_dir / "member")
+    folder = options.data_dir or Path(stack.enter_context(TemporaryDirectory(prefix="kubelab-etcd-")))
+    etcd = EmbeddedEtcd(options.data_dir / "member" if options.data_dir else None, RealClock())
+    await etcd.start()
+    stack.push_async_callback(etcd.stop)
+    wire = EtcdWire(etcd, options.listen, clock=RealClock(),
+                    tls=None if options.insecure else certify(folder / "pki", host))
+    await wire.start()
+    print(f"{wire.endpoint}   {etcdctl_line(wire.environment)}", flush=True)
+    return wire
 
 
 async def _scheduler(options: argparse.Namespace, stack: AsyncExitStack) -> Component:

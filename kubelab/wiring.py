@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kubelab.client.pki import Pki
     from kubelab.control_plane.apiserver.audit import AuditOptions
     from kubelab.control_plane.apiserver.server import ApiServer
+    from kubelab.control_plane.etcd.server_api import EtcdServer
     from kubelab.node.kubelet import Kubelet
     from kubelab.node.kubelet.server import KubeletServer
     from kubelab.node.runtime.process import ShimHandle
@@ -40,8 +41,8 @@ class Wiring:
     """The plan of one cluster: its addresses, its folders, its certificates, and the makers of its parts."""
 
     def __init__(self, name: str, runtime: str, clock: Clock, journal: Journal, data_dir: Path | None,
-                 audit: AuditOptions | None = None) -> None:
-        self.audit = audit
+                 audit: AuditOptions | None = None, etcd_listen: str | None = None) -> None:
+        self.audit, self._etcd_listen = audit, etcd_listen
         self.name, self.runtime, self.clock, self.journal, self.data_dir = name, runtime, clock, journal, data_dir
         self._claim: host.Claim | None = None
         self._network: Any = None  # DockerNetwork
@@ -118,11 +119,21 @@ class Wiring:
 
         etcd = EmbeddedEtcd(self.data_dir / "etcd" if self.data_dir else None, self.clock)
         yield etcd
+        if self._etcd_listen is not None:
+            yield self._etcd_wire(etcd, self._etcd_listen)
         self.pki: Pki = Pki.open(self.data_dir / "pki" if self.data_dir else None)
         self.server: ApiServer = ApiServer(
             etcd, clock=self.clock, journal=self.journal, pki=self.pki, port=port, service_cidr=self._net.service_cidr,
             lowest_port=self.lowest_port, audit=self.audit)
         yield self.server
+
+    def _etcd_wire(self, etcd: EtcdServer, listen: str) -> Component:
+        """Make the store's gRPC server, with an authority of its own: who may read etcd may read every Secret."""
+        from kubelab.control_plane.etcd.wire.access import certify, host_and_port
+        from kubelab.control_plane.etcd.wire.server import EtcdWire
+
+        folder = self.data_dir / "pki" / "etcd" if self.data_dir else self.held.path / "pki-etcd"
+        return EtcdWire(etcd, listen, clock=self.clock, tls=certify(folder, host_and_port(listen)[0]))
 
     def client(self, user: str, *groups: str) -> Client:
         """Return an in-process client that acts as `user`."""

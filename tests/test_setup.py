@@ -54,8 +54,8 @@ def test_every_command_has_help_with_an_example() -> None:
     from kubelab.cli import main
 
     names = subprocess.run([sys.executable, "-m", "kubelab", "--help"], capture_output=True, text=True, check=True)
-    for name in ("up", "lab", "check", "bench", "doctor", "apiserver", "scheduler", "controller-manager", "kubelet",
-                 "proxy"):
+    for name in ("up", "lab", "check", "bench", "doctor", "apiserver", "etcd", "scheduler", "controller-manager",
+                 "kubelet", "proxy"):
         assert name in names.stdout
         done = subprocess.run([sys.executable, "-m", "kubelab", name, "--help"], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

@@ -55,6 +55,17 @@ class Pki:
                 write_private(folder / name, pem)
         return made
 
+    @classmethod
+    def authority(cls, folder: Path, common_name: str) -> Pki:
+        """Read a plain authority, which signs certificates and nothing else, from a folder; or make one there."""
+        names = FILES[:2]
+        if not (folder / names[-1]).exists():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for name, pem in zip(names, _new_authority(common_name), strict=True):
+                write_private(folder / name, pem)
+        certificate, key = ((folder / name).read_bytes() for name in names)
+        return cls(certificate, key, b"")
+
     @property
     def front_proxy(self) -> Pki:
         """Return the authority that signs for one certificate: that by which extension servers know us."""

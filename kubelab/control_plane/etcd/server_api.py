@@ -72,6 +72,10 @@ class EtcdServer(EtcdApi, Protocol):
     @property
     def identity(self) -> Identity: ...
 
+    def advertise(self, client_urls: Sequence[str]) -> None:
+        """Say to other members, and in the list of members, where clients find this one."""
+        ...
+
     @property
     def watched_revision(self) -> int:
         """The newest revision that every watch has been told of."""

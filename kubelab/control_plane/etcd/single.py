@@ -28,13 +28,13 @@ def id_of(name: str) -> int:
 
 
 class Single:
-    """What EmbeddedEtcd is besides a keyspace. `client_urls` is filled in by whoever puts it on the wire."""
+    """What EmbeddedEtcd is besides a keyspace."""
 
     _store: Store
     _hub: WatchHub
     _leases: Leases
     identity = Identity(id_of("kubelab"), id_of("kubelab/default"), 1)
-    client_urls: Sequence[str] = ()
+    _client_urls: Sequence[str] = ()
     _alarms: frozenset[Alarm] = frozenset()
 
     def _check(self) -> None:
@@ -42,7 +42,10 @@ class Single:
         raise NotImplementedError
 
     def _me(self) -> MemberInfo:
-        return MemberInfo(self.identity.member_id, "default", (), tuple(self.client_urls))
+        return MemberInfo(self.identity.member_id, "default", (), tuple(self._client_urls))
+
+    def advertise(self, client_urls: Sequence[str]) -> None:
+        self._client_urls = client_urls
 
     @property
     def watched_revision(self) -> int:

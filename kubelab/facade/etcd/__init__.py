@@ -66,9 +66,10 @@ class EtcdHandle(Handle):
     FutureRevision; everywhere: Unavailable while the store is stopped.
     """
 
-    def __init__(self, component: Component, background: BackgroundLoop) -> None:
+    def __init__(self, component: Component, background: BackgroundLoop, wire: Component | None = None) -> None:
         super().__init__(component, background)
         self._etcd: EtcdApi = component  # type: ignore[assignment]
+        self._wire = wire
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a call on the cluster's loop; to an error of the store add what to do next."""
@@ -196,6 +197,28 @@ class EtcdHandle(Handle):
     def compact(self, revision: int) -> None:
         """Forget what was before `revision`; what is now stays."""
         self._run(self._etcd.compact(revision))
+
+    # ── on the wire ──────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def endpoint(self) -> str:
+        """Return the URL at which etcdctl and other clients find this store."""
+        return self.environment["ETCDCTL_ENDPOINTS"]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the variables that etcdctl needs: `subprocess.run(["etcdctl", ...], env=os.environ | ...)`."""
+        if self._wire is None:
+            raise RuntimeError('this store is not on the wire; start it so: Cluster(etcd_listen="127.0.0.1:0")')
+        found: dict[str, str] = self._wire.environment  # type: ignore[attr-defined]  # etcd's gRPC server
+        return found
+
+    @property
+    def etcdctl(self) -> str:
+        """Return a command to type into a terminal."""
+        from kubelab.control_plane.etcd.wire.access import etcdctl_line
+
+        return Text(etcdctl_line(self.environment))
 
     # ── the store itself ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -31,9 +31,8 @@ class Served:
 async def served() -> AsyncIterator[Served]:
     etcd = EmbeddedEtcd(None, RealClock())
     await etcd.start()
-    wire = EtcdWire(etcd, "127.0.0.1:0", clock=RealClock(), tls=None)
+    wire = EtcdWire(etcd, "127.0.0.1:0", clock=RealClock())
     await wire.start()
-    etcd.client_urls = (wire.endpoint,)
     yield Served(etcd, wire)
     await wire.stop()
     await etcd.stop()

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, cast
 
 import hpack
 
@@ -65,8 +65,7 @@ class Connection(asyncio.Protocol):
     # ── the socket ───────────────────────────────────────────────────────────────────────────────────────────
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._live.add(self)
         settings = ((h2.MAX_STREAMS, MAX_CALLS), (h2.INITIAL_WINDOW, STREAM_WINDOW), (h2.MAX_HEADER_LIST, BLOCK_BYTES))
         self.write(h2.frame(h2.SETTINGS, 0, 0, b"".join(h2.SETTING.pack(*setting) for setting in settings)))

@@ -13,16 +13,15 @@ Left out:  the HTTP gateway, server reflection
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from kubelab.client.component import Component
-from kubelab.client.pki import load_cert_chain
 from kubelab.control_plane.etcd.server_api import EtcdServer
 from kubelab.control_plane.etcd.wire import stubs as pb
+from kubelab.control_plane.etcd.wire.access import WireTls, environment, host_and_port
 from kubelab.control_plane.etcd.wire.auth import AuthService
 from kubelab.control_plane.etcd.wire.call import Refused, Route
 from kubelab.control_plane.etcd.wire.cluster import ClusterService
@@ -39,30 +38,37 @@ PROGRESS_S = 600.0  # etcd's default; a kube-apiserver asks by itself
 class EtcdWire(Component):
     """One store on one address, e.g. "127.0.0.1:2379"; port 0 takes a free one. `tls` is None for plain HTTP/2."""
 
-    def __init__(self, etcd: EtcdServer, listen: str, *, clock: Clock, tls: ssl.SSLContext | None,
+    def __init__(self, etcd: EtcdServer, listen: str, *, clock: Clock, tls: WireTls | None = None,
                  progress_s: float = PROGRESS_S) -> None:
         super().__init__("etcd-wire")
         self._etcd, self._clock, self._progress_s = etcd, clock, progress_s
-        host, _, port = listen.rpartition(":")
-        self._host, self._port, self._tls = host.strip("[]"), int(port), tls
+        (self._host, self._port), self._tls = host_and_port(listen), tls
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
 
     @property
     def endpoint(self) -> str:
         """The address for clients, as a URL."""
-        return f"{'http' if self._tls is None else 'https'}://{self._host}:{self._port}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{'http' if self._tls is None else 'https'}://{host}:{self._port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which etcdctl finds this etcd and is let in."""
+        return environment(self.endpoint, self._tls.files if self._tls else None)
 
     async def setup(self) -> None:
         """Listen. Raises OSError when the address is taken."""
         routes = self._routes()
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: Connection(routes, self._connections), self._host, self._port, ssl=self._tls)
+                lambda: Connection(routes, self._connections), self._host, self._port,
+                ssl=self._tls.context if self._tls else None)
         except OSError as error:
             raise OSError(f"cannot listen on {self._host}:{self._port}: {error.strerror}; choose another address, "
                           "or end the program that has it") from error
         self._port = self._server.sockets[0].getsockname()[1]
+        self._etcd.advertise([self.endpoint])
 
     async def teardown(self) -> None:
         if self._server is not None:
@@ -84,17 +90,6 @@ class EtcdWire(Component):
             for method, call in service.streams.items():
                 routes[methods[method].path] = Route(stream=_stream(call, methods[method].request))
         return routes
-
-
-def tls_context(certificate: bytes, key: bytes, client_ca: bytes) -> ssl.SSLContext:
-    """Return the TLS side of the server: HTTP/2 alone, and no client without a certificate of this authority."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(cadata=client_ca.decode())
-    context.set_alpn_protocols(["h2"])
-    load_cert_chain(context, certificate, key)
-    return context
 
 
 def _unary(call: Callable[[Any], Any], request_class: Any) -> Callable[[bytes], Any]:
