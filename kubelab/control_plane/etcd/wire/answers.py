@@ -11,17 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from kubelab.control_plane.etcd.api import WatchedEvent
+from kubelab.control_plane.etcd.api import KeyValue, WatchedEvent
 from kubelab.control_plane.etcd.server_api import EtcdServer
 from kubelab.control_plane.etcd.wire import stubs as pb
-from kubelab.control_plane.etcd.wire.convert import header, kv_message
+from kubelab.control_plane.etcd.wire.convert import header
+from kubelab.control_plane.etcd.wire.encoded import Encoded, field
 
 if TYPE_CHECKING:
     from kubelab.control_plane.etcd.wire.watch import Told
 
 ANSWER_BYTES = 3 * 512 * 1024  # an answer is not made longer than this, if it has several events
-_EVENT_TAG = b"\x5a"  # field 11 of WatchResponse, a message
-_CACHED_EVENTS = 512
+KEPT_EVENTS = 512
+_EVENT, _DELETED = b"\x5a", b"\x08\x01"  # field 11 of WatchResponse; field 1 of Event: its type
 
 
 def gathered(entries: Sequence[Told | bytes]) -> list[Told | bytes]:
@@ -44,9 +45,9 @@ def gathered(entries: Sequence[Told | bytes]) -> list[Told | bytes]:
 class Answers:
     """Makes the answers of every watch on one store."""
 
-    def __init__(self, etcd: EtcdServer) -> None:
-        self._etcd = etcd
-        self._encoded: dict[tuple[bytes, int, bool, bool], bytes] = {}  # key, revision, put or not, with prev_kv
+    def __init__(self, etcd: EtcdServer, encoded: Encoded) -> None:
+        self._etcd, self._encoded = etcd, encoded
+        self._events: dict[tuple[int, bool], tuple[KeyValue, bytes]] = {}  # by identity of the key, and with prev_kv
 
     def control(self, watch_id: int, *, revision: int | None = None, created: bool = False, canceled: bool = False,
                 compacted: int = 0, reason: str = "") -> bytes:
@@ -78,24 +79,14 @@ class Answers:
     def _event(self, event: WatchedEvent) -> bytes:
         """Return an event as it stands in an answer: with its tag and length."""
         kv, prev = event.kv, event.prev_kv
-        name = (kv.key, kv.mod_revision, event.type == "PUT", prev is not None)
-        encoded = self._encoded.get(name)
-        if encoded is None:
-            message = pb.Event(type=0 if event.type == "PUT" else 1, kv=kv_message(kv))
-            if prev is not None:
-                message.prev_kv.CopyFrom(kv_message(prev))
-            body = message.SerializeToString()
-            encoded = _EVENT_TAG + _varint(len(body)) + body
-            if len(self._encoded) >= _CACHED_EVENTS:
-                self._encoded.clear()
-            self._encoded[name] = encoded
-        return encoded
-
-
-def _varint(n: int) -> bytes:
-    out = bytearray()
-    while n > 0x7F:
-        out.append(n & 0x7F | 0x80)
-        n >>= 7
-    out.append(n)
-    return bytes(out)
+        known = self._events.get((id(kv), prev is not None))
+        if known is not None and known[0] is kv:
+            return known[1]
+        body = (b"" if event.type == "PUT" else _DELETED) + self._encoded.kv(kv)
+        if prev is not None:
+            body += self._encoded.prev_kv(prev)
+        made = field(_EVENT, body)
+        if len(self._events) >= KEPT_EVENTS:
+            self._events.clear()
+        self._events[id(kv), prev is not None] = (kv, made)
+        return made

@@ -193,6 +193,7 @@ class Call:
         while queue:
             room = min(self.window, connection.window, connection.frame_bytes)
             if room <= 0:
+                connection.blocked[self.stream] = self
                 return
             piece, rest = queue[0][:room], queue[0][room:]
             if rest:
@@ -203,6 +204,7 @@ class Call:
             connection.window -= len(piece)
             self._queued -= len(piece)
             connection.write(h2.frame(h2.DATA, 0, self.stream, piece))
+        connection.blocked.pop(self.stream, None)
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
         if self._trailers:
@@ -227,6 +229,7 @@ class Call:
 
     def cancel(self) -> None:
         """Stop working on it."""
+        self._connection.blocked.pop(self.stream, None)
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:

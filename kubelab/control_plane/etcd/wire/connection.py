@@ -54,6 +54,7 @@ class Connection(asyncio.Protocol):
         self._indexed: dict[bytes, dict[str, str]] = {}  # header blocks that changed no table, decoded
         self._block: tuple[int, int, bytearray] | None = None  # stream, flags, headers that go on
         self.calls: dict[int, Call] = {}
+        self.blocked: dict[int, Call] = {}  # those that have more to send than the windows let them
         self._last = 0
         self._unread = 0  # received, and not given back to the peer's window
         self.window = self.stream_window = 65_535  # what the peer lets us send
@@ -269,7 +270,7 @@ class Connection(asyncio.Protocol):
             self.calls[stream].pump()
 
     def _pump(self) -> None:
-        for call in list(self.calls.values()):
+        for call in list(self.blocked.values()):
             if self.window <= 0:
                 break
             call.pump()

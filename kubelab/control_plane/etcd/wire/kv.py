@@ -15,21 +15,22 @@ from kubelab.control_plane.etcd.server_api import EtcdServer
 from kubelab.control_plane.etcd.wire import checks, convert
 from kubelab.control_plane.etcd.wire import stubs as pb
 from kubelab.control_plane.etcd.wire.convert import Message, header
+from kubelab.control_plane.etcd.wire.encoded import Encoded
 
 
 class KvService:
     """The calls of etcdserverpb.KV on one store."""
 
-    def __init__(self, etcd: EtcdServer) -> None:
-        self._etcd = etcd
+    def __init__(self, etcd: EtcdServer, encoded: Encoded) -> None:
+        self._etcd, self._encoded = etcd, encoded
         self.calls = {"Range": self.range, "Put": self.put, "DeleteRange": self.delete_range, "Txn": self.txn,
                       "Compact": self.compact}
         self.streams: dict[str, Callable[[AsyncIterator[Message]], AsyncIterator[Message]]] = {}
 
-    async def range(self, request: Message) -> Message:
+    async def range(self, request: Message) -> bytes:
         checks.check_range(request)
         result = await self._etcd.read(convert.range_of(request))
-        return convert.range_message(result, header(self._etcd, result.revision))
+        return self._encoded.range(result, header(self._etcd, result.revision), passing=request.keys_only)
 
     async def put(self, request: Message) -> Message:
         checks.check_put(request)

@@ -26,6 +26,7 @@ from kubelab.control_plane.etcd.wire.auth import AuthService
 from kubelab.control_plane.etcd.wire.call import Refused, Route
 from kubelab.control_plane.etcd.wire.cluster import ClusterService
 from kubelab.control_plane.etcd.wire.connection import Connection
+from kubelab.control_plane.etcd.wire.encoded import Encoded
 from kubelab.control_plane.etcd.wire.kv import KvService
 from kubelab.control_plane.etcd.wire.lease import LeaseService
 from kubelab.control_plane.etcd.wire.maintenance import MaintenanceService
@@ -78,10 +79,12 @@ class EtcdWire(Component):
             self._server = None
 
     def _routes(self) -> dict[str, Route]:
+        encoded = Encoded()
         services: dict[str, Any] = {
-            "KV": KvService(self._etcd), "Lease": LeaseService(self._etcd),
-            "Watch": WatchService(self._etcd, self._clock, self._progress_s), "Cluster": ClusterService(self._etcd),
-            "Maintenance": MaintenanceService(self._etcd), "Auth": AuthService(self._etcd)}
+            "KV": KvService(self._etcd, encoded), "Lease": LeaseService(self._etcd),
+            "Watch": WatchService(self._etcd, encoded, self._clock, self._progress_s),
+            "Cluster": ClusterService(self._etcd), "Maintenance": MaintenanceService(self._etcd),
+            "Auth": AuthService(self._etcd)}
         routes: dict[str, Route] = {}
         for name, service in services.items():
             methods = pb.SERVICES[name]
@@ -94,8 +97,7 @@ class EtcdWire(Component):
 
 def _unary(call: Callable[[Any], Any], request_class: Any) -> Callable[[bytes], Any]:
     async def answer(data: bytes) -> bytes:
-        encoded: bytes = (await call(_decoded(request_class, data))).SerializeToString()
-        return encoded
+        return _bytes(await call(_decoded(request_class, data)))
 
     return answer
 
@@ -106,11 +108,15 @@ def _stream(call: Callable[[AsyncIterator[Any]], AsyncIterator[Any]],
         answers = call(_decoded(request_class, data) async for data in messages)
         try:
             async for message in answers:
-                yield message if isinstance(message, bytes) else message.SerializeToString()
+                yield _bytes(message)
         finally:
             await answers.aclose()  # type: ignore[attr-defined]  # each is a generator
 
     return answer
+
+
+def _bytes(answer: Any) -> bytes:
+    return answer if isinstance(answer, bytes) else bytes(answer.SerializeToString())
 
 
 def _decoded(request_class: Any, data: bytes) -> Any:

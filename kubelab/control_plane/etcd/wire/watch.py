@@ -25,6 +25,7 @@ from kubelab.control_plane.etcd.api import Compacted, WatchedEvent, WatchHandle
 from kubelab.control_plane.etcd.server_api import EtcdServer
 from kubelab.control_plane.etcd.wire.answers import Answers, gathered
 from kubelab.control_plane.etcd.wire.convert import Message
+from kubelab.control_plane.etcd.wire.encoded import Encoded
 from kubelab.machinery.clock import Clock
 
 OUTBOX_EVENTS = 20_000  # told and not yet sent, of one stream
@@ -58,9 +59,9 @@ class ServedWatch:
 class WatchService:
     """The calls of etcdserverpb.Watch on one store; `progress_s` is how often a quiet watch says where it is."""
 
-    def __init__(self, etcd: EtcdServer, clock: Clock, progress_s: float) -> None:
+    def __init__(self, etcd: EtcdServer, encoded: Encoded, clock: Clock, progress_s: float) -> None:
         self._etcd, self._clock, self._progress_s = etcd, clock, progress_s
-        self._answers = Answers(etcd)
+        self._answers = Answers(etcd, encoded)
         self.calls: dict[str, Callable[[Message], Awaitable[Message]]] = {}
         self.streams = {"Watch": self.watch}
 
