@@ -221,3 +221,10 @@ async def test_the_final_delete_spares_a_new_pod_of_the_same_name(world: World) 
     assert (await world.pod("web"))["metadata"]["uid"] == pod["metadata"]["uid"]
     with pytest.raises(ApiError, match="UID in the precondition"):
         await world.admin.delete("pods", "web", "default", uid="other")
+
+
+async def test_a_label_that_the_node_has_since_now_counts(world: World) -> None:
+    """A pod that chooses the node by a label which somebody gave it meanwhile is not refused."""
+    await world.admin.patch("nodes", "node-1", {"metadata": {"labels": {"colour": "red"}}}, type="merge")
+    await world.run("chosen", nodeSelector={"colour": "red"})
+    await world.until("chosen", lambda p: p["status"]["phase"] == "Running")

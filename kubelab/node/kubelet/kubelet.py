@@ -205,7 +205,14 @@ class Kubelet(Component):
 
     # ── answers ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _admit(self, pod: Obj) -> Verdict | None:
+    async def _admit(self, pod: Obj) -> Verdict | None:
+        """Ask with the node as it is known, and before a refusal as it is now: others label, taint and enlarge it."""
+        if self._judge(pod) is None:
+            return None
+        await self.agent.look()
+        return self._judge(pod)
+
+    def _judge(self, pod: Obj) -> Verdict | None:
         uid = pod["metadata"]["uid"]
         others = [w for w in self.workers.values() if w.uid != uid and w.admitted
                   and w.status.get("phase") not in TERMINAL]

@@ -8,6 +8,7 @@ Models:    kubelet tryRegisterWithAPIServer, component-helpers lease controller,
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 
@@ -56,6 +57,11 @@ class NodeAgent:
         self.node = await self.client.patch("nodes", facts.name, {"status": status}, type="strategic",
                                             subresource="status")
         self._reported_at, self._reported = self.clock.monotonic(), facts
+
+    async def look(self) -> None:
+        """Read the node anew; when the server cannot be reached, what is known stays."""
+        with contextlib.suppress(ApiError, OSError):
+            self.node = await self.client.get("nodes", self.facts().name)
 
     async def beat(self) -> None:
         """Renew the Lease, and report the status when it is due or its facts changed."""

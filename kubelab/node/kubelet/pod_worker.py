@@ -12,7 +12,7 @@ Models:    pkg/kubelet/pod_workers.go, Kubelet.SyncPod, SyncTerminatingPod, Sync
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from kubelab.machinery.clock import timestamp
 from kubelab.machinery.request import Obj
@@ -40,7 +40,7 @@ class PodWorker(Loop):
     """Brings one pod of this node to what its spec says."""
 
     def __init__(self, context: Context, containers: Containers, prober: Prober, writer: StatusWriter, pod: Obj,
-                 observed: Observed, admit: Callable[[Obj], Verdict | None],
+                 observed: Observed, admit: Callable[[Obj], Awaitable[Verdict | None]],
                  on_gone: Callable[[PodWorker], None]) -> None:
         super().__init__(context.clock, f"pod/{pod['metadata']['uid']}")
         self.context, self.containers, self.prober, self.writer = context, containers, prober, writer
@@ -114,7 +114,7 @@ class PodWorker(Loop):
 
     async def _converge(self) -> None:
         if not self.admitted:
-            self.verdict = self.admit(self.pod)
+            self.verdict = await self.admit(self.pod)
             self.admitted = True
         self._check_deadline()
         if self.verdict is not None:
