@@ -39,6 +39,15 @@ def _default(service: Obj) -> None:
         service["status"] = {"loadBalancer": {}, **(service.get("status") or {})}
 
 
+def _default_status(service: Obj) -> None:
+    """A load balancer that has an address is a virtual one, unless it says otherwise; a status may be shared."""
+    ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+    if service["spec"].get("type") == "LoadBalancer" and any(p.get("ip") and not p.get("ipMode") for p in ingress):
+        shown = [{**p, "ipMode": "VIP"} if p.get("ip") and not p.get("ipMode") else p for p in ingress]
+        balancer = {**service["status"]["loadBalancer"], "ingress": shown}
+        service["status"] = {**service["status"], "loadBalancer": balancer}
+
+
 def _prepare_create(service: Obj) -> None:
     spec = service["spec"]
     service["status"] = {"loadBalancer": {}}
@@ -140,7 +149,8 @@ def _fields(service: Obj) -> Mapping[str, str]:
 
 SERVICE = Kind(
     "Service", "services", short_names=("svc",), categories=("all",), subresources=frozenset({"status", "proxy"}),
-    default=_default, prepare_create=_prepare_create, prepare_update=_prepare_update,
+    default=_default, default_status=_default_status, prepare_create=_prepare_create,
+    prepare_update=_prepare_update,
     validate=validation.validate, validate_update=validation.validate_update, validate_name="label",
     validate_part=status_validation.load_balancer,
     warnings=warnings.service,

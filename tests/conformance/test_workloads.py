@@ -245,7 +245,7 @@ def test_a_stateful_set_replaces_a_failed_pod(api: Api, ns: str) -> None:
 
 
 def test_the_life_of_a_daemon_set(api: Api, ns: str) -> None:
-    """One pod a node; failed ones are replaced; a roll-out and its roll-back leave one pod a node; revisions tell it."""
+    """One pod a node; failed ones are replaced; roll-out and roll-back leave one pod a node; revisions tell it."""
     path, revisions = root("daemonsets", ns), f"{root('controllerrevisions', ns)}?labelSelector=app=w"
     api.made(path, workload("daemonsets"))
     ready(api, ns, "daemonsets", 2)

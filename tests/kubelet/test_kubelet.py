@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -228,3 +229,15 @@ async def test_a_label_that_the_node_has_since_now_counts(world: World) -> None:
     await world.admin.patch("nodes", "node-1", {"metadata": {"labels": {"colour": "red"}}}, type="merge")
     await world.run("chosen", nodeSelector={"colour": "red"})
     await world.until("chosen", lambda p: p["status"]["phase"] == "Running")
+
+
+async def test_an_extended_resource_is_given_out(world: World) -> None:
+    """Capacity that somebody patched in stays through the kubelet's own reports, and becomes allocatable."""
+    patch = {"status": {"capacity": {"example.com/dongle": "3"}}}
+    await world.admin.patch("nodes", "node-1", patch, subresource="status", type="merge")
+    await world.clock.step(11)
+    async with asyncio.timeout(10), aclosing(world.admin.watch("nodes", resource_version="0")) as events:
+        async for event in events:
+            if event.obj["status"]["allocatable"].get("example.com/dongle") == "3":
+                assert event.obj["status"]["capacity"]["example.com/dongle"] == "3"
+                return

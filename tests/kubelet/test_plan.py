@@ -98,3 +98,10 @@ def test_after_a_new_sandbox_init_containers_count_anew() -> None:
 def test_a_running_pod_needs_nothing() -> None:
     """The plan of a world that is as it should be is empty."""
     assert plan(pod(container("a"), container("b")), world(ran("a"), ran("b"))).empty
+
+
+def test_an_ephemeral_container_runs_once() -> None:
+    """It starts beside what runs, also while init containers still do, and never again."""
+    made = pod(container("main"), init=[container("one")], ephemeralContainers=[container("look")])
+    assert plan(made, world(ran("one"))).start == ("look",)
+    assert plan(made, world(ran("one"), ran("look", "exited", code=1))).empty

@@ -35,13 +35,20 @@ class Scene:
 
 
 def container_statuses(scene: Scene, field: str) -> list[Obj]:
-    """Return the statuses for spec[field], "containers" or "initContainers"."""
+    """Return the statuses for spec[field], "containers", "initContainers" or "ephemeralContainers"."""
     old = {s["name"]: s for s in scene.pod.get("status", {}).get(_STATUS_FIELD[field]) or ()}
     init = field == "initContainers"
     return [_status(scene, c, init, old.get(c["name"])) for c in scene.pod["spec"].get(field, ())]
 
 
-_STATUS_FIELD = {"containers": "containerStatuses", "initContainers": "initContainerStatuses"}
+_STATUS_FIELD = {"containers": "containerStatuses", "initContainers": "initContainerStatuses",
+                 "ephemeralContainers": "ephemeralContainerStatuses"}
+
+
+def ephemeral_statuses(scene: Scene) -> list[Obj]:
+    """Return the statuses of the containers that were added to look into the pod: they are never ready."""
+    return [{key: value for key, value in status.items() if key != "started"} | {"ready": False}
+            for status in container_statuses(scene, "ephemeralContainers")]
 
 
 def _status(scene: Scene, container: Obj, init: bool, old: Obj | None) -> Obj:

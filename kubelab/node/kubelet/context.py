@@ -14,6 +14,7 @@ from kubelab.machinery.clock import Clock
 from kubelab.machinery.journal import Journal
 from kubelab.machinery.request import Obj
 from kubelab.node.kubelet.backoff import Backoff
+from kubelab.node.kubelet.pod_facts import SORTS
 from kubelab.node.runtime.protocol import Runtime
 
 RESYNC_S = 10.0  # how long after a failed step the pod is looked at again
@@ -66,8 +67,9 @@ class Context:
 
 def field_path(pod: Obj, container: Obj) -> str:
     """Return where the container stands in the pod, as involvedObject.fieldPath writes it."""
-    init = any(c is container or c["name"] == container["name"] for c in pod["spec"].get("initContainers", ()))
-    return f"spec.{'initContainers' if init else 'containers'}{{{container['name']}}}"
+    name = container["name"]
+    sort = next((sort for sort in SORTS for c in pod["spec"].get(sort) or () if c["name"] == name), SORTS[0])
+    return f"spec.{sort}{{{name}}}"
 
 
 def pod_title(pod: Obj) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from kubelab.machinery import quantity
 from kubelab.machinery.request import Obj
+from kubelab.node.kubelet.pod_facts import container_named
 from kubelab.node.kubelet.resources import amounts, container_requests
 
 _SUBSCRIPT = re.compile(r"^metadata\.(labels|annotations)\['(.*)'\]$")
@@ -55,8 +56,7 @@ class Downward:
         """Return the value of a resourceFieldRef, divided and rounded up. Raises FieldError."""
         container = default_container
         if ref.get("containerName"):
-            every = [*self.pod["spec"]["containers"], *(self.pod["spec"].get("initContainers") or ())]
-            container = next((c for c in every if c["name"] == ref["containerName"]), None)
+            container = container_named(self.pod, ref["containerName"])
         if container is None:
             raise FieldError(f"container {ref.get('containerName', '')} not found")
         where, _, resource = ref["resource"].partition(".")

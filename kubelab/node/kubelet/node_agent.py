@@ -53,7 +53,10 @@ class NodeAgent:
     async def report(self) -> None:
         """Write the node's status now."""
         facts = self.facts()
-        status = node_status(facts, self.node.get("status", {}), timestamp(self.clock.now()))
+        old = self.node.get("status", {})
+        status = node_status(facts, old, timestamp(self.clock.now()))
+        gone = dict.fromkeys(old.get("allocatable") or {}, None)
+        status["allocatable"] = gone | status["allocatable"]
         self.node = await self.client.patch("nodes", facts.name, {"status": status}, type="strategic",
                                             subresource="status")
         self._reported_at, self._reported = self.clock.monotonic(), facts
@@ -66,9 +69,15 @@ class NodeAgent:
     async def beat(self) -> None:
         """Renew the Lease, and report the status when it is due or its facts changed."""
         await self._renew()
+        await self.look()
         due = self.clock.monotonic() - self._reported_at >= STATUS_REPORT_S
-        if due or self.facts() != self._reported:
+        if due or self.facts() != self._reported or self._was_enlarged():
             await self.report()
+
+    def _was_enlarged(self) -> bool:
+        """Tell whether somebody has changed the capacity: an extended resource came or went."""
+        status = self.node.get("status", {})
+        return bool(status.get("capacity") != status.get("allocatable"))
 
     async def run(self) -> None:
         """Beat until cancelled; a server that cannot be reached is asked again at the next beat."""

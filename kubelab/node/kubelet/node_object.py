@@ -42,8 +42,12 @@ def node_object(facts: NodeFacts, now: str) -> Obj:
 
 
 def node_status(facts: NodeFacts, old: Obj, now: str) -> Obj:
-    """Build the node's status; conditions keep their transition time while their status stays."""
-    capacity = {"ephemeral-storage": "20Gi"} | dict(facts.capacity)
+    """Build the node's status; conditions keep their transition time while their status stays.
+
+    Extended resources are what somebody patched into the capacity: they stay there and are given out.
+    """
+    extended = {name: amount for name, amount in (old.get("capacity") or {}).items() if "/" in name}
+    capacity = {"ephemeral-storage": "20Gi"} | dict(facts.capacity) | extended
     return {
         "capacity": capacity,
         "allocatable": capacity,

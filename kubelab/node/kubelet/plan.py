@@ -64,6 +64,8 @@ def plan_pod(spec: Obj, observed: Observed, healths: Healths) -> Plan:
         start, stop = start + more_start, stop + more_stop
         if not more_start and _all_done(spec, observed):
             start = []  # sidecars are not restarted once the pod has come to its end
+    added = (c["name"] for c in spec.get("ephemeralContainers") or ())
+    start += [name for name in added if observed.latest(name) is None]  # once, and never again
     return Plan(False, tuple(stop), tuple(start))
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from kubelab.machinery.clock import parse_timestamp
 from kubelab.machinery.request import Obj
 
+SORTS = ("containers", "initContainers", "ephemeralContainers")
 _METADATA = ("deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations")
 
 
 def container_named(pod: Obj, name: str) -> Obj | None:
-    """Return a container or init container of the spec."""
-    spec = pod["spec"]
-    return next((c for c in [*spec["containers"], *(spec.get("initContainers") or ())] if c["name"] == name), None)
+    """Return a container of the spec, of whichever sort."""
+    every = (c for field in SORTS for c in pod["spec"].get(field) or ())
+    return next((c for c in every if c["name"] == name), None)
 
 
 def grace_s(pod: Obj) -> float:

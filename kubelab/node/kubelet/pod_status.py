@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubelab.machinery.request import Obj
-from kubelab.node.kubelet.container_status import Scene, container_statuses
+from kubelab.node.kubelet.container_status import Scene, container_statuses, ephemeral_statuses
 from kubelab.node.kubelet.observed import is_sidecar
 from kubelab.node.kubelet.phase import pod_phase
 
@@ -51,6 +51,8 @@ def pod_status(scene: Scene, *, host_ip: str, now: str, verdict: Verdict | None 
         out["initContainerStatuses"] = init
     if regular:
         out["containerStatuses"] = regular
+    if spec.get("ephemeralContainers"):
+        out["ephemeralContainerStatuses"] = ephemeral_statuses(scene)
     if "qosClass" in old:
         out["qosClass"] = old["qosClass"]
     return out
