@@ -84,3 +84,33 @@ async def test_old_history_is_dropped_by_itself() -> None:
     assert etcd.revision - etcd.compact_revision <= 20
     assert [kv.value for kv in etcd.range(b"k", prefix_end(b"k")).kvs] == [b"v99", b"v97", b"v98"]
     await etcd.stop()
+
+
+async def test_watches_of_one_key_and_of_ranges_hear_the_same() -> None:
+    """A key's own watches and those of ranges around it are told of the same event; one may end another's."""
+    etcd = await started()
+    one, wide, full, late = [], [], [], []  # type: ignore[var-annotated]
+    handles = [etcd.watch(b"k", on_events=one.append), etcd.watch(b"a", b"z", on_events=wide.append),
+               etcd.watch(b"k", on_events=full.append, prev_kv=True)]
+    etcd.watch(b"a", b"\0", on_events=lambda events: handles[3].cancel())
+    handles.append(etcd.watch(b"a", b"\0", on_events=late.append))
+    await etcd.put(b"k", b"1")
+    await etcd.put(b"k", b"2")
+    assert told(one) == told(wide) == told(full) == [("PUT", b"k", 2), ("PUT", b"k", 3)]
+    assert one[1][0] is wide[1][0] and full[1][0].prev_kv.value == b"1"
+    assert late == []
+    for handle in handles:
+        handle.cancel()
+    await etcd.put(b"k", b"3")
+    assert len(one) == len(wide) == 2
+    await etcd.stop()
+
+
+async def test_a_write_nobody_saw_is_no_previous_value() -> None:
+    """Of a key that one transaction puts and deletes both are told, and what stood there in between is not."""
+    etcd = await started()
+    calls: list[list[WatchedEvent]] = []
+    etcd.watch(b"k", on_events=calls.append, prev_kv=True)
+    await etcd.txn((), [Put(b"k", b"1"), DeleteRange(b"k")])
+    assert [(e.type, e.prev_kv) for e in calls[0]] == [("PUT", None), ("DELETE", None)]
+    await etcd.stop()

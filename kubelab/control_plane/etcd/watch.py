@@ -20,26 +20,22 @@ log = logging.getLogger("kubelab")
 class Watcher:
     """One watch over one key or [key, range_end)."""
 
-    __slots__ = ("_hub", "end", "key", "on_events", "on_progress", "prev_kv", "start_revision")
+    __slots__ = ("_hub", "end", "key", "on_events", "on_progress", "one_key", "prev_kv", "runs", "start_revision")
 
     def __init__(self, hub: WatchHub, key: bytes, range_end: bytes | None, start_revision: int, prev_kv: bool,
                  on_events: OnEvents, on_progress: OnProgress | None) -> None:
         self._hub, self.key, self.prev_kv = hub, key, prev_kv
-        self.end = key + b"\0" if range_end is None else range_end
+        self.one_key, self.end = range_end is None, key + b"\0" if range_end is None else range_end
         self.start_revision, self.on_events, self.on_progress = start_revision, on_events, on_progress
+        self.runs = True
 
     def cancel(self) -> None:
         """Stop: no callback comes after this."""
+        self.runs = False
         self._hub.remove(self)
 
     def covers(self, key: bytes) -> bool:
         return self.key <= key and (key < self.end or self.end == b"\0")
-
-    def event(self, change: Change) -> WatchedEvent:
-        kv, prev = change
-        if prev is not None and prev.mod_revision == kv.mod_revision:
-            prev = None  # an earlier write of the same transaction, which nobody has ever seen
-        return WatchedEvent("PUT" if kv.version else "DELETE", kv, prev if self.prev_kv else None)
 
 
 class WatchHub:
@@ -47,46 +43,70 @@ class WatchHub:
 
     def __init__(self, published: int) -> None:
         self.published = published
-        self._watchers: list[Watcher] = []  # replaced, never changed in place: a callback may add or cancel
+        # replaced, never changed in place: a callback may add or cancel
+        self._ranges: tuple[Watcher, ...] = ()
+        self._by_key: dict[bytes, tuple[Watcher, ...]] = {}  # those of one key: found at once, however many there are
 
     def add(self, watcher: Watcher, past: Sequence[Change]) -> None:
         """Start a watch, first telling it of the `past` that watches have been told already."""
+        if watcher.one_key:
+            self._by_key[watcher.key] = (*self._by_key.get(watcher.key, ()), watcher)
+        else:
+            self._ranges = (*self._ranges, watcher)
         events: list[WatchedEvent] = []
-        self._watchers = [*self._watchers, watcher]
         for change in past:
             revision = change.kv.mod_revision
             if revision > self.published:
                 break
             if revision >= watcher.start_revision and watcher.covers(change.kv.key):
-                events.append(watcher.event(change))
+                events.append(_event(change, watcher.prev_kv))
         if events:
             _deliver(watcher, events)
 
     def remove(self, watcher: Watcher) -> None:
-        self._watchers = [w for w in self._watchers if w is not watcher]
+        if not watcher.one_key:
+            self._ranges = tuple(w for w in self._ranges if w is not watcher)
+            return
+        left = tuple(w for w in self._by_key.get(watcher.key, ()) if w is not watcher)
+        if left:
+            self._by_key[watcher.key] = left
+        else:
+            self._by_key.pop(watcher.key, None)
 
     def clear(self) -> None:
-        self._watchers = []
+        self._ranges, self._by_key = (), {}
 
     def publish(self, changes: Sequence[Change], revision: int) -> None:
         """Tell every watch of the changes of one transaction."""
         self.published = revision
-        for watcher in self._watchers:
-            key, end = watcher.key, watcher.end
-            events: list[WatchedEvent] | None = None
-            for change in changes:
-                if key <= change.kv.key and (change.kv.key < end or end == b"\0"):
-                    if events is None:
-                        events = []
-                    events.append(watcher.event(change))
-            if events is not None and revision >= watcher.start_revision and watcher in self._watchers:
+        told: dict[Watcher, list[WatchedEvent]] = {}
+        for change in changes:
+            key = change.kv.key
+            plain = full = None  # made when the first watch wants it, shared by all
+            for watcher in (*self._by_key.get(key, ()), *self._ranges):
+                if watcher.key <= key and (key < watcher.end or watcher.end == b"\0"):
+                    if watcher.prev_kv:
+                        event = full = full or _event(change, True)
+                    else:
+                        event = plain = plain or _event(change, False)
+                    told.setdefault(watcher, []).append(event)
+        for watcher, events in told.items():
+            if watcher.runs and revision >= watcher.start_revision:
                 _deliver(watcher, events)
 
     def progress(self) -> None:
         """Tell the watches that want to know how far they are."""
-        for watcher in self._watchers:
-            if watcher.on_progress is not None:
-                watcher.on_progress(self.published)
+        for watchers in (self._ranges, *self._by_key.values()):
+            for watcher in watchers:
+                if watcher.on_progress is not None:
+                    watcher.on_progress(self.published)
+
+
+def _event(change: Change, prev_kv: bool) -> WatchedEvent:
+    kv, prev = change
+    if not prev_kv or (prev is not None and prev.mod_revision == kv.mod_revision):
+        prev = None  # not wanted, or an earlier write of the same transaction, which nobody has ever seen
+    return WatchedEvent("PUT" if kv.version else "DELETE", kv, prev)
 
 
 def _deliver(watcher: Watcher, events: list[WatchedEvent]) -> None:
