@@ -143,15 +143,16 @@ def _check(options: argparse.Namespace) -> int:
 
 def _add_bench(commands: Commands) -> None:
     bench = command(commands, "bench", _bench, "measure this cluster beside the figures of a real control plane",
-                    "kubelab bench --only start,api")
-    bench.add_argument("--only", default="", metavar="PART,...", help="start, api, watch, pods, large (default: all)")
+                    "kubelab bench etcd")
+    bench.add_argument("parts", nargs="*", metavar="PART", help="start, api, watch, pods, large, etcd (default: all)")
+    bench.add_argument("--only", default="", metavar="PART,...", help="the same, as one word")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
 
 
 def _bench(options: argparse.Namespace) -> int:
     from kubelab.bench import run
 
-    return run([part for part in options.only.split(",") if part], options.json)
+    return run([*options.parts, *(part for part in options.only.split(",") if part)], options.json)
 
 
 def _add_doctor(commands: Commands) -> None:

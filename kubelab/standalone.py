@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from kubelab.client.background import new_loop
 from kubelab.machinery.clock import RealClock
 from kubelab.machinery.journal import Journal
 
@@ -138,7 +139,8 @@ def _elected(options: argparse.Namespace, client: Client, work: Component) -> Co
 
 def _runs(make: Make) -> Callable[[argparse.Namespace], int]:
     def run(options: argparse.Namespace) -> int:
-        asyncio.run(_life(make, options))
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(_life(make, options))
         return 0
 
     return run

@@ -21,7 +21,7 @@ class BackgroundLoop:
 
     def __init__(self, name: str = "kubelab") -> None:
         started = threading.Event()
-        self.loop = _new_loop()
+        self.loop = new_loop()
         self._thread = threading.Thread(target=self._run, args=(started,), name=name, daemon=True)
         self._thread.start()
         started.wait()
@@ -74,7 +74,8 @@ async def _cancel_rest() -> None:
     await asyncio.get_running_loop().shutdown_default_executor()
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Return a loop of the fast kind, where there is one."""
     try:
         import uvloop
     except ImportError:

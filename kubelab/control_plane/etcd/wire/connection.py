@@ -9,7 +9,7 @@
 
 Invariants: a frame that breaks the protocol ends the connection, never the server; what a peer makes us keep is
             bounded (frame, header block, message, number of calls); no task of a call outlives its connection.
-Models:     grpc-go's http2_server.go. Written here because a call costs grpcio's asyncio server ten times as much
+Models:     grpc-go's http2_server.go. Written here because a call costs grpcio's asyncio server four times as much
 Left out:   compression, HTTP/2 push and priorities
 """
 

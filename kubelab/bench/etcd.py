@@ -1,0 +1,199 @@
+"""etcd: puts, ranges, transactions and watches a second; in this process, over gRPC, and a real etcd beside it.
+
+    EmbeddedEtcd ◄─ calls                                in process
+    kubelab etcd ◄─ gRPC ─┐
+    etcd         ◄─ gRPC ─┴─ the same client, the same load, each with and without fsync
+
+Invariant: both servers are processes of their own with empty stores; the client costs the same for both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kubelab.bench import Figure
+from kubelab.client.background import new_loop
+
+CALLS, AT_ONCE, INSIDE, INSIDE_AT_ONCE = 6_000, 64, 20_000, 256
+WATCHES, WATCHED = 50, 200
+VALUE = b"x" * 256
+Rates = dict[str, float]
+
+
+def measure() -> Iterator[Figure]:
+    """Measure in process, then over gRPC; a real etcd as well, where it is installed."""
+    inside = _run(_inside(None))
+    with tempfile.TemporaryDirectory(prefix="kubelab-bench-") as folder:
+        inside_synced = _run(_inside(Path(folder)))
+    ours, ours_synced = _over_grpc(_kubelab), _over_grpc(_kubelab, fsync=True)
+    installed = shutil.which("etcd") is not None
+    real, real_synced = (_over_grpc(_real), _over_grpc(_real, fsync=True)) if installed else ({}, {})
+
+    def figure(name: str, value: float, real: float | None, share: float) -> Figure:
+        shown = "etcd is not installed" if real is None else f"etcd over gRPC: {real:,.0f} /s"
+        return Figure(f"etcd {name}", value, "/s", shown, share * (real or 0), "more")
+
+    put, put_synced = real.get("put"), real_synced.get("put")
+    yield figure("put in process, without fsync", inside["put"], put, 5)
+    yield figure("put in process, with fsync", inside_synced["put"], put_synced, 5)
+    for name in ("range", "txn", "watch event"):
+        yield figure(f"{name} in process", inside[name], real.get(name), 5)
+    for name, value in ours.items():
+        yield figure(f"{name} over gRPC, without fsync", value, real.get(name), 0.5)
+    yield figure("put over gRPC, with fsync", ours_synced["put"], put_synced, 0.5)
+
+
+def _run(work: Any) -> Rates:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        rates: Rates = runner.run(work)
+    return rates
+
+
+async def _rate(count: int, at_once: int, call: Callable[[int], Awaitable[Any]]) -> float:
+    """Return how many calls a second were answered, so many of them under way at once."""
+    numbers = iter(range(count))
+
+    async def work() -> None:
+        for number in numbers:
+            await call(number)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(at_once)))
+    return count / (time.perf_counter() - began)
+
+
+# ── in process ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _inside(data_dir: Path | None) -> Rates:
+    from kubelab.control_plane.etcd.api import Compare, Put, Range, WatchedEvent, prefix_end
+    from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
+    from kubelab.machinery.clock import RealClock
+
+    etcd = EmbeddedEtcd(data_dir, RealClock())
+    await etcd.start()
+    rates = {
+        "put": await _rate(INSIDE, INSIDE_AT_ONCE, lambda i: etcd.put(_key(i), VALUE)),
+        "range": await _rate(INSIDE, 1, lambda i: etcd.read(Range(_key(i)))),
+        "txn": await _rate(INSIDE, INSIDE_AT_ONCE, lambda i: etcd.txn((Compare(_key(i), "version", ">", 0),),
+                                                                      (Put(_key(i), VALUE),)))}
+    seen = itertools.count()
+
+    def told(events: list[WatchedEvent]) -> None:
+        for _ in events:
+            next(seen)
+
+    for _ in range(WATCHES):
+        etcd.watch(b"/bench/", prefix_end(b"/bench/"), on_events=told)
+    rates["watch event"] = WATCHES * await _rate(WATCHED * 10, 16, lambda i: etcd.put(_key(i), VALUE))
+    if next(seen) != WATCHES * WATCHED * 10:
+        raise RuntimeError("a watch missed an event")
+    await etcd.stop()
+    return rates
+
+
+def _key(number: int) -> bytes:
+    return b"/bench/%d" % (number % 1000)
+
+
+# ── over gRPC ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _over_grpc(serve: Callable[..., Any], *, fsync: bool = False) -> Rates:
+    with tempfile.TemporaryDirectory(prefix="kubelab-bench-") as folder, serve(Path(folder), fsync) as address:
+        return _run(_load(address))
+
+
+async def _load(address: str) -> Rates:
+    import grpc.aio
+
+    from kubelab.control_plane.etcd.wire import stubs as pb
+
+    async with grpc.aio.insecure_channel(address) as channel:
+        await channel.channel_ready()
+        calls = {name: channel.unary_unary(pb.SERVICES["KV"][name].path) for name in ("Put", "Range", "Txn")}
+
+        def put(number: int) -> Any:
+            return pb.PutRequest(key=_key(number), value=VALUE)
+
+        def txn(number: int) -> Any:
+            return pb.TxnRequest(compare=[pb.Compare(key=_key(number), target=0, result=1, version=0)],
+                                 success=[pb.RequestOp(request_put=put(number))])
+
+        async def sent(name: str, request: Any) -> None:
+            await calls[name](request.SerializeToString())
+
+        return {
+            "put": await _rate(CALLS, AT_ONCE, lambda i: sent("Put", put(i))),
+            "range": await _rate(CALLS, AT_ONCE, lambda i: sent("Range", pb.RangeRequest(key=_key(i)))),
+            "range of 500 keys": await _rate(CALLS // 20, 8, lambda i: sent(
+                "Range", pb.RangeRequest(key=b"/bench/", range_end=b"/bench0", limit=500))),
+            "txn": await _rate(CALLS, AT_ONCE, lambda i: sent("Txn", txn(i))),
+            "watch event": await _fan_out(channel, lambda i: sent("Put", put(i)))}
+
+
+async def _fan_out(channel: Any, put: Callable[[int], Awaitable[None]]) -> float:
+    """Return how many events a second reach the watches of one stream."""
+    from kubelab.control_plane.etcd.wire import stubs as pb
+
+    method = pb.SERVICES["Watch"]["Watch"]
+    stream = channel.stream_stream(method.path, response_deserializer=method.response.FromString)()
+    for _ in range(WATCHES):
+        request = pb.WatchRequest(create_request=pb.WatchCreateRequest(key=b"/bench/", range_end=b"/bench0"))
+        await stream.write(request.SerializeToString())
+        await stream.read()
+
+    async def all_seen() -> None:
+        seen = 0
+        while seen < WATCHES * WATCHED:
+            seen += len((await stream.read()).events)
+
+    began = time.perf_counter()
+    await asyncio.gather(all_seen(), _rate(WATCHED, 16, put))
+    stream.cancel()
+    return WATCHES * WATCHED / (time.perf_counter() - began)
+
+
+@contextmanager
+def _kubelab(folder: Path, fsync: bool) -> Iterator[str]:
+    """Run `kubelab etcd`; without fsync it keeps everything in memory."""
+    words = ["--data-dir", str(folder)] if fsync else []
+    process = subprocess.Popen([sys.executable, "-m", "kubelab", "etcd", "--listen", "127.0.0.1:0", "--insecure",
+                                *words], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line.startswith("http://"):
+            raise RuntimeError(f"kubelab etcd did not start: {line}")
+        yield line.split()[0].removeprefix("http://")
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@contextmanager
+def _real(folder: Path, fsync: bool) -> Iterator[str]:
+    """Run Debian's etcd."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        client, peer = (f"127.0.0.1:{taken.getsockname()[1]}" for taken in (one, two))
+    process = subprocess.Popen(
+        ["etcd", "--data-dir", str(folder), "--listen-client-urls", f"http://{client}", "--advertise-client-urls",
+         f"http://{client}", "--listen-peer-urls", f"http://{peer}", "--initial-advertise-peer-urls", f"http://{peer}",
+         "--initial-cluster", f"default=http://{peer}", *([] if fsync else ["--unsafe-no-fsync"])],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield client
+    finally:
+        process.terminate()
+        process.wait(30)
