@@ -54,7 +54,7 @@ def add_commands(commands: Any, command: Add) -> None:
     etcd.add_argument("--data-dir", type=Path, metavar="DIR", help="keep keys and certificates here; else in memory")
     etcd.add_argument("--insecure", action="store_true", help="no TLS, and whoever reaches it may do everything")
     etcd.add_argument("--restore", type=Path, metavar="FILE",
-                      help="begin a new --data-dir with what `etcdctl snapshot save FILE` saved")
+                      help="begin a new --data-dir with what `etcdctl snapshot save FILE` saved, of any etcd")
 
     scheduler = command(commands, "scheduler", _runs(_scheduler), "run the scheduler alone",
                         "kubelab scheduler --kubeconfig ~/.kube/config")

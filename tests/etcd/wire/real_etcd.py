@@ -27,8 +27,8 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def real_etcd(*flags: str) -> Iterator[str]:
-    """Yield the address of a real etcd with an empty store."""
+def real_etcd(*flags: str, data_dir: Path | None = None) -> Iterator[str]:
+    """Yield the address of a real etcd with an empty store, or with that of a folder."""
     program = shutil.which("etcd")
     if program is None:
         pytest.skip("Debian's etcd-server is not installed")
@@ -38,7 +38,7 @@ def real_etcd(*flags: str) -> Iterator[str]:
         log = Path(folder, "log")
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [program, "--data-dir", f"{folder}/data", "--listen-client-urls", f"http://127.0.0.1:{clients}",
+                [program, "--data-dir", str(data_dir or f"{folder}/data"), "--listen-client-urls", f"http://127.0.0.1:{clients}",
                  "--advertise-client-urls", f"http://127.0.0.1:{clients}", "--listen-peer-urls", peer,
                  "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}", "--log-level", "error",
                  *flags], stdout=out, stderr=out, env=os.environ | {"ETCD_UNSUPPORTED_ARCH": "arm64"})
