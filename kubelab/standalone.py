@@ -53,6 +53,8 @@ def add_commands(commands: Any, command: Add) -> None:
     etcd.add_argument("--listen", default="127.0.0.1:2379", metavar="HOST:PORT", help="default 127.0.0.1:2379")
     etcd.add_argument("--data-dir", type=Path, metavar="DIR", help="keep keys and certificates here; else in memory")
     etcd.add_argument("--insecure", action="store_true", help="no TLS, and whoever reaches it may do everything")
+    etcd.add_argument("--quota-backend-bytes", type=int, default=2 << 30, metavar="N",
+                      help="room for keys (default 2 GiB)")
     etcd.add_argument("--restore", type=Path, metavar="FILE",
                       help="begin a new --data-dir with what `etcdctl snapshot save FILE` saved, of any etcd")
 
@@ -209,7 +211,7 @@ async def _etcd(options: argparse.Namespace, stack: AsyncExitStack) -> Component
     etcd = EmbeddedEtcd(options.data_dir / "member" if options.data_dir else None, RealClock())
     await etcd.start()
     stack.push_async_callback(etcd.stop)
-    wire = EtcdWire(etcd, options.listen, clock=RealClock(),
+    wire = EtcdWire(etcd, options.listen, clock=RealClock(), quota_bytes=options.quota_backend_bytes,
                     tls=None if options.insecure else certify(folder / "pki", host))
     await wire.start()
     print(f"{wire.endpoint}   {etcdctl_line(wire.environment)}", flush=True)

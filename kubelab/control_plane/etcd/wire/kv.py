@@ -16,13 +16,14 @@ from kubelab.control_plane.etcd.wire import checks, convert
 from kubelab.control_plane.etcd.wire import stubs as pb
 from kubelab.control_plane.etcd.wire.convert import Message, header
 from kubelab.control_plane.etcd.wire.encoded import Encoded
+from kubelab.control_plane.etcd.wire.quota import Quota, writes
 
 
 class KvService:
     """The calls of etcdserverpb.KV on one store."""
 
-    def __init__(self, etcd: EtcdServer, encoded: Encoded) -> None:
-        self._etcd, self._encoded = etcd, encoded
+    def __init__(self, etcd: EtcdServer, encoded: Encoded, quota: Quota) -> None:
+        self._etcd, self._encoded, self._quota = etcd, encoded, quota
         self.calls = {"Range": self.range, "Put": self.put, "DeleteRange": self.delete_range, "Txn": self.txn,
                       "Compact": self.compact}
         self.streams: dict[str, Callable[[AsyncIterator[Message]], AsyncIterator[Message]]] = {}
@@ -35,6 +36,7 @@ class KvService:
     async def put(self, request: Message) -> Message:
         checks.check_put(request)
         checks.check_size(request)
+        await self._quota.admit(request.ByteSize())
         done = await self._etcd.txn((), (convert.put_of(request),))
         result = done.responses[0]
         assert isinstance(result, PutResult)
@@ -51,6 +53,8 @@ class KvService:
     async def txn(self, request: Message) -> Message:
         checks.check_txn(request)
         checks.check_size(request)
+        if writes(request):
+            await self._quota.admit(request.ByteSize())
         result = await self._etcd.txn(*convert.txn_of(request))
         return convert.txn_message(result, header(self._etcd, result.revision))
 

@@ -14,6 +14,7 @@ from kubelab.control_plane.etcd.errors import LeaseNotFound, LeaseTtlTooLarge
 from kubelab.control_plane.etcd.server_api import EtcdServer
 from kubelab.control_plane.etcd.wire import stubs as pb
 from kubelab.control_plane.etcd.wire.convert import Message, header
+from kubelab.control_plane.etcd.wire.quota import Quota
 
 MIN_TTL_S, MAX_TTL_S = 2, 9_000_000_000  # etcd: one and a half election time-outs, rounded up
 
@@ -21,8 +22,8 @@ MIN_TTL_S, MAX_TTL_S = 2, 9_000_000_000  # etcd: one and a half election time-ou
 class LeaseService:
     """The calls of etcdserverpb.Lease on one store."""
 
-    def __init__(self, etcd: EtcdServer) -> None:
-        self._etcd = etcd
+    def __init__(self, etcd: EtcdServer, quota: Quota) -> None:
+        self._etcd, self._quota = etcd, quota
         self.calls = {"LeaseGrant": self.grant, "LeaseRevoke": self.revoke, "LeaseTimeToLive": self.time_to_live,
                       "LeaseLeases": self.leases}
         self.streams = {"LeaseKeepAlive": self.keep_alive}
@@ -30,6 +31,7 @@ class LeaseService:
     async def grant(self, request: Message) -> Message:
         if request.TTL > MAX_TTL_S:
             raise LeaseTtlTooLarge
+        await self._quota.admit(request.ByteSize())
         ttl_s = max(request.TTL, MIN_TTL_S)
         lease = await self._etcd.lease_grant(ttl_s, request.ID)
         return pb.LeaseGrantResponse(header=header(self._etcd), ID=lease, TTL=ttl_s)

@@ -30,6 +30,7 @@ from kubelab.control_plane.etcd.wire.encoded import Encoded
 from kubelab.control_plane.etcd.wire.kv import KvService
 from kubelab.control_plane.etcd.wire.lease import LeaseService
 from kubelab.control_plane.etcd.wire.maintenance import MaintenanceService
+from kubelab.control_plane.etcd.wire.quota import QUOTA_BYTES, Quota
 from kubelab.control_plane.etcd.wire.watch import WatchService
 from kubelab.machinery.clock import Clock
 
@@ -40,9 +41,9 @@ class EtcdWire(Component):
     """One store on one address, e.g. "127.0.0.1:2379"; port 0 takes a free one. `tls` is None for plain HTTP/2."""
 
     def __init__(self, etcd: EtcdServer, listen: str, *, clock: Clock, tls: WireTls | None = None,
-                 progress_s: float = PROGRESS_S) -> None:
+                 progress_s: float = PROGRESS_S, quota_bytes: int = QUOTA_BYTES) -> None:
         super().__init__("etcd-wire")
-        self._etcd, self._clock, self._progress_s = etcd, clock, progress_s
+        self._etcd, self._clock, self._progress_s, self._quota_bytes = etcd, clock, progress_s, quota_bytes
         (self._host, self._port), self._tls = host_and_port(listen), tls
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
@@ -79,9 +80,9 @@ class EtcdWire(Component):
             self._server = None
 
     def _routes(self) -> dict[str, Route]:
-        encoded = Encoded()
+        encoded, quota = Encoded(), Quota(self._etcd, self._quota_bytes)
         services: dict[str, Any] = {
-            "KV": KvService(self._etcd, encoded), "Lease": LeaseService(self._etcd),
+            "KV": KvService(self._etcd, encoded, quota), "Lease": LeaseService(self._etcd, quota),
             "Watch": WatchService(self._etcd, encoded, self._clock, self._progress_s),
             "Cluster": ClusterService(self._etcd), "Maintenance": MaintenanceService(self._etcd),
             "Auth": AuthService(self._etcd)}
