@@ -180,14 +180,33 @@ async def test_bytes_that_are_not_the_protocol(client: Client, served: Served, d
     assert await _say(served, data) is not None
 
 
+def _request(stream: int, path: bytes, message: Any) -> bytes:
+    headers = b"\x83\x86" + h2._literal(b":path", path) + h2._literal(b"content-type", b"application/grpc")
+    return h2.frame(h2.HEADERS, h2.END_HEADERS, stream, headers) + h2.frame(h2.DATA, h2.END_STREAM, stream,
+                                                                           h2.message(message.SerializeToString()))
+
+
+async def test_a_peer_that_asks_and_does_not_read(client: Client, served: Served) -> None:
+    """Ten thousand requests for a megabyte each, with windows wide open, fill no memory: answers wait to be made."""
+    await client("KV", "Put", key=b"large", value=bytes(1_000_000))
+    host, port = served.address.rsplit(":", 1)
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(h2.PREFACE + h2.frame(h2.SETTINGS, 0, 0, h2.SETTING.pack(h2.INITIAL_WINDOW, (1 << 31) - 1)))
+    writer.write(h2.frame(h2.WINDOW_UPDATE, 0, 0, h2.U32.pack((1 << 31) - 100_000)))
+    asked = pb.RangeRequest(key=b"large")
+    for i in range(10_000):
+        writer.write(_request(2 * i + 1, b"/etcdserverpb.KV/Range", asked))
+    for _ in range(20):  # calls of another connection, in between which that one's have their turn
+        await client("KV", "Range", key=b"large")
+    waiting = max(c._transport.get_write_buffer_size() for c in served.wire._connections if c._transport)
+    assert 0 < waiting < 10_000_000
+    writer.close()
+
+
 async def test_random_bytes(client: Client, served: Served) -> None:
     """Mutated and random bytes, a thousand connections of them, leave the member healthy."""
     random_ = random.Random(7)
-    headers = b"\x83\x86" + h2._literal(b":path", b"/etcdserverpb.KV/Put") + h2._literal(b"content-type",
-                                                                                          b"application/grpc")
-    request = pb.PutRequest(key=b"k", value=b"v").SerializeToString()
-    good = OPEN + h2.frame(h2.HEADERS, h2.END_HEADERS, 1, headers) + h2.frame(h2.DATA, h2.END_STREAM, 1,
-                                                                             h2.message(request))
+    good = OPEN + _request(1, b"/etcdserverpb.KV/Put", pb.PutRequest(key=b"k", value=b"v"))
     assert b"application/grpc" in await _say(served, good, until=b"grpc-status\x010")
     for batch in range(20):
         noise = []

@@ -142,6 +142,7 @@ class Call:
         try:
             if len(self._messages) != 1:
                 raise Refused("INTERNAL", "grpc: the call takes one message")
+            await self._connection.writable()
             self.send(await answer(self._messages[0]))
             self.finish()
         except EtcdError as error:

@@ -31,6 +31,7 @@ FRAME_BYTES = 16_384  # the largest frame that we take: HTTP/2's default
 BLOCK_BYTES = 64 * 1024  # of one request's headers
 STREAM_WINDOW, CONNECTION_WINDOW = 4 << 20, 16 << 20
 MAX_CALLS = 10_000  # at once, on one connection
+FLUSH_BYTES = 256 * 1024  # answers gather for one turn of the loop, up to here
 
 
 class ProtocolError(Exception):
@@ -60,6 +61,7 @@ class Connection(asyncio.Protocol):
         self.window = self.stream_window = 65_535  # what the peer lets us send
         self.frame_bytes = FRAME_BYTES
         self._out: list[bytes] = []
+        self._out_bytes = 0
         self._pause: asyncio.Future[None] | None = None
         self._closing = False
 
@@ -91,13 +93,18 @@ class Connection(asyncio.Protocol):
             self._go_away(h2.COMPRESSION_ERROR, str(error))
 
     def pause_writing(self) -> None:
+        """Take nothing further from a peer that does not take our answers."""
         if self._pause is None:
             self._pause = self.loop.create_future()
+            if self._transport is not None:
+                self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         if self._pause is not None:
             self._pause.set_result(None)
             self._pause = None
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.resume_reading()
 
     async def writable(self) -> None:
         """Wait while the peer does not take what we have written."""
@@ -109,9 +116,12 @@ class Connection(asyncio.Protocol):
         if not self._out:
             self.loop.call_soon(self._flush)
         self._out.append(data)
+        self._out_bytes += len(data)
+        if self._out_bytes > FLUSH_BYTES:
+            self._flush()
 
     def _flush(self) -> None:
-        out, self._out = self._out, []
+        out, self._out, self._out_bytes = self._out, [], 0
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(out))
 
