@@ -93,6 +93,10 @@ class EmbeddedEtcd(Single, Component):
         if self._wal is not None and self._wal.failure is not None:
             raise self._wal.failure
 
+    async def _durable(self) -> None:
+        if self._wal is not None and self._unpublished:
+            await self._wal.flushed()
+
     def _recover(self, wal: Wal) -> None:
         snapshot, entries = wal.read()
         store = self._store = Store(self._leases.has)

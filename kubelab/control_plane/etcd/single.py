@@ -41,6 +41,10 @@ class Single:
         """Raise when the store does not serve."""
         raise NotImplementedError
 
+    async def _durable(self) -> None:
+        """Wait until everything that can be read is on disk."""
+        raise NotImplementedError
+
     def _me(self) -> MemberInfo:
         return MemberInfo(self.identity.member_id, "default", (), tuple(self._client_urls))
 
@@ -53,7 +57,9 @@ class Single:
 
     async def read(self, query: Range) -> RangeResult:
         self._check()
-        return self._store.read(query)
+        result = self._store.read(query)
+        await self._durable()  # a reader on the wire outlives this process, and must not have seen what then is lost
+        return result
 
     async def lease_list(self) -> list[int]:
         self._check()

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -28,8 +29,10 @@ class Served:
 
 
 @pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    etcd = EmbeddedEtcd(None, RealClock())
+async def served(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Served]:
+    """A store in memory; of a test that is parametrized with "disk", one on disk."""
+    on_disk = getattr(request, "param", "memory") == "disk"
+    etcd = EmbeddedEtcd(tmp_path / "etcd" if on_disk else None, RealClock())
     await etcd.start()
     wire = EtcdWire(etcd, "127.0.0.1:0", clock=RealClock())
     await wire.start()

@@ -113,6 +113,7 @@ async def walk(ours: Side, real: Side, seed: int) -> None:
     await same_told(ours, real, seed)
 
 
+@pytest.mark.parametrize("served", ["memory", "disk"], indirect=True)
 async def test_the_same_answers_as_a_real_etcd(served: Served) -> None:
     """Ranges, puts, deletes, transactions, compactions, leases and watches: nothing tells the two apart."""
     with real_etcd("--unsafe-no-fsync") as address:

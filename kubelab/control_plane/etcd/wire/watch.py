@@ -123,7 +123,7 @@ class WatchStream:
             return
         watch_id = request.watch_id or self._free_id()
         watch = self._watches[watch_id] = ServedWatch(watch_id, request, self._etcd.watched_revision)
-        self._say(self._answers.control(watch_id, created=True))
+        self._say(self._answers.control(watch_id, revision=self._etcd.watched_revision, created=True))
         self._open(watch)
 
     def _refusal(self, request: Message) -> str:
