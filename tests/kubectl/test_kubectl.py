@@ -190,9 +190,21 @@ def test_exec(kubectl: Kubectl) -> None:
     assert kubectl("exec", "deploy/web", "--", "echo", "one").endswith("one\n")
 
 
+def test_debug(kubectl: Kubectl) -> None:
+    """debug runs another container in the pod, or a copy of the pod with it."""
+    kubectl("debug", "box", "--image=busybox:1.36", "-c", "look", "--", "sh", "-c", "echo looking; sleep 1000")
+    state = ("get", "pod", "box", "-o", "jsonpath={.status.ephemeralContainerStatuses[0].state}")
+    until(lambda: "running" in kubectl(*state), "the debug container runs")
+    until(lambda: "looking" in kubectl("logs", "box", "-c", "look"), "the log of the debug container")
+    assert kubectl("exec", "box", "-c", "look", "--", "echo", "inside") == "inside\n"
+    kubectl("debug", "box", "--image=busybox:1.36", "--copy-to=box-copy", "-c", "look", "--", "sleep", "1000")
+    kubectl("wait", "pod/box-copy", "--for=condition=Ready", "--timeout=60s")
+    kubectl("delete", "pod", "box-copy", "--now")
+
+
 def test_attach(kubectl: Kubectl) -> None:
     """attach shows what the container prints from now on."""
-    attached = kubectl.start("attach", "box")
+    attached = kubectl.start("attach", "box", "-c", "box")
     assert attached.stdout is not None
     lines = [attached.stdout.readline() for _ in range(3)]
     attached.terminate()
