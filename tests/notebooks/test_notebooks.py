@@ -15,6 +15,8 @@ EXPECTED = {
     "00-what-kubernetes-is": ["Hostname: shop-", " visits, 0 failed"],
     "01-master-and-nodes": ["Successfully assigned default/orphan", "NotReady", "was refused",
                             "connection refused"],
+    "06-etcd": ["/registry/pods/default/web-", "changed by kubernetes-admin", "then: 3 pods", "-   replicas: 3", "the object has been modified",
+                "a compare did not hold", "DELETE /demo/anna", "has been compacted", "what was before revision"],
     "02-first-deployment": ["does not match template", "Welcome to nginx", "ErrImagePull", "pod/web-"],
 }
 
