@@ -22,6 +22,10 @@ NAMES = {"controller-manager": "controllers", "kube-controller-manager": "contro
          "kube-apiserver": "apiserver", "kube-proxy": "proxy", "coredns": "dns"}
 
 
+HIDDEN = frozenset({"etcd-wire"})
+"""Components that have no card: they are another one's door."""
+
+
 def part_name(component: str) -> str:
     """Return the name in the picture: "controllers" for kube-controller-manager, "kubelet/node-1" as it is."""
     return NAMES.get(component, component)
@@ -32,7 +36,7 @@ def part_items(components: Mapping[str, Component], figures: Mapping[str, str]) 
     out = {f"part:{name}": _card(name, "", figures) for name in ALWAYS}
     for key, component in components.items():
         name = part_name(key)
-        if not name.startswith("kubelet/"):
+        if not name.startswith("kubelet/") and name not in HIDDEN:
             out[f"part:{name}"] = _card(name, component.state, figures) | {
                 "error": str(component.last_error or "")[:200] if component.state == "restarting" else ""}
     return out
