@@ -47,6 +47,10 @@ class WatchHub:
         self._ranges: tuple[Watcher, ...] = ()
         self._by_key: dict[bytes, tuple[Watcher, ...]] = {}  # those of one key: found at once, however many there are
 
+    def __len__(self) -> int:
+        """Return how many watches run."""
+        return len(self._ranges) + sum(map(len, self._by_key.values()))
+
     def add(self, watcher: Watcher, past: Sequence[Change]) -> None:
         """Start a watch, first telling it of the `past` that watches have been told already."""
         if watcher.one_key:
