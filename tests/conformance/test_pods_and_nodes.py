@@ -298,3 +298,34 @@ def test_host_ports_that_clash(api: Api, ns: str, second: Obj, fits: bool) -> No
     for name in "ab":
         api.delete(f"{pods(ns)}/{name}", {"gracePeriodSeconds": 0})
         api.gone(f"{pods(ns)}/{name}")
+
+
+def test_a_more_important_pod_takes_the_place(api: Api, ns: str) -> None:
+    """The lower one goes, with the condition that says why; the higher one is nominated, and runs when it is gone."""
+    resource, classes = f"example.com/{ns}", "/apis/scheduling.k8s.io/v1/priorityclasses"
+    for name, value in (("low", 1), ("high", 1000)):
+        api.made(classes, {"metadata": {"name": f"{name}-{ns}"}, "value": value})
+    grow = [
+        {"op": "add", "path": f"/status/{field}/{resource.replace('/', '~1')}", "value": "2"}
+        for field in ("capacity", "allocatable")
+    ]
+    assert api.patch(f"{NODES}/node-1/status", json.dumps(grow), JSON_PATCH).status == 200
+    amounts = {"requests": {resource: "2"}, "limits": {resource: "2"}}
+    low = pod("low", amounts, priorityClassName=f"low-{ns}")
+    low["metadata"]["finalizers"] = ["example.com/held"]
+    api.made(pods(ns), low)
+    running(api, ns, "low")
+    api.made(pods(ns), pod("high", amounts, priorityClassName=f"high-{ns}"))
+    victim = api.until(f"{pods(ns)}/low", lambda o: o["metadata"].get("deletionTimestamp"))
+    condition = next(c for c in victim["status"]["conditions"] if c["type"] == "DisruptionTarget")
+    assert (condition["status"], condition["reason"]) == ("True", "PreemptionByScheduler")
+    api.until(f"{pods(ns)}/high", lambda o: o["status"].get("nominatedNodeName") == "node-1")
+    api.patch(f"{pods(ns)}/low", {"metadata": {"finalizers": None}})
+    running(api, ns, "high")
+
+
+def test_a_critical_pod_takes_the_place(api: Api, ns: str) -> None:
+    """system-cluster-critical is more important than any class of users; who asked for less is asked to go first."""
+    made = api.made(pods(ns), pod("critical", priorityClassName="system-cluster-critical"))
+    assert made["spec"]["priority"] == 2000000000
+    running(api, ns, "critical")

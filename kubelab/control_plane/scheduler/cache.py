@@ -13,6 +13,9 @@ Models:    pkg/scheduler/backend/cache
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from kubelab.control_plane.scheduler.nodeinfo import NodeInfo, PodInfo
 from kubelab.machinery.request import Obj
 
@@ -31,6 +34,8 @@ class Cache:
         self.with_affinity: dict[str, PodInfo] = {}  # uid → pods that have pod (anti-)affinity terms
         self._orphans: dict[str, dict[str, PodInfo]] = {}  # node name → pods seen before their node
         self.namespace_labels: dict[str, dict[str, str]] = {}
+        self.nominated: dict[str, tuple[PodInfo, str]] = {}  # uid → waiting pod, and the node that others make room on
+        self._priorities: dict[int, int] = {}  # priority → how many pods on nodes have it
         self.claims: dict[str, Obj] = {}  # namespace/name → PersistentVolumeClaim
 
     # nodes
@@ -61,6 +66,7 @@ class Cache:
 
     def assume(self, pod: PodInfo, node_name: str) -> None:
         """Count the pod on the node before the API server has heard of it."""
+        self.nominated.pop(pod.uid, None)
         pod.node_name = node_name
         self.assumed.add(pod.uid)
         self._count(pod)
@@ -82,6 +88,9 @@ class Cache:
             info.remove(pod)
         else:
             self._orphans.get(pod.node_name, {}).pop(uid, None)
+        self._priorities[pod.priority] -= 1
+        if not self._priorities[pod.priority]:
+            del self._priorities[pod.priority]
         group = self.groups[pod.labels_key]
         group[pod.node_name] -= 1
         if not group[pod.node_name]:
@@ -90,8 +99,35 @@ class Cache:
                 del self.groups[pod.labels_key]
         return pod
 
+    # what if
+    def has_lower_priority(self, priority: int) -> bool:
+        return any(known < priority for known in self._priorities)
+
+    def take_out(self, pod: PodInfo) -> None:
+        """Leave a pod out of account, to see what its going would change; `put_back` ends it."""
+        self.remove_pod(pod.uid)
+
+    def put_back(self, pod: PodInfo) -> None:
+        self._count(pod)
+
+    @contextmanager
+    def as_nominated(self, pod: PodInfo) -> Iterator[None]:
+        """Count those on their nominated nodes whom `pod` must not be quicker than."""
+        ahead = [other for other, _ in self.nominated.values() if other.uid != pod.uid
+                 and other.priority >= pod.priority and other.uid not in self.pods]
+        for other in ahead:
+            other.node_name = self.nominated[other.uid][1]
+            self._count(other)
+        try:
+            yield
+        finally:
+            for other in ahead:
+                self.remove_pod(other.uid)
+                other.node_name = ""
+
     def _count(self, pod: PodInfo) -> None:
         self.pods[pod.uid] = pod
+        self._priorities[pod.priority] = self._priorities.get(pod.priority, 0) + 1
         info = self.nodes.get(pod.node_name)
         if info is not None:
             info.add(pod)

@@ -5,14 +5,14 @@
 
 Invariant: a cycle has no await and changes nothing; its caller assumes the node it returns.
 Models:    pkg/scheduler/schedule_one.go
-Left out:  preemption itself (its half of the message is told), extenders, nominated nodes
+Left out:  extenders, trying the nominated node before the others
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubelab.control_plane.scheduler.cache import Cache
@@ -26,11 +26,20 @@ NO_VICTIMS = "No preemption victims found for incoming pod"
 
 
 class FitError(Exception):
-    """No node takes the pod. `message` is what the event and the PodScheduled condition say."""
+    """No node takes the pod. `message` is what the event and the PodScheduled condition say.
 
-    def __init__(self, message: str, rejected_by: frozenset[str]) -> None:
+    `rejected` names for each node why it does not; it is empty where the pod itself is at fault.
+    """
+
+    def __init__(self, message: str, rejected_by: frozenset[str],
+                 rejected: Mapping[str, Rejection] | None = None) -> None:
         super().__init__(message)
-        self.message, self.rejected_by = message, rejected_by
+        self.message, self.rejected_by, self.rejected = message, rejected_by, rejected or {}
+
+    @property
+    def fit(self) -> str:
+        """Return the message without what it says about preemption."""
+        return self.message.partition(" no new claims to deallocate")[0]
 
 
 def sample_size(nodes: int, percentage: int = 0) -> int:
@@ -75,7 +84,11 @@ class Cycle:
         """Return the name of the node for the pod. Raises: FitError."""
         if not cache.node_list:
             raise FitError("no nodes available to schedule pods", frozenset(p.name for p in self.plugins))
-        feasible = self._feasible(pod, cache)
+        if cache.nominated:
+            with cache.as_nominated(pod):
+                feasible = self._feasible(pod, cache)
+        else:
+            feasible = self._feasible(pod, cache)
         if len(feasible) == 1:
             return feasible[0].name
         totals = self.totals(pod, cache, feasible)
@@ -93,7 +106,7 @@ class Cycle:
             if state is not SKIP and plugin.filters:
                 filters.append((plugin, state))
         wanted, feasible = sample_size(len(nodes), self.percentage), []
-        rejections: list[Rejection] = []
+        rejections: dict[str, Rejection] = {}
         blamed: set[str] = set()
         looked = 0
         start = self._start % len(nodes)
@@ -102,7 +115,7 @@ class Cycle:
             for plugin, state in filters:
                 rejection = plugin.filter(state, pod, node)
                 if rejection is not None:
-                    rejections.append(rejection)
+                    rejections[node.name] = rejection
                     blamed.add(plugin.name)
                     break
             else:
@@ -112,7 +125,7 @@ class Cycle:
         self._start = (start + looked) % len(nodes)
         if not feasible:
             word = explain_never if pod.spec.get("preemptionPolicy") == "Never" else explain
-            raise FitError(word(len(nodes), rejections), frozenset(blamed))
+            raise FitError(word(len(nodes), [*rejections.values()]), frozenset(blamed), rejections)
         return feasible
 
     def totals(self, pod: PodInfo, cache: Cache, nodes: Sequence[NodeInfo]) -> list[int]:

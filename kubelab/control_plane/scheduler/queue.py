@@ -9,7 +9,7 @@
 
 Invariant: a pod stands in exactly one of the four places, or in the hands of a cycle.
 Models:    pkg/scheduler/backend/queue
-Left out:  nominated pods
+Left out:  nothing a user can see
 """
 
 from __future__ import annotations

@@ -2,11 +2,12 @@
 
     pod without nodeName ─► queue ─► cycle ─► assume ─► Binding (asynchronous) ─► event "Scheduled"
                               ▲        └─ FitError ─► event "FailedScheduling", condition PodScheduled=False
+                              │                └──► preemption: lower ones go, the node is nominated
                               └── node or pod events that may help (queueing hints)
 
 Invariant: the next cycle sees a pod where the last one put it, before the API server has confirmed it.
 Models:    cmd/kube-scheduler, pkg/scheduler
-Left out:  profiles, preemption
+Left out:  profiles
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from kubelab.control_plane.scheduler.cycle import Cycle, FitError
 from kubelab.control_plane.scheduler.framework import ClusterEvent
 from kubelab.control_plane.scheduler.nodeinfo import PodInfo
 from kubelab.control_plane.scheduler.plugins import default_plugins
+from kubelab.control_plane.scheduler.preemption import Candidate, find, waits_for_victims
 from kubelab.control_plane.scheduler.queue import QueuedPod, SchedulingQueue
 from kubelab.control_plane.scheduler.spread_selector import SpreadSelectors
 from kubelab.machinery.clock import Clock, timestamp
@@ -70,6 +72,7 @@ class Scheduler(Component):
         self.informers.of("nodes").on_event(self._on_node)
         self.informers.of("pods").on_event(self._on_pod)
         self.informers.of("persistentvolumeclaims").on_event(self._on_claim)
+        self.informers.of("poddisruptionbudgets")
         await self.recorder.start()
 
     async def run(self) -> None:
@@ -99,12 +102,47 @@ class Scheduler(Component):
         try:
             node_name = self.cycle.place(pod, self.cache)
         except FitError as error:
+            candidate = self._make_room(pod, error)
             self.queue.park(entry, error.rejected_by)
             metrics.attempt(self.scheduler_name, "unschedulable", perf_counter() - began)
-            self._later(self._report(pod, "Unschedulable", error.message))
+            if candidate is None:
+                self._later(self._report(pod, "Unschedulable", error.message))
+            else:
+                self._later(self._preempt(pod, candidate, error.fit))
             return
         self.cache.assume(pod, node_name)  # from here on, the node's room is taken
         self._later(self._bind(entry, node_name, began))
+
+    def _make_room(self, pod: PodInfo, error: FitError) -> Candidate | None:
+        """Choose who has to go for the pod, unless somebody is leaving for it already."""
+        if waits_for_victims(pod, self.cache):
+            return None
+        self.cache.nominated.pop(pod.uid, None)
+        candidate = find(pod, self.cache, self.cycle.plugins, error.rejected,
+                         self.informers.of("poddisruptionbudgets").list() if error.rejected else ())
+        if candidate is not None:
+            self.cache.nominated[pod.uid] = (pod, candidate.node)  # no lesser pod may take the room meanwhile
+        return candidate
+
+    async def _preempt(self, pod: PodInfo, candidate: Candidate, message: str) -> None:
+        for victim in candidate.victims:
+            if not victim.terminating:
+                await self._evict(victim, pod, candidate.node)
+        await self._report(pod, "Unschedulable", message, candidate.node)
+
+    async def _evict(self, victim: PodInfo, pod: PodInfo, node_name: str) -> None:
+        condition = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler",
+                     "message": f"{self.scheduler_name}: preempting to accommodate a higher priority pod",
+                     "lastTransitionTime": timestamp(self.clock.now())}
+        try:
+            await self.client.patch("pods", victim.name, {"status": {"conditions": [condition]}}, victim.namespace,
+                                    type="strategic", subresource="status")
+            await self.client.delete("pods", victim.name, victim.namespace, uid=victim.uid)
+        except ApiError as error:
+            if error.code not in (404, 409):
+                raise
+        self.recorder.event(victim.obj, "Normal", "Preempted", f"Preempted by pod {pod.uid} on node {node_name}",
+                            action="Preempting")
 
     async def _bind(self, entry: QueuedPod, node_name: str, began: float) -> None:
         pod = entry.pod
@@ -131,11 +169,12 @@ class Scheduler(Component):
         message = f"Successfully assigned {pod.key} to {node_name}"
         self.recorder.event(pod.obj, "Normal", "Scheduled", message, action="Binding")
 
-    async def _report(self, pod: PodInfo, reason: str, message: str) -> None:
+    async def _report(self, pod: PodInfo, reason: str, message: str, nominated: str = "") -> None:
         """Tell the pod's owner why it waits: an event each time, the condition when it says something new."""
         self.recorder.event(pod.obj, "Warning", "FailedScheduling", message, action="Scheduling")
         old = get_condition(pod.obj, "PodScheduled")
-        if old and (old["status"], old.get("reason"), old.get("message")) == ("False", reason, message):
+        known = old and (old["status"], old.get("reason"), old.get("message")) == ("False", reason, message)
+        if known and not nominated:
             return
         since = old["lastTransitionTime"] if old and old["status"] == "False" else timestamp(self.clock.now())
         condition: dict[str, Any] = {"type": "PodScheduled", "status": "False", "lastProbeTime": None,
@@ -143,8 +182,9 @@ class Scheduler(Component):
         generation = pod.obj["metadata"].get("generation")
         if generation:
             condition["observedGeneration"] = generation
+        status: Obj = {"conditions": [condition]} | ({"nominatedNodeName": nominated} if nominated else {})
         try:
-            await self.client.patch("pods", pod.name, {"status": {"conditions": [condition]}}, pod.namespace,
+            await self.client.patch("pods", pod.name, {"status": status}, pod.namespace,
                                     type="strategic", subresource="status")
         except ApiError as error:
             if error.code not in (404, 409):
@@ -189,6 +229,7 @@ class Scheduler(Component):
         uid: str = obj["metadata"]["uid"]
         gone = type_ == "DELETED" or (obj.get("status") or {}).get("phase") in FINISHED
         if gone:
+            self.cache.nominated.pop(uid, None)
             self.queue.remove(uid)
             if self.cache.remove_pod(uid) is not None:
                 self.queue.on_event(ClusterEvent("Pod", "delete", None, obj))
@@ -196,9 +237,13 @@ class Scheduler(Component):
             self._on_assigned(obj, uid)
         elif obj["spec"].get("schedulerName", "default-scheduler") == self.scheduler_name:
             if "deletionTimestamp" in obj["metadata"]:
+                self.cache.nominated.pop(uid, None)
                 self.queue.remove(uid)
-            else:
-                self.queue.add(PodInfo(obj))
+                return
+            pod, nominated = PodInfo(obj), (obj.get("status") or {}).get("nominatedNodeName")
+            if nominated and old is None:  # by an earlier life of the scheduler
+                self.cache.nominated[uid] = (pod, nominated)
+            self.queue.add(pod)
 
     def _on_assigned(self, obj: Obj, uid: str) -> None:
         known = self.cache.pods.get(uid)
