@@ -124,3 +124,12 @@ def test_a_pod_knows_its_index() -> None:
     assert (made["metadata"]["generateName"], made["spec"]["hostname"]) == ("j-3-", "j-3")
     assert made["metadata"]["labels"] == made["metadata"]["annotations"] == {job_indexes.INDEX: "3"}
     assert made["spec"]["containers"][0]["env"][0]["name"] == "JOB_COMPLETION_INDEX"
+
+
+@pytest.mark.parametrize(("rules", "met"), [
+    ([{"succeededCount": 2}], 0), ([{"succeededCount": 3}], None), ([{"succeededIndexes": "0,2"}], 0),
+    ([{"succeededIndexes": "0-2"}], None), ([{"succeededIndexes": "0-2", "succeededCount": 2}], 0),
+    ([{"succeededIndexes": "3-4", "succeededCount": 1}, {"succeededCount": 1}], 1), ([], None)])
+def test_a_success_policy(rules: list[dict[str, Any]], met: int | None) -> None:
+    """With the indexes 0 and 2 done, the first rule counts that asks for no more."""
+    assert job_indexes.enough({"rules": rules}, {0, 2}) == met

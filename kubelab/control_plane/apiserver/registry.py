@@ -72,7 +72,7 @@ class Registry:
         for (group, version, plural), face in FACES.items():
             stored = self.served.get((face.group, face.version, plural))
             if stored is not None:
-                self.served[group, version, plural] = replace(stored, group=group, version=version)
+                self.served[group, version, plural] = face.kind_of(stored, group, version)
 
     def serve_kind(self, kind: Kind) -> None:
         self.served[kind.group, kind.version, kind.plural] = kind

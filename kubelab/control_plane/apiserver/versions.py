@@ -9,13 +9,15 @@ Models:    the conversion functions of k8s.io/kubernetes/pkg/apis
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import orjson
 
 from kubelab.control_plane.apiserver import autoscaling_versions, event_versions
 from kubelab.control_plane.apiserver.watch import frame
+from kubelab.machinery.errors import FieldError
 from kubelab.machinery.request import Obj, WatchEvent
+from kubelab.units.catalogue import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,23 @@ class Face:
     version: str
     outward: Callable[[Obj], Obj]
     inward: Callable[[Obj], Obj]
+    names: Mapping[str, str] = field(default_factory=dict)  # of fields, stored and shown
+
+    def kind_of(self, stored: Kind, group: str, version: str) -> Kind:
+        """Return the kind as this version shows it: what is wrong is told under its own names."""
+        def validate(obj: Obj) -> list[FieldError]:
+            return [replace(error, field=self._shown(error.field)) for error in stored.validate(obj)]
+
+        return replace(stored, group=group, version=version, validate=validate if self.names else stored.validate)
+
+    def _shown(self, path: str) -> str:
+        first, dot, rest = path.partition(".")
+        return f"{self.names.get(first, first)}{dot}{rest}"
 
 
 FACES: Mapping[tuple[str, str, str], Face] = {
-    ("events.k8s.io", "v1", "events"): Face("", "v1", event_versions.to_new, event_versions.to_core),
+    ("events.k8s.io", "v1", "events"): Face("", "v1", event_versions.to_new, event_versions.to_core,
+                                             event_versions.NEW_OF_CORE),
     ("autoscaling", "v1", "horizontalpodautoscalers"): Face("autoscaling", "v2", autoscaling_versions.to_v1,
                                                                autoscaling_versions.to_v2),
 }

@@ -6,7 +6,7 @@
 
 Invariant: a pod keeps the finalizer batch.kubernetes.io/job-tracking until the status knows how it ended.
 Models:    kube-controller-manager, job-controller
-Left out:  success policies
+Left out:  nothing a user can see
 """
 
 from __future__ import annotations

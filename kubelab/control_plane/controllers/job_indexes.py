@@ -66,6 +66,19 @@ def failed_indexes(job: Obj, failed: Iterable[Obj], given_up: Iterable[int] = ()
     return known | {i for pod in failed if (i := index_of(pod)) is not None and failures_of(pod) >= limit}
 
 
+def enough(policy: Obj, done: set[int]) -> int | None:
+    """Return which rule of a success policy the indexes that are done meet, None when they meet none."""
+    for number, rule in enumerate(policy.get("rules") or ()):
+        wanted = done if rule.get("succeededIndexes") is None else done & parse(rule["succeededIndexes"])
+        if rule.get("succeededCount") is not None:
+            met = len(wanted) >= rule["succeededCount"]
+        else:
+            met = rule.get("succeededIndexes") is not None and wanted == parse(rule["succeededIndexes"])
+        if met:
+            return number
+    return None
+
+
 def first_without_pod(count: int, completions: int, taken: Collection[int]) -> list[int]:
     """Return the `count` lowest indexes that still need a pod."""
     found: list[int] = []

@@ -130,6 +130,9 @@ def outcome(job: Obj, pods: Sorted, now: float) -> Outcome | None:
                 return TOO_MANY_INDEXES
             if broken and len(broken) + succeeded >= completions:
                 return INDEXES
+        met = job_indexes.enough(spec.get("successPolicy") or {}, job_indexes.succeeded_indexes(job, pods.succeeded))
+        if met is not None:
+            return Outcome("Complete", "SuccessPolicy", f"Matched rules at index {met}")
     if completions is None:
         return REACHED if succeeded and not pods.active else None
     return REACHED if succeeded >= completions and not pods.active else None
