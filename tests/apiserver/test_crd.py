@@ -142,8 +142,10 @@ async def test_columns_and_field_selectors(world: World) -> None:
     columns = [{"name": "Color", "type": "string", "jsonPath": ".spec.color"},
                {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
                {"name": "Size", "type": "integer", "jsonPath": ".spec.size", "priority": 1}]
+    schema = of_spec(color={"type": "string"}, size={"type": "integer"})
+    schema["properties"]["status"] = ANYTHING
     await world.send("POST", CRDS, crd(version(
-        schema=ANYTHING, additionalPrinterColumns=columns, selectableFields=[{"jsonPath": ".spec.color"}])))
+        schema=schema, additionalPrinterColumns=columns, selectableFields=[{"jsonPath": ".spec.color"}])))
     ready = {"conditions": [{"type": "Ready", "status": "True"}]}
     await world.send("POST", WIDGETS, widget("r", spec={"color": "red", "size": 3}, status=ready))
     await world.send("POST", WIDGETS, widget("b", spec={"color": "blue"}))
