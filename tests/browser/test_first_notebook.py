@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.browser.lab import chromium_path, errors, jupyter, page, run_all
@@ -22,3 +24,19 @@ def test_the_first_notebook_runs_and_its_view_lives() -> None:
         opened.wait_for_timeout(500)
         assert view.locator("[data-key^='pod:']").count() == 7
         assert view.locator("[data-key^='node:']").count() == 3
+        _travel(opened, view)
+
+
+def _travel(opened: Any, view: Any) -> None:
+    """Home is the beginning of the cluster, when no pod was there; a mark leads to its diff; End is live again."""
+    slider = view.locator(".kl-time input")
+    slider.focus()
+    opened.keyboard.press("Home")
+    view.locator(".kl-time .told", has_text="revision 1 ").wait_for(timeout=20_000)
+    opened.wait_for_function("document.querySelectorAll('.kl .pod:not(.leave)').length === 0")
+    view.locator(".kl-time .mark button").last.click()
+    view.locator(".kl-side .diff .add").first.wait_for(timeout=20_000)
+    slider.focus()
+    opened.keyboard.press("End")
+    opened.wait_for_function("document.querySelectorAll('.kl .pod:not(.leave)').length === 7")
+    assert "live" in view.locator(".kl-time .told").inner_text()
