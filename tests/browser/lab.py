@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -47,7 +48,8 @@ def jupyter() -> Iterator[str]:
 @contextlib.contextmanager
 def _server(home: str) -> Iterator[str]:
     command = [sys.executable, "-m", "kubelab", "lab", "--no-browser", "--dir", home, "--port", "18888"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = os.environ | {"JUPYTERLAB_WORKSPACES_DIR": f"{home}/.workspaces"}  # nobody's open tabs come along
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     try:
         assert server.stdout is not None
         for line in server.stdout:

@@ -147,6 +147,12 @@ class History(list[Step]):
     def revisions(self) -> list[int]:
         return [step.revision for step in self]
 
+    def _telling(self) -> list[bool]:
+        """Say of each step whether it changed what somebody wants, and not only what is; those are shown unfolded."""
+        wishes = [_wish(step.value) for step in self]
+        return [step.what == "changed" and was != now
+                for step, was, now in zip(self, [None, *wishes], wishes, strict=False)]
+
     @property
     def _foot(self) -> str:
         return f"what was before revision {self.since} has been compacted" if self.since else ""
@@ -156,9 +162,9 @@ class History(list[Step]):
 
     def _repr_html_(self) -> str:
         steps = "".join(
-            f'<details{" open" if step.what == "changed" and i >= len(self) - 3 else ""}>'
-            f"<summary>{html.escape(step.head)}</summary>{step.diff._repr_html_()}</details>"
-            for i, step in enumerate(self))
+            f"<details{' open' * opened}><summary style='opacity:{.7 if step.what == 'changed' and not opened else 1}'>"
+            f"{html.escape(step.head)}</summary>{step.diff._repr_html_()}</details>"
+            for step, opened in zip(self, self._telling(), strict=True))
         return f"<div><b>{html.escape(self.key)}</b></div>{steps}<div><i>{html.escape(self._foot)}</i></div>"
 
 
@@ -238,6 +244,11 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f'<th scope="col"{LEFT}>{html.escape(c)}</th>' for c in header)
     body = "".join("<tr>" + "".join(f"<td{LEFT}>{c}</td>" for c in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _wish(value: Any) -> Any:
+    """Return an object without its status and metadata, anything else as it is."""
+    return {k: v for k, v in value.items() if k not in ("status", "metadata")} if isinstance(value, dict) else value
 
 
 def _folded(summary: str, version: Version) -> str:

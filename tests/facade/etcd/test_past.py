@@ -42,4 +42,8 @@ def test_history_reads_well(etcd: EtcdHandle) -> None:
     etcd.put("/demo/web", "<script>")
     found = etcd.history("/demo/web")
     assert repr(found).splitlines()[-3:] == [f"revision {etcd.revision}  changed  +1 −1", "    - a", "    + <script>"]
+    assert found._repr_html_().count("<details open>") == 1, "what changed is unfolded, what was created is not"
+    etcd.put("/demo/pod", {"spec": {"a": 1}})
+    etcd.put("/demo/pod", {"spec": {"a": 1}, "status": {"phase": "Running"}})
+    assert "<details open>" not in etcd.history("/demo/pod")._repr_html_(), "a status is no wish of anybody"
     assert "<script>" not in found._repr_html_() and "&lt;script&gt;" in found._repr_html_()
