@@ -24,8 +24,6 @@ from kubelab.views.items import Item
 from kubelab.views.past import Past
 from kubelab.views.table import to_yaml, without_managed_fields
 
-PLURALS = {"Pod": "pods", "Node": "nodes", "Service": "services", "EndpointSlice": "endpointslices",
-           "Deployment": "deployments", "ReplicationController": "replicationcontrollers"}
 KINDS = {"pod": "Pod", "node": "Node", "svc": "Service"}
 TAIL_LINES = 200
 
@@ -59,7 +57,7 @@ class Answers:
     def _of(self, request: Obj) -> Obj:
         """Return kind, ns and name of what is asked about."""
         of: Obj | None = request.get("of")
-        if of is not None and of.get("kind") in PLURALS:
+        if of is not None:
             return of
         item = self._items.get(str(request.get("key")))
         if item is None or item["t"] not in KINDS:
@@ -67,14 +65,14 @@ class Answers:
         return {"kind": KINDS[item["t"]], "ns": item.get("ns") or "", "name": item["name"]}
 
     async def _as_of(self, of: Obj, revision: int) -> Obj | None:
-        return await self._past.object(PLURALS[of["kind"]], of.get("ns") or "", of["name"], revision)
+        return await self._past.object(of["kind"], of.get("ns") or "", of["name"], revision)
 
     async def _object(self, request: Obj) -> Any:
         of, revision = self._of(request), int(request.get("revision") or 0)
         found = await self._as_of(of, revision)
         if found is None:
             raise LookupError(f"It was not there at revision {revision}." if revision else "It is gone.")
-        obj: Obj = {"apiVersion": kind_of(PLURALS[of["kind"]]).api_version, "kind": of["kind"], **found}
+        obj: Obj = {"apiVersion": kind_of(of["kind"]).api_version, "kind": of["kind"], **found}
         conditions = (obj.get("status") or {}).get("conditions") or ()
         return {"yaml": to_yaml(without_managed_fields(obj)), "facts": self._facts(obj), "now": self._clock.now(),
                 "conditions": [{k: c.get(k, "") for k in ("type", "status", "reason", "message")} for c in conditions]}

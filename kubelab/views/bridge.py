@@ -135,7 +135,7 @@ class Bridge:
 
     def _wrote(self, entry: Entry) -> None:
         if entry.seam == "write" and entry.detail:
-            self._chronicle.wrote(int(entry.detail), entry.at, f"{entry.verb} {entry.subject} by {entry.actor}")
+            self._chronicle.wrote(int(entry.detail), entry.at, entry.verb, entry.subject, entry.actor)
 
     async def _lease(self, node: str) -> None:
         """Find out when a node that is not ready was last heard of."""

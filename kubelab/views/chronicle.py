@@ -2,7 +2,7 @@
 
     informer events ─┐
     watch of the past ┴─► note(kind, old, new) ─► {revision: Happening("Pod web-1 is ready")}
-    journal, writes ────► wrote(revision, "update leases/...")   what is not drawn, where this process knows it
+    journal, writes ────► wrote(revision, "update", "leases/...")   what is not drawn, where this process knows it
 
 Invariant: from `complete_from` on no change of a followed kind is missing, so between two neighbours the picture is
            one and the same.
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from kubelab.machinery.clock import parse_timestamp
 from kubelab.machinery.request import Obj
+from kubelab.units import UnknownKind, find
 from kubelab.views.diff import writer
 from kubelab.views.items import condition, container_states
 from kubelab.views.marks import marks_of
@@ -49,7 +50,7 @@ class Chronicle:
         self.complete_from = 0
         self._known: dict[int, Happening] = {}
         self._revisions: list[int] = []
-        self._writes: OrderedDict[int, tuple[float, str]] = OrderedDict()
+        self._writes: OrderedDict[int, Happening] = OrderedDict()
 
     def note(self, kind: str, old: Obj | None, new: Obj | None, at: float | None = None) -> Happening | None:
         """Take in one change; `at` is when it was heard of, None for one that is read back."""
@@ -69,9 +70,15 @@ class Chronicle:
             del self._known[self.complete_from - 1]
         return found
 
-    def wrote(self, revision: int, at: float, words: str) -> None:
-        """Take in that somebody wrote something, drawn or not."""
-        self._writes[revision] = (at, words)
+    def wrote(self, revision: int, at: float, verb: str, subject: str, by: str) -> None:
+        """Take in that somebody wrote something, drawn or not; `subject` is "plural/namespace/name"."""
+        plural, *space, name = subject.split("/")
+        try:
+            kind = find(plural).kind
+        except UnknownKind:  # a custom resource: it is told of, and cannot be opened
+            kind = ""
+        words = f"{kind or plural} {name}: {verb}"
+        self._writes[revision] = Happening(revision, at, kind, "/".join(space), name, words, by=by)
         if len(self._writes) > KEPT:
             self._writes.popitem(last=False)
 
@@ -80,15 +87,14 @@ class Chronicle:
 
     def told(self, revision: int) -> Obj:
         """Return what is known of a revision: its time (0 for unknown), its sentence, the object it is about."""
-        happening = self._known.get(revision)
+        happening = self._known.get(revision) or self._writes.get(revision)
         if happening is not None:
             by = f", by {happening.by}" if happening.by else ""
-            return {"at": happening.at, "words": happening.words + by, "mood": happening.mood, "of": happening.of}
-        at, words = self._writes.get(revision, (0.0, ""))
+            return {"at": happening.at, "words": happening.words + by, "mood": happening.mood,
+                    "of": happening.of if happening.kind else None}
         before = bisect_left(self._revisions, revision) - 1
-        if not at and before >= 0:
-            at = self._known[self._revisions[before]].at
-        return {"at": at, "words": words, "mood": "did", "of": None}
+        at = self._known[self._revisions[before]].at if before >= 0 else 0.0
+        return {"at": at, "words": "", "mood": "did", "of": None}
 
     def span(self, revision: int, settled: int) -> tuple[int, int]:
         """Return first and last revision of the stretch around `revision` in which nothing drawn changed.
@@ -111,9 +117,9 @@ class Chronicle:
     def changes_of(self, of: Obj) -> list[Happening]:
         """Return the last changes of one object, newest first."""
         wanted = (of["kind"], of.get("ns") or "", of["name"])
-        found = [h for h in (self._known[r] for r in reversed(self._revisions))
-                 if (h.kind, h.namespace, h.name) == wanted]
-        return found[:OF_ONE_OBJECT]
+        found = {h.revision: h for h in (*self._writes.values(), *self._known.values())
+                 if (h.kind, h.namespace, h.name) == wanted}
+        return [found[revision] for revision in sorted(found, reverse=True)[:OF_ONE_OBJECT]]
 
 
 def sentence_of(kind: str, old: Obj | None, new: Obj | None) -> tuple[str, str]:

@@ -56,8 +56,13 @@ def test_a_revision_is_told_once(world: World) -> None:
     assert told.note("Pod", pod, pod, 9.0) is first
     assert told.told(101) == {"at": 7.0, "words": "Pod a is created", "mood": "did",
                               "of": {"kind": "Pod", "ns": "default", "name": "a"}}
-    told.wrote(105, 8.0, "update leases/x by system:node:node-1")
-    assert told.told(105)["words"] == "update leases/x by system:node:node-1"
+    told.wrote(105, 8.0, "update", "leases/kube-node-lease/node-1", "system:node:node-1")
+    lease = {"kind": "Lease", "ns": "kube-node-lease", "name": "node-1"}
+    assert told.told(105) == {"at": 8.0, "words": "Lease node-1: update, by system:node:node-1", "mood": "did",
+                              "of": lease}
+    assert [h.revision for h in told.changes_of(lease)] == [105]
+    told.wrote(107, 8.0, "create", "widgets/default/x", "me")
+    assert (told.told(107)["words"], told.told(107)["of"]) == ("widgets x: create, by me", None)
     assert told.told(106) == {"at": 7.0, "words": "", "mood": "did", "of": None}
     assert [h.revision for h in told.changes_of({"kind": "Pod", "ns": "default", "name": "a"})] == [101]
 
@@ -68,7 +73,7 @@ def test_the_oldest_are_forgotten(world: World, monkeypatch: pytest.MonkeyPatch)
     told = Chronicle()
     for i in range(15):
         told.note("Pod", None, world.pod(f"p{i}"), 1.0)
-        told.wrote(i, 1.0, "x")
+        told.wrote(i, 1.0, "update", "pods/default/x", "me")
     assert told.complete_from == 106 and told.happening(105) is None and told.happening(106) is not None
     assert told.span(104, 115) == (104, 104) and told.told(3)["words"] == ""
 

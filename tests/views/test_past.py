@@ -76,6 +76,18 @@ def test_an_object_of_the_past(cluster: Cluster, bridge: Bridge) -> None:
     assert default["to"] == 0 and default["lines"], "what its last change was"
 
 
+def test_what_is_not_drawn_is_told_and_compared_too(cluster: Cluster, bridge: Bridge) -> None:
+    """Any write of the API server, here of a ReplicaSet: who did it, and line by line what."""
+    name = cluster.get("replicasets")[0]["metadata"]["name"]
+    for revision in cluster.etcd.history(f"/registry/replicasets/default/{name}").revisions[1:]:
+        told = ask(cluster, bridge, what="past", revision=revision, have=True)
+        assert told["words"].startswith(f"ReplicaSet {name}: ") and told["of"]["kind"] == "ReplicaSet"
+        diff = ask(cluster, bridge, what="diff", of=told["of"], **{"from": revision - 1, "to": revision})
+        assert diff["lines"] and revision in [c[0] for c in diff["changes"]]
+    with pytest.raises(LookupError):
+        ask(cluster, bridge, what="object", of={"kind": "Nonsense", "ns": "", "name": "x"})
+
+
 def test_a_stranger_learns_the_oldest_revision_by_asking(cluster: Cluster, bridge: Bridge) -> None:
     """Without a hand on the store, a refusal is followed by a search; with one, the store says it."""
     cluster.etcd.compact(20)
