@@ -12,7 +12,8 @@ from kubelab.machinery.errors import FieldError, duplicate, invalid_value, requi
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
 from kubelab.units.environment_validation import env_errors
-from kubelab.units.resource_validation import resource_errors
+from kubelab.units.mount_validation import device_errors, mount_errors
+from kubelab.units.resource_validation import claim_errors, resize_errors, resource_errors
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
@@ -33,7 +34,7 @@ def container_errors(spec: Obj, volumes: set[str], path: str) -> rules.Errors:
     seen = set()
     for i, one in enumerate(containers):
         field, name = f"{path}[{i}]", one.get("name", "")
-        yield from _common(one, volumes, field)
+        yield from _common(one, volumes, field, spec)
         if name in seen:
             yield duplicate(f"{field}.name", name)
         seen.add(name)
@@ -45,7 +46,7 @@ def init_container_errors(spec: Obj, volumes: set[str], path: str) -> rules.Erro
     seen = {c.get("name", "") for c in spec.get("containers") or ()}
     for i, one in enumerate(spec.get("initContainers") or ()):
         field, name, policy = f"{path}.initContainers[{i}]", one.get("name", ""), one.get("restartPolicy")
-        yield from _common(one, volumes, field)
+        yield from _common(one, volumes, field, spec)
         if policy is not None and policy not in ("Always", "OnFailure", "Never"):
             yield rules.unsupported(f"{field}.restartPolicy", policy, ("Always",))
         if name and name in seen:
@@ -59,7 +60,7 @@ def init_container_errors(spec: Obj, volumes: set[str], path: str) -> rules.Erro
                     yield rules.forbidden(f"{field}.{key}", ONLY_SIDECARS)
 
 
-def _common(one: Obj, volumes: set[str], path: str) -> rules.Errors:
+def _common(one: Obj, volumes: set[str], path: str, spec: Obj) -> rules.Errors:
     name, image = one.get("name", ""), one.get("image", "")
     yield from rules.label_name(f"{path}.name", name) if name else [required(f"{path}.name")]
     if not image:
@@ -69,9 +70,12 @@ def _common(one: Obj, volumes: set[str], path: str) -> rules.Errors:
     yield from rules.one_of(f"{path}.terminationMessagePolicy", one.get("terminationMessagePolicy"), MESSAGE_POLICIES)
     yield from _port_errors(one.get("ports") or (), f"{path}.ports")
     yield from env_errors(one, path)
-    yield from _mount_errors(one.get("volumeMounts") or (), volumes, f"{path}.volumeMounts")
+    yield from mount_errors(one, volumes, path)
+    yield from device_errors(one, volumes, path)
     yield from rules.one_of(f"{path}.imagePullPolicy", one.get("imagePullPolicy"), PULL_POLICIES)
     yield from resource_errors(one.get("resources") or {}, f"{path}.resources")
+    yield from claim_errors(one.get("resources") or {}, spec, f"{path}.resources.claims")
+    yield from resize_errors(one.get("resizePolicy") or (), spec, f"{path}.resizePolicy")
     yield from _security_errors(one.get("securityContext") or {}, f"{path}.securityContext")
 
 
@@ -117,38 +121,6 @@ def _port_conflicts(containers: Sequence[Obj], path: str) -> rules.Errors:
             seen.add(key)
 
 
-def _mount_errors(mounts: Sequence[Obj], volumes: set[str], path: str) -> rules.Errors:
-    seen = set()
-    for i, mount in enumerate(mounts):
-        field, name, where = f"{path}[{i}]", mount.get("name", ""), mount.get("mountPath", "")
-        if not name:
-            yield required(f"{field}.name")
-        if name not in volumes:
-            yield rules.not_found(f"{field}.name", name)
-        if not where:
-            yield required(f"{field}.mountPath")
-        elif where in seen:
-            yield invalid_value(f"{field}.mountPath", where, "must be unique")
-        seen.add(where)
-        if mount.get("subPath") and mount.get("subPathExpr"):
-            yield invalid_value(f"{field}.subPathExpr", mount["subPathExpr"],
-                                "subPathExpr and subPath are mutually exclusive")
-        for key in ("subPath", "subPathExpr"):
-            yield from relative_path(f"{field}.{key}", mount.get(key, ""))
-
-
-def relative_path(field: str, path: str) -> rules.Errors:
-    """A path that stays below where it starts."""
-    if path.startswith("/"):
-        yield invalid_value(field, path, "must be a relative path")
-    yield from no_backsteps(field, path)
-
-
-def no_backsteps(field: str, path: str) -> rules.Errors:
-    if ".." in path.split("/"):
-        yield invalid_value(field, path, "must not contain '..'")
-
-
 def _security_errors(context: Obj, path: str) -> rules.Errors:
     for field in ("runAsUser", "runAsGroup"):
         yield from rules.in_range(f"{path}.{field}", context.get(field), 0, rules.MAX_INT32)
@@ -156,6 +128,7 @@ def _security_errors(context: Obj, path: str) -> rules.Errors:
     if kind is not None and kind not in ("Default", "Unmasked"):
         yield rules.unsupported(f"{path}.procMount", kind, ("Default", "Unmasked"))
     yield from seccomp_errors(context.get("seccompProfile"), f"{path}.seccompProfile")
+    yield from app_armor_errors(context.get("appArmorProfile"), f"{path}.appArmorProfile")
     if context.get("allowPrivilegeEscalation") is False:
         struct = {name: context.get(name[0].lower() + name[1:]) for name in SECURITY_FIELDS}
         added = (context.get("capabilities") or {}).get("add") or ()
@@ -176,6 +149,20 @@ def seccomp_errors(profile: Mapping[str, Any] | None, path: str) -> rules.Errors
         yield required(f"{path}.localhostProfile", "must be set when seccomp type is Localhost")
     elif kind != "Localhost" and local is not None:
         yield invalid_value(f"{path}.localhostProfile", local, "can only be set when seccomp type is Localhost")
+
+
+def app_armor_errors(profile: Mapping[str, Any] | None, path: str) -> rules.Errors:
+    if profile is None:
+        return
+    kind, local = profile.get("type", ""), profile.get("localhostProfile")
+    if not kind:
+        yield required(f"{path}.type", "type is required when appArmorProfile is set")
+    else:
+        yield from rules.one_of(f"{path}.type", kind, ("Localhost", "RuntimeDefault", "Unconfined"))
+    if kind == "Localhost" and local is None:
+        yield required(f"{path}.localhostProfile", "must be set when AppArmor type is Localhost")
+    elif kind != "Localhost" and local is not None:
+        yield invalid_value(f"{path}.localhostProfile", local, "can only be set when AppArmor type is Localhost")
 
 
 def _hooks_and_probes(one: Obj, grace_s: int, path: str) -> rules.Errors:

@@ -24,14 +24,20 @@ RESOURCES = ("limits.cpu", "limits.ephemeral-storage", "limits.memory", "request
 _SUBSCRIPT = re.compile(r"(metadata\.(?:annotations|labels))\['(.*)'\]")
 
 
+BAD_NAME = "a valid environment variable name must consist only of printable ASCII characters other than '='"
+
+
+def _is_variable(name: str) -> bool:
+    return all(" " <= c <= "~" for c in name) and "=" not in name
+
+
 def env_errors(container: Obj, path: str) -> rules.Errors:
     for i, variable in enumerate(container.get("env") or ()):
         field, name = f"{path}.env[{i}]", variable.get("name", "")
         if not name:
             yield required(f"{field}.name")
-        elif not all("!" <= c <= "~" or c == " " for c in name) or "=" in name:
-            yield invalid_value(f"{field}.name", name, "a valid environment variable name must consist only of "
-                                                       "printable ASCII characters other than '='")
+        elif not _is_variable(name):
+            yield invalid_value(f"{field}.name", name, BAD_NAME)
         yield from _value_from(variable, f"{field}.valueFrom")
     for i, source in enumerate(container.get("envFrom") or ()):
         yield from _env_from(source, f"{path}.envFrom[{i}]")
@@ -109,10 +115,15 @@ def _divisor(resource: str, divisor: Any, path: str) -> rules.Errors:
 
 
 def _env_from(source: Obj, path: str) -> rules.Errors:
+    prefix = source.get("prefix", "")
+    if not _is_variable(prefix):
+        yield invalid_value(f"{path}.prefix", prefix, BAD_NAME)
     found = [key for key in ("configMapRef", "secretRef") if source.get(key) is not None]
     for key in found:
         if not source[key].get("name"):
             yield required(f"{path}.{key}.name")
+        else:
+            yield from rules.subdomain_name(f"{path}.{key}.name", source[key]["name"])
     if not found:
         yield invalid_value(path, "", "must specify one of: `configMapRef` or `secretRef`")
     elif len(found) > 1:

@@ -18,6 +18,7 @@ from kubelab.machinery.errors import FieldError, duplicate, invalid_value, requi
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
 from kubelab.units.container_validation import (
+    app_armor_errors,
     container_errors,
     host_port_errors,
     init_container_errors,
@@ -121,6 +122,11 @@ def _security_errors(context: Obj, path: str) -> rules.Errors:
     if policy is not None and policy not in ("OnRootMismatch", "Always"):
         yield rules.unsupported(f"{path}.fsGroupChangePolicy", policy, ("Always", "OnRootMismatch"))
     yield from seccomp_errors(context.get("seccompProfile"), f"{path}.seccompProfile")
+    yield from app_armor_errors(context.get("appArmorProfile"), f"{path}.appArmorProfile")
+    for field, choices in (("supplementalGroupsPolicy", ("Merge", "Strict")),
+                           ("seLinuxChangePolicy", ("MountOption", "Recursive"))):
+        if context.get(field) is not None:
+            yield from rules.one_of(f"{path}.{field}", context[field], choices)
 
 
 def _dns_errors(spec: Obj, path: str) -> rules.Errors:

@@ -5,8 +5,11 @@ Models: ValidateContainerResourceRequirements of pkg/apis/core/validation
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from kubelab.machinery import names, quantity
-from kubelab.machinery.errors import invalid_value
+from kubelab.machinery.errors import duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
 
@@ -16,6 +19,41 @@ STANDARD = CONTAINER_RESOURCES | {
     "persistentvolumeclaims", "requests.cpu", "requests.memory", "requests.ephemeral-storage", "requests.storage",
     "limits.cpu", "limits.memory", "limits.ephemeral-storage", "services.nodeports", "services.loadbalancers"}
 HUGE = "hugepages-"
+
+
+RESIZES = ("NotRequired", "RestartContainer")
+
+
+def claim_errors(resources: Obj, spec: Obj, path: str) -> rules.Errors:
+    """What a container uses of the claims of its pod."""
+    known, seen = {claim.get("name") for claim in spec.get("resourceClaims") or ()}, set()
+    for i, claim in enumerate(resources.get("claims") or ()):
+        name = claim.get("name", "")
+        if not name:
+            yield required(f"{path}[{i}]")
+        elif name in seen:
+            yield duplicate(f"{path}[{i}]", name)
+        elif name not in known:
+            where = "must be one of the names in pod.spec.resourceClaims" + ("" if known else " which is empty")
+            yield replace(rules.not_found(f"{path}[{i}]", name), message=f'Not found: "{name}": {where}')
+        seen.add(name)
+
+
+def resize_errors(policies: Sequence[Obj], spec: Obj, path: str) -> rules.Errors:
+    seen = set()
+    for i, policy in enumerate(policies):
+        name, restart = policy.get("resourceName", ""), policy.get("restartPolicy", "")
+        if name not in ("cpu", "memory"):
+            yield rules.unsupported(path, name, ("cpu", "memory"))
+        elif name in seen:
+            yield duplicate(f"{path}[{i}]", name)
+        seen.add(name)
+        if not restart:
+            yield required(path)
+        elif restart not in RESIZES:
+            yield rules.unsupported(path, restart, RESIZES)
+        elif spec.get("restartPolicy") == "Never" and restart != "NotRequired":
+            yield invalid_value(path, restart, "must be 'NotRequired' when `restartPolicy` is 'Never'")
 
 
 def resource_errors(resources: Obj, path: str) -> rules.Errors:

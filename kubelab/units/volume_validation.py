@@ -12,8 +12,8 @@ from kubelab.machinery import quantity
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
-from kubelab.units.container_validation import no_backsteps, relative_path
 from kubelab.units.environment_validation import VOLUME_FIELDS, field_ref, resource_ref
+from kubelab.units.mount_validation import no_backsteps, relative_path
 
 HOST_PATH_TYPES = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket")
 MAX_MODE = 0o777
@@ -170,6 +170,13 @@ def _nfs(source: Obj, path: str) -> rules.Errors:
         yield invalid_value(f"{path}.path", source["path"], "must be an absolute path")
 
 
+def _image(source: Obj, path: str) -> rules.Errors:
+    if not source.get("reference") and path.startswith("spec.volumes"):  # a template may leave it to be filled in
+        yield required(f"{path}.reference")
+    if source.get("pullPolicy"):
+        yield from rules.one_of(f"{path}.pullPolicy", source["pullPolicy"], ("Always", "IfNotPresent", "Never"))
+
+
 _PARTS: dict[str, Callable[[Obj, str], rules.Errors]] = {
     "secret": _named_part, "configMap": _named_part, "downwardAPI": _downward, "serviceAccountToken": _token,
 }
@@ -181,5 +188,5 @@ SOURCES: dict[str, Callable[[Obj, str], rules.Errors]] = {
     "iscsi": _needs("targetPortal", "iqn"), "glusterfs": _needs("endpoints", "path"), "persistentVolumeClaim": _claim,
     "rbd": _needs("monitors", "image"), "cinder": _needs("volumeID"), "cephfs": _needs("monitors"),
     "downwardAPI": _downward, "configMap": _config_map, "flexVolume": _needs("driver"), "projected": _projected,
-    "csi": _needs("driver"),
+    "csi": _needs("driver"), "ephemeral": _needs("volumeClaimTemplate"), "image": _image,
 }

@@ -206,6 +206,25 @@ INDEXED = {"completionMode": "Indexed", "completions": 3}
 OTHERS = [
     (pod(volumes=[{"name": "v", "nfs": {"path": "x"}}]), ["spec.volumes[0].nfs.server: Required value",
      'spec.volumes[0].nfs.path: Invalid value: "x": must be an absolute path']),
+    (container(envFrom=[{"prefix": "a=", "configMapRef": {"name": "m"}}]),
+     ['spec.containers[0].envFrom[0].prefix: Invalid value: "a=": a valid environment variable name must consist only '
+      "of printable ASCII characters other than '='"]),
+    (container(resizePolicy=[{"resourceName": "cpu", "restartPolicy": "X"}]),
+     ['spec.containers[0].resizePolicy: Unsupported value: "X": supported values: "NotRequired", "RestartContainer"']),
+    (container(resources={"claims": [{"name": "gpu"}]}), ['spec.containers[0].resources.claims[0]: Not found: "gpu": '
+                                                          "must be one of the names in pod.spec.resourceClaims which "
+                                                          "is empty"]),
+    (container(volumeDevices=[{"name": "v"}]), ['spec.containers[0].volumeDevices[0].name: Not found: "v"',
+                                                "spec.containers[0].volumeDevices[0].devicePath: Required value"]),
+    (pod(volumes=[{"name": "v", "emptyDir": {}}], containers=[{"name": "c", "image": "i", "volumeMounts": [
+        {"name": "v", "mountPath": "/a", "mountPropagation": "Bidirectional"}]}]),
+     ["spec.containers[0].volumeMounts[0].mountPropagation: Forbidden: Bidirectional mount propagation is available "
+      "only to privileged containers"]),
+    (pod(securityContext={"appArmorProfile": {"type": "Localhost"}, "seLinuxChangePolicy": "X"}),
+     ["spec.securityContext.appArmorProfile.localhostProfile: Required value: must be set when AppArmor type is "
+      'Localhost', 'spec.securityContext.seLinuxChangePolicy: Unsupported value: "X": supported values: "MountOption", '
+      '"Recursive"']),
+    (pod(volumes=[{"name": "v", "image": {"reference": ""}}]), ["spec.volumes[0].image.reference: Required value"]),
     (pod(os={"name": "mac"}), ['spec.os: Unsupported value: "mac": supported values: "linux", "windows"']),
     (of("v1", "Node", spec={"podCIDRs": ["10.0.0.0/24", "10.0.1.0/24"]}), ["spec.podCIDRs: Invalid value: "
      '["10.0.0.0/24","10.0.1.0/24"]: may specify no more than one CIDR for each IP family']),
