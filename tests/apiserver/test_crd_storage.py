@@ -33,7 +33,7 @@ async def test_without_conversion_only_the_version_changes(world: World) -> None
     assert made["apiVersion"] == "example.com/v2"
     assert {o["apiVersion"] for o in body(await world.send("GET", WIDGETS))["items"]} == {"example.com/v1"}
     assert drain(watcher) == [("ADDED", "w"), ("ADDED", "x")]
-    stored = world.etcd.range(b"/registry/example.com/widgets/default/x").kvs[0].value
+    stored = (await world.etcd.range(b"/registry/example.com/widgets/default/x")).kvs[0].value
     assert orjson.loads(stored)["apiVersion"] == "example.com/v1"
 
 
@@ -145,8 +145,8 @@ async def test_mixed_versions_in_the_store_are_listed_in_one(world: World, hook:
         each["storage"] = each["name"] == "v2"
     body(await world.send("PUT", path, orjson.dumps(definition)))
     await world.send("POST", WIDGETS, widget("second", spec={"host": "2"}))
-    stored: list[Any] = [orjson.loads(kv.value)["apiVersion"] for kv in world.etcd.range(
-        b"/registry/example.com/widgets/", b"/registry/example.com/widgets0").kvs]
+    found = await world.etcd.range(b"/registry/example.com/widgets/", b"/registry/example.com/widgets0")
+    stored: list[Any] = [orjson.loads(kv.value)["apiVersion"] for kv in found.kvs]
     assert stored == ["example.com/v1", "example.com/v2"]
     listed = body(await world.send("GET", WIDGETS_2))["items"]
     assert [o["spec"] for o in listed] == [{"address": "1"}, {"address": "2"}]

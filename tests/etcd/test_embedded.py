@@ -19,11 +19,11 @@ async def test_a_stopped_store_answers_nothing_and_keeps_its_keys() -> None:
     await etcd.put(b"a", b"1")
     await etcd.stop()
     with pytest.raises(Unavailable):
-        etcd.range(b"a")
+        await etcd.range(b"a")
     with pytest.raises(Unavailable):
         await etcd.put(b"a", b"2")
     await etcd.start()
-    assert etcd.range(b"a").kvs[0].value == b"1"
+    assert (await etcd.range(b"a")).kvs[0].value == b"1"
     await etcd.put(b"a", b"2")
     assert len(calls) == 2
     await etcd.stop()

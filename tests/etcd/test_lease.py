@@ -18,10 +18,10 @@ async def test_keys_vanish_with_their_lease() -> None:
     await etcd.put(b"a", b"1", lease=lease)
     await etcd.put(b"b", b"1", lease=lease)
     await etcd.put(b"c", b"1")
-    assert etcd.lease_time_to_live(lease)[1:] == (10, [b"a", b"b"])
+    assert (await etcd.lease_time_to_live(lease))[1:] == (10, [b"a", b"b"])
     before = etcd.revision
     await clock.step(11)
-    assert [kv.key for kv in etcd.range(b"a", b"z").kvs] == [b"c"]
+    assert [kv.key for kv in (await etcd.range(b"a", b"z")).kvs] == [b"c"]
     assert etcd.revision == before + 1
     with pytest.raises(LeaseNotFound):
         await etcd.put(b"d", b"1", lease=lease)
@@ -39,10 +39,10 @@ async def test_keepalive_and_detaching() -> None:
     await clock.step(8)
     assert await etcd.lease_keepalive(lease) == 10
     await clock.step(8)
-    assert etcd.range(b"a").count == 1
+    assert (await etcd.range(b"a")).count == 1
     await etcd.put(b"a", b"2")
     await etcd.lease_revoke(lease)
-    assert [kv.key for kv in etcd.range(b"a", b"z").kvs] == [b"a"]
+    assert [kv.key for kv in (await etcd.range(b"a", b"z")).kvs] == [b"a"]
     with pytest.raises(LeaseNotFound):
         await etcd.lease_keepalive(lease)
     await etcd.stop()

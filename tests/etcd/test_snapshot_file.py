@@ -31,7 +31,7 @@ async def test_a_restored_store_goes_on_from_the_revision(tmp_path: Path) -> Non
     await etcd.start()
     found = etcd._store.range(b"k")
     assert (found.revision, found.kvs[0].value, found.kvs[0].version) == (3, b"2", 2)
-    assert etcd.lease_time_to_live(found.kvs[0].lease)[2] == [b"k"]
+    assert (await etcd.lease_time_to_live(found.kvs[0].lease))[2] == [b"k"]
     assert (await etcd.txn((), ())).revision == 3
     await etcd.stop()
 

@@ -32,14 +32,14 @@ async def test_everything_comes_back(tmp_path: Path) -> None:
     await etcd.txn((), [Put(b"a", b"2"), Put(b"b", b"x" * 5000, lease)])
     await etcd.delete_range(b"a")
     await etcd.compact(3)
-    before = etcd.range(b"", b"\0")
+    before = await etcd.range(b"", b"\0")
     await etcd.stop()
 
     etcd = await opened(tmp_path)
-    assert etcd.range(b"", b"\0") == before
+    assert (await etcd.range(b"", b"\0")) == before
     assert (etcd.revision, etcd.compact_revision) == (4, 3)
-    assert etcd.range(b"a", revision=3).kvs[0].value == b"2"
-    assert etcd.lease_time_to_live(lease) == (60, 60, [b"b"])
+    assert (await etcd.range(b"a", revision=3)).kvs[0].value == b"2"
+    assert (await etcd.lease_time_to_live(lease)) == (60, 60, [b"b"])
     await etcd.put(b"c", b"1")
     assert etcd.revision == 5
     await etcd.stop()
@@ -50,13 +50,13 @@ async def test_snapshots_replace_the_log(tmp_path: Path) -> None:
     etcd = await opened(tmp_path, snapshot_every=50)
     for i in range(220):
         await etcd.put(b"k%d" % (i % 7), b"%d" % i)
-    expected = etcd.range(b"", b"\0")
+    expected = await etcd.range(b"", b"\0")
     await etcd.stop()
     names = sorted(path.name for path in tmp_path.iterdir())
     assert [name[:4] for name in names] == ["lock", "snap", "wal-"]
 
     etcd = await opened(tmp_path)
-    assert etcd.range(b"", b"\0") == expected
+    assert (await etcd.range(b"", b"\0")) == expected
     await etcd.stop()
 
 
@@ -68,7 +68,7 @@ async def test_many_writers_share_an_fsync(tmp_path: Path, monkeypatch: pytest.M
     etcd = await opened(tmp_path)
     await asyncio.gather(*(etcd.put(b"k%d" % i, b"v") for i in range(200)))
     assert len(syncs) <= 20
-    assert etcd.range(b"k", prefix_end(b"k")).count == 200
+    assert (await etcd.range(b"k", prefix_end(b"k"))).count == 200
     await etcd.stop()
 
 
@@ -97,11 +97,11 @@ async def test_a_torn_tail_is_cut(tmp_path: Path, cut: int) -> None:
     path.write_bytes(path.read_bytes()[:-cut])
 
     etcd = await opened(tmp_path)
-    assert [kv.key for kv in etcd.range(b"", b"\0").kvs] == [b"a"]
+    assert [kv.key for kv in (await etcd.range(b"", b"\0")).kvs] == [b"a"]
     await etcd.put(b"c", b"1")
     await etcd.stop()
     etcd = await opened(tmp_path)
-    assert [kv.key for kv in etcd.range(b"", b"\0").kvs] == [b"a", b"c"]
+    assert [kv.key for kv in (await etcd.range(b"", b"\0")).kvs] == [b"a", b"c"]
     await etcd.stop()
 
 
@@ -149,7 +149,7 @@ async def test_a_full_disk_acknowledges_nothing(tmp_path: Path, monkeypatch: pyt
     while etcd._wal is None or etcd._wal.failure is not None:  # noqa: ASYNC110 - a disk has no event
         await asyncio.sleep(0.01)
     await etcd.put(b"d", b"1")
-    assert b"c" not in [kv.key for kv in etcd.range(b"", b"\0").kvs]
+    assert b"c" not in [kv.key for kv in (await etcd.range(b"", b"\0")).kvs]
     await etcd.stop()
 
 
@@ -191,7 +191,7 @@ async def test_kill_9_in_a_loop_of_writes_loses_nothing(tmp_path: Path) -> None:
         start = turn * 100_000
         acknowledged |= await asyncio.to_thread(write_and_kill, tmp_path, start, 300 + 170 * turn)
         etcd = await opened(tmp_path)
-        there = {kv.key for kv in etcd.range(b"w", prefix_end(b"w"), keys_only=True).kvs}
+        there = {kv.key for kv in (await etcd.range(b"w", prefix_end(b"w"), keys_only=True)).kvs}
         assert acknowledged <= there
         await etcd.stop()
     assert len(acknowledged) > 1000
@@ -205,5 +205,6 @@ async def test_deletions_are_logged(tmp_path: Path) -> None:
     await etcd.txn((), [DeleteRange(b"k1", b"k4"), Put(b"z", b"")])
     await etcd.stop()
     etcd = await opened(tmp_path)
-    assert [(kv.key, kv.value) for kv in etcd.range(b"", b"\0").kvs] == [(b"k0", b"v"), (b"k4", b"v"), (b"z", b"")]
+    found = await etcd.range(b"", b"\0")
+    assert [(kv.key, kv.value) for kv in found.kvs] == [(b"k0", b"v"), (b"k4", b"v"), (b"z", b"")]
     await etcd.stop()

@@ -82,7 +82,7 @@ async def test_old_history_is_dropped_by_itself() -> None:
     for i in range(100):
         await etcd.put(b"k%d" % (i % 3), b"v%d" % i)
     assert etcd.revision - etcd.compact_revision <= 20
-    assert [kv.value for kv in etcd.range(b"k", prefix_end(b"k")).kvs] == [b"v99", b"v97", b"v98"]
+    assert [kv.value for kv in (await etcd.range(b"k", prefix_end(b"k"))).kvs] == [b"v99", b"v97", b"v98"]
     await etcd.stop()
 
 

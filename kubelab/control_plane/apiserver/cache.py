@@ -77,6 +77,11 @@ class Collection:
             self.floor = self.history.popleft().revision
         self.fanout.publish(change)
 
+    def forget(self, revision: int) -> None:
+        """Drop the history: from a revision before this one no watch can begin."""
+        self.history.clear()
+        self.floor = revision
+
     def range(self, namespace: str = "") -> list[str]:
         """Return the keys of a namespace, or all, in order."""
         if not namespace or not self.kind.namespaced:

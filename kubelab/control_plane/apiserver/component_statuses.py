@@ -16,7 +16,7 @@ from kubelab.machinery.errors import not_found
 from kubelab.machinery.request import Obj, Response
 from kubelab.units.componentstatus import component_status
 
-Probe = Callable[[], str]  # what is wrong, "" when it answers
+Probe = Callable[[], str | Awaitable[str]]  # what is wrong, "" when it answers
 REFUSED = 'Get "https://127.0.0.1:{}/healthz": dial tcp 127.0.0.1:{}: connect: connection refused'
 PORTS = {"controller-manager": 10257, "scheduler": 10259}
 
@@ -37,16 +37,21 @@ class ComponentStatuses:
         probe = self._probes().get(call.info.name)
         if probe is None:
             raise not_found("", "componentstatuses", call.info.name)
-        how, shown = presentation(call, self._now), component_status(call.info.name, probe())
+        how, shown = presentation(call, self._now), component_status(call.info.name, await _ask(probe))
         return Response(200, how.one(shown) if how is not None else shown)
 
     async def list(self, call: Call) -> Response:
-        items = [component_status(name, probe()) for name, probe in sorted(self._probes().items())]
+        items = [component_status(name, await _ask(probe)) for name, probe in sorted(self._probes().items())]
         how, metadata = presentation(call, self._now), {"resourceVersion": ""}
         if how is not None:
             return Response(200, how.page(items, metadata))
         bare: list[Obj] = [{k: v for k, v in item.items() if k not in ("kind", "apiVersion")} for item in items]
         return Response(200, {"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": metadata, "items": bare})
+
+
+async def _ask(probe: Probe) -> str:
+    said = probe()
+    return said if isinstance(said, str) else await said
 
 
 def unreachable(port: int) -> Probe:

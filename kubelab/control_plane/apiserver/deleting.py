@@ -132,7 +132,8 @@ class Deleter:
 
     async def delete_collection(self, call: Call, options: DeleteOptions) -> Obj:
         """Delete what a list with the same selectors would show; return it as a list."""
-        page = list_page(self._storage, call.collection, call.namespace, list_options(call.collection, call.query))
+        asked = list_options(call.collection, call.query)
+        page = await list_page(self._storage, call.collection, call.namespace, asked)
         for body in page.items:
             metadata = body.obj["metadata"]
             one = call.for_object(metadata.get("namespace", ""), metadata["name"])

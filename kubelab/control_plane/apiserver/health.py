@@ -5,7 +5,8 @@ Models: the non-resource endpoints of kube-apiserver
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
 
 from kubelab.machinery.request import Obj, Response
 
@@ -16,7 +17,7 @@ VERSION: Obj = {
     "platform": "linux/amd64",
 }
 PROBES = ("healthz", "livez", "readyz")
-Check = Callable[[], bool]
+Check = Callable[[], bool | Awaitable[bool]]
 
 
 def text(body: str, status: int = 200) -> Response:
@@ -30,7 +31,7 @@ class Health:
     def __init__(self, checks: Mapping[str, Check], only_ready: Mapping[str, Check]) -> None:
         self._checks, self._readiness = checks, {**checks, **only_ready}
 
-    def probe(self, path: str, query: Mapping[str, str]) -> Response | None:
+    async def probe(self, path: str, query: Mapping[str, str]) -> Response | None:
         """Answer /healthz and its like, or one check of it; None when there is no such path."""
         probe, _, single = path.strip("/").partition("/")
         if probe not in PROBES:
@@ -40,11 +41,18 @@ class Health:
             check = checks.get(single)
             if check is None:
                 return None
-            return text("ok") if check() else text(f"internal server error: {single} failed: reason withheld\n", 500)
+            if await _holds(check):
+                return text("ok")
+            return text(f"internal server error: {single} failed: reason withheld\n", 500)
         excluded = query.get("exclude", "")
-        found = {name: check() for name, check in checks.items() if name != excluded}
+        found = {name: await _holds(check) for name, check in checks.items() if name != excluded}
         report = "".join(f"[+]{name} ok\n" if ok else f"[-]{name} failed: reason withheld\n"
                          for name, ok in found.items())
         if not all(found.values()):
             return text(f"{report}{probe} check failed\n", 500)
         return text(f"{report}{probe} check passed\n" if "verbose" in query else "ok")
+
+
+async def _holds(check: Check) -> bool:
+    said = check()
+    return await said if inspect.isawaitable(said) else bool(said)

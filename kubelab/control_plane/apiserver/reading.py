@@ -139,7 +139,7 @@ def _check_match(query: Mapping[str, str], revision: str, match: str) -> None:
         raise invalid_options("ListOptions", errors)
 
 
-def list_page(storage: Storage, collection: Collection, namespace: str, options: ListOptions) -> Page:
+async def list_page(storage: Storage, collection: Collection, namespace: str, options: ListOptions) -> Page:
     """Answer a list. Raises `Expired` when the page asked for is of a revision that is gone."""
     matches = matcher(collection, options.labels, options.fields)
     after, revision = "", storage.revision
@@ -152,7 +152,7 @@ def list_page(storage: Storage, collection: Collection, namespace: str, options:
         if options.match == "Exact" or (options.limit and not options.match):
             revision = options.revision
     if collection.latest > revision:  # changed since: only etcd still knows how it was
-        found = _in_the_past(storage, collection, namespace, revision, after)
+        found = await _in_the_past(storage, collection, namespace, revision, after)
         chosen = [(key, body) for key, body in found if matches is None or matches(body.obj)]
     else:
         chosen = _chosen(collection, namespace, matches, after, options)
@@ -177,10 +177,10 @@ def _cut(chosen: list[tuple[str, Encoded]], revision: int, options: ListOptions,
     return Page([body for _, body in page], revision, _token(revision, page[-1][0]), remaining)
 
 
-def _in_the_past(storage: Storage, collection: Collection, namespace: str, revision: int,
-                 after: str) -> list[tuple[str, Encoded]]:
+async def _in_the_past(storage: Storage, collection: Collection, namespace: str, revision: int,
+                       after: str) -> list[tuple[str, Encoded]]:
     try:
-        return storage.at(collection, namespace, revision, after)
+        return await storage.at(collection, namespace, revision, after)
     except Compacted:
         if not after:
             raise gone(f"The resourceVersion for the provided list is too old: {revision}") from None

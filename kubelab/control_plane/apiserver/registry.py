@@ -118,6 +118,8 @@ class Registry:
             call.warnings.append(call.kind.own.deprecated)
         if call.collection.lags:
             await call.collection.settled()
+        if self.storage.etcd.shared and info.verb != "watch" and not request.query.get("resourceVersion"):
+            await self.storage.current()
         if info.verb in WRITES:
             call.read_options()
         if info.subresource:
@@ -162,7 +164,7 @@ class Registry:
 
     async def list(self, call: Call) -> Response:
         options = list_options(call.collection, event_versions.query(call), "")
-        page = list_page(self.storage, call.collection, call.namespace, options)
+        page = await list_page(self.storage, call.collection, call.namespace, options)
         how = self._presentation(call)
         if how is not None:
             return Response(200, how.page([body.obj for body in page.items], page.metadata))

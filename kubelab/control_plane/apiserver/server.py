@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import ipaddress
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ from kubelab.control_plane.apiserver.authorization import Authorizer
 from kubelab.control_plane.apiserver.bootstrap_policy import policy_objects
 from kubelab.control_plane.apiserver.bootstrap_system import system_objects
 from kubelab.control_plane.apiserver.call import Call
-from kubelab.control_plane.apiserver.component_statuses import ComponentStatuses
+from kubelab.control_plane.apiserver.component_statuses import ComponentStatuses, Probe
 from kubelab.control_plane.apiserver.connect import Connect
 from kubelab.control_plane.apiserver.crd import CustomResources
 from kubelab.control_plane.apiserver.deleting import Deleter
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 
 BOOKMARK_EVERY_S = 60.0
 DRAIN_S = 2.0  # what is under way when the server stops may take so long
+ETCD_CHECK_S = 2.0  # then a store that says nothing counts as one that does not answer
 PATHS = ("/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version")
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 RBAC = "rbac.authorization.k8s.io"
@@ -86,8 +87,8 @@ class ApiServer(Component):
         self.lowest_port, self.shutdown_delay_s = lowest_port, shutdown_delay_s
         self.etcd, self.clock, self.journal, self.pki = etcd, clock, journal, pki
         self.host, self.port, self.service_cidr = host, port, service_cidr
-        self.probes: dict[str, Callable[[], str]] = {  # what is wrong with the parts; whoever wires them adds more
-            "etcd-0": lambda: "" if self._etcd_answers() else "context deadline exceeded"}
+        self.probes: dict[str, Probe] = {  # what is wrong with the parts; whoever wires them adds more
+            "etcd-0": self._etcd_problem}
         self.metrics = RequestMetrics()
         self._leaving = False
         self.health = Health({"ping": lambda: True, "etcd": self._etcd_answers,
@@ -115,7 +116,7 @@ class ApiServer(Component):
 
     async def setup(self) -> None:
         self.storage = Storage(self.etcd, CATALOGUE, self.clock)
-        self.storage.start()
+        await self.storage.start()
         self.webhooks = WebhookClient(self.storage, lowest_port=self.lowest_port)
         self.metrics.storage = self.storage
         if self.pki is not None:
@@ -301,7 +302,7 @@ class ApiServer(Component):
         if self.authenticator.issuer is not None and path == "/openid/v1/jwks":
             media = only("application/jwk-set+json", request.headers.get("accept", ""))
             return Response(200, self.authenticator.issuer.jwks(), media)
-        probe = self.health.probe(path, request.query)
+        probe = await self.health.probe(path, request.query)
         if probe is not None:
             return probe
         document = self.discovery.document(path, request.headers.get("accept", ""))
@@ -316,9 +317,12 @@ class ApiServer(Component):
             raise no_such_resource()
         return text("404 page not found\n", 404)
 
-    def _etcd_answers(self) -> bool:
+    async def _etcd_answers(self) -> bool:
         try:
-            self.etcd.range(b"/health")
+            await asyncio.wait_for(self.etcd.range(b"/health"), ETCD_CHECK_S)
         except Exception:  # whatever it is, the store does not answer
             return False
         return True
+
+    async def _etcd_problem(self) -> str:
+        return "" if await self._etcd_answers() else "context deadline exceeded"

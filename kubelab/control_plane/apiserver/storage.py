@@ -13,21 +13,23 @@ Models:    k8s.io/apiserver/pkg/storage/etcd3 and cacher
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from time import perf_counter
+from typing import TypeVar
 
 import orjson
 
 from kubelab.control_plane.apiserver.cache import Collection
 from kubelab.control_plane.apiserver.crd_storage import Hub
+from kubelab.control_plane.apiserver.following import Following
 from kubelab.control_plane.etcd.api import (
     Compare,
     DeleteRange,
     EtcdApi,
-    Op,
+    KeyValue,
     Put,
+    RangeResult,
     WatchedEvent,
-    WatchHandle,
     prefix_end,
 )
 from kubelab.machinery.clock import Clock
@@ -41,11 +43,16 @@ EVENT_TTL_S, LEASE_SHARED_S = 3600, 60
 SECONDS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
 ETCD_SECONDS = Histogram("etcd_request_duration_seconds", "Etcd request latency in seconds for each operation and "
                          "object type.", ("operation", "group", "resource"), SECONDS)
+TXN_OPS = 100  # etcd takes 128 at most
+PROGRESS_S = 0.1  # after which etcd is asked whether anything is still to come
 PLACEHOLDER = b'"resourceVersion":""'
 # Kinds that Kubernetes keeps under an older name than their plural.
 KEY_OF_PLURAL = {"services": "services/specs", "endpoints": "services/endpoints", "nodes": "minions",
                  "ingresses": "ingress",
                  "customresourcedefinitions": "apiextensions.k8s.io/customresourcedefinitions"}
+
+
+T = TypeVar("T")
 
 
 class Changed(Exception):
@@ -61,9 +68,13 @@ class Storage:
         self.revision = 0
         self.collections: dict[tuple[str, str], Collection] = {}
         self._by_prefix: dict[str, Collection | Hub] = {}
+        self._custom: dict[str, tuple[bytes, int]] = {}  # value and revision of every key of no built-in kind
         self._writing: dict[str, tuple[bytes, Obj, int | None]] = {}  # by etcd key: value, object, cause
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
-        self._watch: WatchHandle | None = None
+        self._newest: asyncio.Task[int] | None = None  # asks etcd how far it is; not sent yet
+        self._asking = asyncio.Lock()
+        self._following = Following(etcd, ROOT, clock, revision=lambda: self.revision, on_events=self._follow,
+                                    on_progress=self._is_at, relisted=self._catch_up)
         for kind in kinds:
             prefix = f"{ROOT}{KEY_OF_PLURAL.get(kind.plural, kind.plural)}/"
             self.collections[kind.group, kind.plural] = self._by_prefix[prefix] = Collection(kind, prefix)
@@ -71,24 +82,25 @@ class Storage:
     def of(self, group: str, plural: str) -> Collection:
         return self.collections[group, plural]
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Read everything there is, then follow etcd from that revision on."""
-        found = self.etcd.range(ROOT.encode(), prefix_end(ROOT.encode()))
+        found = await self._following.list()
         for kv in found.kvs:
-            place = self._place(kv.key.decode())
+            full_key = kv.key.decode()
+            place = self._place(full_key)
             if place is not None:
                 collection, key = place
                 collection.load(key, stored(kv.value, kv.mod_revision))
+            else:
+                self._custom[full_key] = (kv.value, kv.mod_revision)
         self.revision = found.revision
         for collection in self.collections.values():
             collection.floor = collection.latest = found.revision
-        self._watch = self.etcd.watch(ROOT.encode(), prefix_end(ROOT.encode()), found.revision + 1,
-                                      on_events=self._follow)
+        self._following.open()
 
     def stop(self) -> None:
         """End the etcd watch and every watch of a client."""
-        if self._watch is not None:
-            self._watch.cancel()
+        self._following.close()
         self.end_watches()
 
     def end_watches(self) -> None:
@@ -98,17 +110,17 @@ class Storage:
                 watcher.close()
 
     def adopt(self, hub: Hub) -> None:
-        """Keep one more resource: read what there is of it, and follow it from now on."""
-        prefix = hub.prefix.encode()
-        for kv in self.etcd.range(prefix, prefix_end(prefix), revision=self.revision).kvs:
-            hub.load(kv.key.decode()[len(hub.prefix):], stored(kv.value, kv.mod_revision))
+        """Keep one more resource: take what there is of it, and follow it from now on."""
+        for full_key, (value, revision) in self._custom.items():
+            if full_key.startswith(hub.prefix):
+                hub.load(full_key[len(hub.prefix):], stored(value, revision))
         for version, collection in hub.versions.items():
             collection.floor = collection.latest = self.revision
             self.collections[f"{collection.kind.group}/{version}", collection.kind.plural] = collection
         self._by_prefix[hub.prefix] = hub
 
     def abandon(self, hub: Hub) -> None:
-        """Follow a resource no more."""
+        """Follow a resource no more; its objects stay for whoever adopts it next."""
         self._by_prefix.pop(hub.prefix, None)
         for version, collection in hub.versions.items():
             self.collections.pop((f"{collection.kind.group}/{version}", collection.kind.plural), None)
@@ -128,16 +140,46 @@ class Storage:
             revision = event.kv.mod_revision
             full_key = event.kv.key.decode()
             place = self._place(full_key)
+            if place is None or isinstance(place[0], Hub):
+                self._keep_custom(full_key, event)
             if place is not None:
                 collection, key = place
                 body = None if event.type == "DELETE" else self._body(full_key, event.kv.value, revision)
                 ours = self._writing.get(full_key)
                 collection.apply(revision, key, body, ours[2] if ours is not None else None)
             self.revision = revision
+        self._wake()
+
+    def _is_at(self, revision: int) -> None:
+        """Hear that up to this revision nothing more is to come."""
+        self.revision = max(self.revision, revision)
+        self._wake()
+
+    def _catch_up(self, found: RangeResult) -> None:
+        """Become what a fresh list says; open watches are told the difference, those from before it get 410."""
+        there = {kv.key.decode(): kv for kv in found.kvs}
+        known = {f"{c.prefix}{key}": revision_of(body) for c in self._by_prefix.values() if isinstance(c, Collection)
+                 for key, body in c.objects.items()} | {key: revision for key, (_, revision) in self._custom.items()}
+        changed = sorted((kv for key, kv in there.items() if known.get(key) != kv.mod_revision),
+                         key=lambda kv: kv.mod_revision)
+        gone = [KeyValue(key.encode(), b"", 0, found.revision, 0) for key in known if key not in there]
+        self._follow([*(WatchedEvent("PUT", kv, None) for kv in changed),
+                      *(WatchedEvent("DELETE", kv, None) for kv in gone)])
+        for collection in self.collections.values():
+            collection.forget(found.revision)
+        self._is_at(found.revision)
+
+    def _wake(self) -> None:
         while self._waiting and self._waiting[0][0] <= self.revision:
             future = self._waiting.pop(0)[1]
             if not future.done():
                 future.set_result(None)
+
+    def _keep_custom(self, full_key: str, event: WatchedEvent) -> None:
+        if event.type == "DELETE":
+            self._custom.pop(full_key, None)
+        else:
+            self._custom[full_key] = (event.kv.value, event.kv.mod_revision)
 
     def _body(self, key: str, value: bytes, revision: int) -> Encoded:
         """Take the dict that was just written, when these are its bytes; decode a write of anybody else."""
@@ -151,7 +193,22 @@ class Storage:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((revision, future))
         self._waiting.sort(key=lambda entry: entry[0])
+        while self.etcd.shared and not (await asyncio.wait({future}, timeout=PROGRESS_S))[0]:
+            self.etcd.ask_progress()  # what came last may be none of our keys
         await future
+
+    async def current(self) -> None:
+        """Wait until the cache shows every write that was acknowledged before this call, by whichever server."""
+        if self.etcd.shared:
+            if self._newest is None:
+                self._newest = asyncio.get_running_loop().create_task(self._ask())
+            await self.reached(await asyncio.shield(self._newest))
+
+    async def _ask(self) -> int:
+        """Ask etcd for its revision; whoever wants to know before the question is sent shares it."""
+        async with self._asking:
+            self._newest = None
+            return (await self.etcd.range(ROOT.encode(), count_only=True)).revision
 
     async def create(self, collection: Collection, key: str, obj: Obj) -> Encoded:
         """Store a new object, which from then on nobody may change. Raises `Changed` when the key is taken."""
@@ -212,8 +269,8 @@ class Storage:
         return result.revision
 
     async def create_missing(self, objects: list[tuple[Collection, str, Obj]]) -> None:
-        """Store several new objects in one transaction; what exists is left alone (bootstrap)."""
-        ops: list[Op] = []
+        """Store several new objects, in few transactions; what exists is left alone (bootstrap)."""
+        ops: list[Put] = []
         for collection, key, obj in objects:
             if key in collection.objects:
                 continue
@@ -221,17 +278,26 @@ class Storage:
             value = orjson.dumps(obj)
             self._writing[collection.prefix + key] = (value, obj, None)
             ops.append(Put((collection.prefix + key).encode(), value))
-        if ops:
-            await self.reached((await self.etcd.txn((), ops)).revision)
+        for batch in batched(ops, TXN_OPS):
+            result = await self.etcd.txn([Compare(op.key, "mod", "=", 0) for op in batch], batch)
+            if not result.succeeded:  # another server begins at the same time
+                for op in batch:
+                    result = await self.etcd.txn((Compare(op.key, "mod", "=", 0),), (op,))
+            await self.reached(result.revision)
         self._writing.clear()
 
-    def at(self, collection: Collection, namespace: str, revision: int, after: str = "") -> list[tuple[str, Encoded]]:
+    async def at(self, collection: Collection, namespace: str, revision: int,
+                 after: str = "") -> list[tuple[str, Encoded]]:
         """Return a namespace as it was at an earlier revision. Raises `Compacted` when etcd has forgotten it."""
         prefix = (collection.prefix + (f"{namespace}/" if namespace else "")).encode()
         begin = (collection.prefix + after).encode() if after else prefix
-        found = self.etcd.range(begin, prefix_end(prefix), revision=revision)
+        found = await self.etcd.range(begin, prefix_end(prefix), revision=revision)
         cut = len(collection.prefix)
         return [(kv.key.decode()[cut:], collection.decoded(stored(kv.value, kv.mod_revision))) for kv in found.kvs]
+
+
+def batched(items: list[T], size: int) -> Iterator[list[T]]:
+    return (items[at:at + size] for at in range(0, len(items), size))
 
 
 def stored(value: bytes, revision: int, obj: Obj | None = None) -> Encoded:

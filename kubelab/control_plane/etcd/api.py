@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from kubelab.control_plane.etcd.errors import Compacted as Compacted
+from kubelab.control_plane.etcd.errors import EtcdError as EtcdError
 from kubelab.control_plane.etcd.errors import FutureRevision as FutureRevision
 from kubelab.control_plane.etcd.errors import LeaseNotFound as LeaseNotFound
 from kubelab.control_plane.etcd.errors import StoreFailed as StoreFailed
@@ -140,6 +141,7 @@ class WatchedEvent(NamedTuple):
 
 OnEvents = Callable[[list[WatchedEvent]], None]
 OnProgress = Callable[[int], None]
+OnLost = Callable[[EtcdError], None]
 
 
 class WatchHandle(Protocol):
@@ -165,9 +167,14 @@ class EtcdApi(Protocol):
     @property
     def compact_revision(self) -> int: ...
 
-    def range(self, key: bytes, range_end: bytes | None = None, *, revision: int = 0, limit: int = 0,
-              count_only: bool = False, keys_only: bool = False) -> RangeResult:
-        """Read as of `revision`. Raises Compacted, FutureRevision."""
+    @property
+    def shared(self) -> bool:
+        """Say whether others may write too, so that the newest revision has to be asked for."""
+        ...
+
+    async def range(self, key: bytes, range_end: bytes | None = None, *, revision: int = 0, limit: int = 0,
+                    count_only: bool = False, keys_only: bool = False) -> RangeResult:
+        """Read as of `revision` (0: now, whichever member answers). Raises Compacted, FutureRevision."""
         ...
 
     async def txn(self, compares: Sequence[Compare], success: Sequence[Op],
@@ -181,11 +188,18 @@ class EtcdApi(Protocol):
                            prev_kv: bool = False) -> DeleteResult: ...
 
     def watch(self, key: bytes, range_end: bytes | None = None, start_revision: int = 0, *, prev_kv: bool = False,
-              on_events: OnEvents, on_progress: OnProgress | None = None) -> WatchHandle:
+              on_events: OnEvents, on_progress: OnProgress | None = None,
+              on_lost: OnLost | None = None) -> WatchHandle:
         """Call `on_events` for every change from `start_revision` on (0: from now), in order, past ones at once.
 
-        All events of one revision come in one call. Raises Compacted.
+        All events of one revision come in one call. A watch that cannot go on calls `on_lost` once, and nothing after
+        it: with Compacted when its history is gone, else with Unavailable, and may then be opened anew.
+        Raises Compacted, Unavailable.
         """
+        ...
+
+    def ask_progress(self) -> None:
+        """Have `on_progress` of every watch called soon, with a revision up to which it has been told everything."""
         ...
 
     async def lease_grant(self, ttl_s: int, lease: int = 0) -> int: ...
@@ -194,7 +208,7 @@ class EtcdApi(Protocol):
         ...
 
     async def lease_revoke(self, lease: int) -> None: ...
-    def lease_time_to_live(self, lease: int) -> tuple[float, int, list[bytes]]:
+    async def lease_time_to_live(self, lease: int) -> tuple[float, int, list[bytes]]:
         """Return (seconds left, seconds granted, keys). Raises LeaseNotFound."""
         ...
 

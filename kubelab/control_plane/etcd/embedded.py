@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from kubelab.client.component import Component
@@ -21,6 +22,7 @@ from kubelab.control_plane.etcd.api import (
     DeleteRange,
     DeleteResult,
     OnEvents,
+    OnLost,
     OnProgress,
     Op,
     Put,
@@ -43,6 +45,8 @@ SNAPSHOT_EVERY = 10_000  # entries of the log
 class EmbeddedEtcd(Single, Component):
     """The store of one cluster; see `EtcdApi` for its calls. In memory when `data_dir` is None."""
 
+    shared = False  # whoever else writes does it through here, and the watches hear of it before he is answered
+
     def __init__(self, data_dir: Path | None, clock: Clock, *, retained_revisions: int = RETAINED_REVISIONS,
                  snapshot_every: int = SNAPSHOT_EVERY) -> None:
         super().__init__("etcd")
@@ -62,9 +66,20 @@ class EmbeddedEtcd(Single, Component):
         if self.data_dir is not None:
             self._wal = Wal(self.data_dir, self._publish_until)
             self._recover(self._wal)
-        self._hub.published = self._store.revision
+        self._make_up()
         self._leases.restart()
         self._up = True
+
+    def _make_up(self) -> None:
+        """Tell the watches that outlived a stop what the disk had taken before it failed."""
+        told, now = self._hub.published, self._store.revision
+        if len(self._hub) and told < now:
+            if told + 1 < self._store.compact_revision:
+                self._hub.lose(Compacted(self._store.compact_revision))
+            else:
+                for revision, changes in groupby(self._store.changes_since(told + 1), lambda c: c.kv.mod_revision):
+                    self._hub.publish(list(changes), revision)
+        self._hub.published = now
 
     async def teardown(self) -> None:
         """Let go of the data directory. Without one, the keys stay in memory for the next start."""
@@ -129,8 +144,8 @@ class EmbeddedEtcd(Single, Component):
     def compact_revision(self) -> int:
         return self._store.compact_revision
 
-    def range(self, key: bytes, range_end: bytes | None = None, *, revision: int = 0, limit: int = 0,
-              count_only: bool = False, keys_only: bool = False) -> RangeResult:
+    async def range(self, key: bytes, range_end: bytes | None = None, *, revision: int = 0, limit: int = 0,
+                    count_only: bool = False, keys_only: bool = False) -> RangeResult:
         if not self._up:
             raise Unavailable
         return self._store.range(key, range_end, revision, limit, count_only, keys_only)
@@ -190,7 +205,8 @@ class EmbeddedEtcd(Single, Component):
     # ── watches ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def watch(self, key: bytes, range_end: bytes | None = None, start_revision: int = 0, *, prev_kv: bool = False,
-              on_events: OnEvents, on_progress: OnProgress | None = None) -> Watcher:
+              on_events: OnEvents, on_progress: OnProgress | None = None,
+              on_lost: OnLost | None = None) -> Watcher:
         if not self._up:
             raise Unavailable
         past: Sequence[Change] = ()
@@ -198,9 +214,12 @@ class EmbeddedEtcd(Single, Component):
             raise Compacted(self._store.compact_revision)
         if 0 < start_revision <= self._hub.published:
             past = self._store.changes_since(start_revision)
-        watcher = Watcher(self._hub, key, range_end, start_revision, prev_kv, on_events, on_progress)
+        watcher = Watcher(self._hub, key, range_end, start_revision, prev_kv, on_events, on_progress, on_lost)
         self._hub.add(watcher, past)
         return watcher
+
+    def ask_progress(self) -> None:
+        self._hub.progress()
 
     # ── leases ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -222,7 +241,7 @@ class EmbeddedEtcd(Single, Component):
         if self._wal is not None:
             await self._wal.flushed()
 
-    def lease_time_to_live(self, lease: int) -> tuple[float, int, list[bytes]]:
+    async def lease_time_to_live(self, lease: int) -> tuple[float, int, list[bytes]]:
         entry = self._leases.get(lease)
         return self._leases.left_s(lease), entry.ttl_s, sorted(entry.keys)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from kubelab.control_plane.etcd.api import OnEvents, OnProgress, WatchedEvent
+from kubelab.control_plane.etcd.api import EtcdError, OnEvents, OnLost, OnProgress, WatchedEvent
 from kubelab.control_plane.etcd.mvcc import Change
 
 log = logging.getLogger("kubelab")
@@ -20,13 +20,15 @@ log = logging.getLogger("kubelab")
 class Watcher:
     """One watch over one key or [key, range_end)."""
 
-    __slots__ = ("_hub", "end", "key", "on_events", "on_progress", "one_key", "prev_kv", "runs", "start_revision")
+    __slots__ = ("_hub", "end", "key", "on_events", "on_lost", "on_progress", "one_key", "prev_kv", "runs",
+                 "start_revision")
 
     def __init__(self, hub: WatchHub, key: bytes, range_end: bytes | None, start_revision: int, prev_kv: bool,
-                 on_events: OnEvents, on_progress: OnProgress | None) -> None:
+                 on_events: OnEvents, on_progress: OnProgress | None, on_lost: OnLost | None = None) -> None:
         self._hub, self.key, self.prev_kv = hub, key, prev_kv
         self.one_key, self.end = range_end is None, key + b"\0" if range_end is None else range_end
         self.start_revision, self.on_events, self.on_progress = start_revision, on_events, on_progress
+        self.on_lost = on_lost
         self.runs = True
 
     def cancel(self) -> None:
@@ -79,6 +81,15 @@ class WatchHub:
 
     def clear(self) -> None:
         self._ranges, self._by_key = (), {}
+
+    def lose(self, why: EtcdError) -> None:
+        """End every watch, and tell each why it cannot go on."""
+        lost = [*self._ranges, *(watcher for watchers in self._by_key.values() for watcher in watchers)]
+        self.clear()
+        for watcher in lost:
+            watcher.runs = False
+            if watcher.on_lost is not None:
+                watcher.on_lost(why)
 
     def publish(self, changes: Sequence[Change], revision: int) -> None:
         """Tell every watch of the changes of one transaction."""

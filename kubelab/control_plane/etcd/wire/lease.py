@@ -42,7 +42,7 @@ class LeaseService:
 
     async def time_to_live(self, request: Message) -> Message:
         try:
-            left_s, granted_s, keys = self._etcd.lease_time_to_live(request.ID)
+            left_s, granted_s, keys = await self._etcd.lease_time_to_live(request.ID)
         except LeaseNotFound:
             return pb.LeaseTimeToLiveResponse(header=header(self._etcd), ID=request.ID, TTL=-1)
         return pb.LeaseTimeToLiveResponse(header=header(self._etcd), ID=request.ID, TTL=int(left_s),
