@@ -70,7 +70,9 @@ class Past:
 
     def item(self) -> Item:
         """Return the bounds of the time bar as an item of the view model."""
-        return {"t": "time", "oldest": self.oldest, "newest": self.newest}
+        forgotten = hasattr(self._components.get("etcd"), "compact_revision") or self._oldest > self.began
+        return {"t": "time", "oldest": self.oldest, "newest": self.newest,
+                "why": "compacted before" if forgotten else "this view began at"}
 
     def beat(self) -> None:
         """Once a second: what was new at the last beat has reached the chronicle by now."""

@@ -98,3 +98,5 @@ def test_a_stranger_learns_the_oldest_revision_by_asking(cluster: Cluster, bridg
         cluster.call(stranger.object("pods", "default", "web", 7))
     assert 20 <= refused.value.oldest <= cluster.etcd.revision
     assert stranger.oldest == refused.value.oldest
+    assert stranger.item()["why"] == bridge._past.item()["why"] == "compacted before"
+    assert Past(cluster.client, bridge._chronicle, bridge.projection.items, {}).item()["why"] == "this view began at"

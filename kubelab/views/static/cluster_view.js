@@ -638,7 +638,7 @@ function render({ model, el }) {
   const shown = () => (view.at === null ? live : pictures.at(view.at)?.items ?? live);
   const bounds = () => {
     const known = live.get("time") ?? {}, head = live.get("cluster")?.revision ?? 0, told = view.at !== null && pictures.told.get(view.at);
-    return { oldest: Math.max(known.oldest ?? head, (told && told.oldest) || 1), newest: Math.max(known.newest ?? 0, head) };
+    return { oldest: Math.max(known.oldest ?? head, (told && told.oldest) || 1), newest: Math.max(known.newest ?? 0, head), why: known.why ?? "" };
   };
 
   /** Show the cluster as it was at a revision, null for as it is. @param {number|null} revision */

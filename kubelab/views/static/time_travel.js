@@ -13,7 +13,7 @@
  * @typedef {{first: number, last: number, items: Items}} Picture
  * @typedef {{revision: number, at: number, words: string, mood: string, of: any, earlier: number, later: number,
  *   gone?: string, oldest: number, newest: number}} Told
- * @typedef {{at: number|null, oldest: number, newest: number, now: number, marks: Item[], told: Told|null, late: string}} Moment
+ * @typedef {{at: number|null, oldest: number, newest: number, why: string, now: number, marks: Item[], told: Told|null, late: string}} Moment
  */
 import { ago, button, clamp, clock, grouped, h, put } from "./dom.js";
 
@@ -184,10 +184,10 @@ export class TimeBar {
   }
 
   /** @param {Moment} moment @param {number} oldest @param {number} newest */
-  #mark({ marks }, oldest, newest) {
+  #mark({ marks, why }, oldest, newest) {
     const width = this.track.clientWidth || 600, place = (/** @type {number} */ rev) => ((rev - oldest) / (newest - oldest)) * width;
     const groups = near(marks.filter((mark) => mark.rev >= oldest), (mark) => place(mark.rev));
-    const first = oldest > 1 ? `compacted before ${grouped(oldest)}` : "";
+    const first = oldest > 1 ? `${why} ${grouped(oldest)}` : "";
     const stamp = JSON.stringify([width, first, groups.map(({ x, marks: all }) => [Math.round(x), all.length, all[0].order])]);
     if (stamp === this.stamp) return; // what is under the pointer must not be replaced without need
     this.stamp = stamp;
