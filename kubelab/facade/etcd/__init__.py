@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import inspect
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -36,7 +37,7 @@ from kubelab.control_plane.etcd.api import (
     prefix_end,
 )
 from kubelab.facade.etcd import past, text
-from kubelab.facade.etcd.lease import Lease, settled
+from kubelab.facade.etcd.lease import Lease
 from kubelab.facade.etcd.values import Event, History, Members, NoSuchKey, Outcome, Step, Version, Versions, version_of
 from kubelab.facade.etcd.watching import EtcdWatch
 from kubelab.facade.handle import Handle
@@ -93,7 +94,7 @@ class EtcdHandle(Handle):
     @property
     def revision(self) -> int:
         """Return the newest revision: the number of the last write."""
-        return self._etcd.revision
+        return self._run(self._etcd.range(b"/", count_only=True)).revision if self._etcd.shared else self._etcd.revision
 
     @property
     def oldest(self) -> int:
@@ -108,21 +109,21 @@ class EtcdHandle(Handle):
         if not prefix:
             return self._run(self._one(key, revision))
         name = key.encode()
-        found = self._run(settled(self._etcd.range, name, prefix_end(name), revision=revision, limit=limit))
+        found = self._run(self._etcd.range(name, prefix_end(name), revision=revision, limit=limit))
         return Versions(map(version_of, found.kvs), revision or found.revision, asked=key)
 
     async def _one(self, key: str, revision: int) -> Version:
-        found = await settled(self._etcd.range, key.encode(), revision=revision)
+        found = await self._etcd.range(key.encode(), revision=revision)
         if not found.kvs:
             raise NoSuchKey(await self._why_not(key, revision))
         return version_of(found.kvs[0])
 
     async def _why_not(self, key: str, revision: int) -> str:
-        now = (await settled(self._etcd.range, key.encode())).kvs if revision else ()
+        now = (await self._etcd.range(key.encode())).kvs if revision else ()
         if now and now[0].create_revision > revision:
             return f"{key} was not there at revision {revision}: it was created at revision {now[0].create_revision}"
         folder = key.rpartition("/")[0] + "/"
-        near = await settled(self._etcd.range, folder.encode(), prefix_end(folder.encode()), keys_only=True, limit=2000)
+        near = await self._etcd.range(folder.encode(), prefix_end(folder.encode()), keys_only=True, limit=2000)
         names = [kv.key.decode("utf-8", "backslashreplace") for kv in near.kvs]
         close = difflib.get_close_matches(key, names, 3, 0.5) or names[:3]
         hint = f"near it: {', '.join(close)}" if close else \
@@ -146,7 +147,7 @@ class EtcdHandle(Handle):
 
     async def _diff(self, key: str, from_revision: int, to_revision: int) -> Diff:
         name = key.encode()
-        old, new = [(await settled(self._etcd.range, name, revision=at)).kvs for at in (from_revision, to_revision)]
+        old, new = [(await self._etcd.range(name, revision=at)).kvs for at in (from_revision, to_revision)]
         if not old and not new:
             raise NoSuchKey(await self._why_not(key, to_revision))
         return compare(version_of(old[0]).value if old else None, version_of(new[0]).value if new else None)
@@ -162,7 +163,7 @@ class EtcdHandle(Handle):
 
     async def _watch(self, watch: EtcdWatch, name: bytes, prefix: bool, revision: int) -> None:
         held = self._etcd.watch(name, prefix_end(name) if prefix else None, revision, prev_kv=True,
-                                on_events=watch.feed)
+                                on_events=watch.feed, on_lost=watch.lost)
         watch.cancel = functools.partial(self._background.post, held.cancel)
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -230,7 +231,7 @@ class EtcdHandle(Handle):
             one = OneMember(self.component.name, "alone", self.revision, self._etcd.compact_revision,
                             self.state == "running")
             return Members([one])
-        return Members(self._run(settled(found)))
+        return Members(self._run(_settled(found)))
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.component, name)
@@ -239,13 +240,19 @@ class EtcdHandle(Handle):
 
         @functools.wraps(found)
         def on_loop(*args: Any, **options: Any) -> Any:
-            return self._run(settled(found, *args, **options))
+            return self._run(_settled(found, *args, **options))
 
         return on_loop
 
     def __repr__(self) -> str:
         now = f", revision {self.revision}" if self.state == "running" else ""
         return f"<{self.component.name}: {self.state}{now}>"
+
+
+async def _settled(found: Any, *args: Any, **options: Any) -> Any:
+    """Call what can be called, on this loop, and wait for what has to be waited for."""
+    value = found(*args, **options) if callable(found) else found
+    return await value if inspect.isawaitable(value) else value
 
 
 def _listed(sentences: Iterable[Any]) -> list[Any]:

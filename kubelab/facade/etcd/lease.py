@@ -8,7 +8,6 @@ Models:    etcdctl lease grant, keep-alive, timetolive, revoke
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -23,8 +22,7 @@ class Lease:
         self._etcd, self._run = etcd, run
 
     async def _look(self) -> tuple[float, int, list[bytes]]:
-        left: tuple[float, int, list[bytes]] = await settled(self._etcd.lease_time_to_live, self.id)
-        return left
+        return await self._etcd.lease_time_to_live(self.id)
 
     @property
     def left_s(self) -> float:
@@ -52,9 +50,3 @@ class Lease:
             return f"<lease {self.id:x}: ended>"
         held = ", ".join(key.decode("utf-8", "backslashreplace") for key in keys)
         return f"<lease {self.id:x}: {left_s:.0f} of {ttl_s} s left, holds {held or 'no key'}>"
-
-
-async def settled(found: Any, *args: Any, **options: Any) -> Any:
-    """Call what can be called, on this loop, and wait for what has to be waited for."""
-    value = found(*args, **options) if callable(found) else found
-    return await value if inspect.isawaitable(value) else value

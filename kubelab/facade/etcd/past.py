@@ -9,14 +9,14 @@ Models:    etcdctl watch --rev
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from kubelab.control_plane.etcd.api import Compacted, EtcdApi, WatchedEvent
-from kubelab.facade.etcd.lease import settled
 from kubelab.facade.etcd.values import History, Step, decoded
 from kubelab.views.diff import compare, writer
 
-QUIET_S = 0.3  # a deleted key's last event is known by the silence after it
+ASK_AGAIN_S = 0.2  # a watch that is still behind does not answer
 LONGEST_S = 10.0
 
 
@@ -25,7 +25,7 @@ async def history(etcd: EtcdApi, key: str) -> History:
     name, oldest = key.encode(), etcd.compact_revision
     while True:
         try:
-            first = (await settled(etcd.range, name, revision=oldest)).kvs if oldest else []
+            first = (await etcd.range(name, revision=oldest)).kvs if oldest else []
             events = await _events(etcd, name, oldest + 1)
             break
         except Compacted as error:  # compacted while we read
@@ -43,28 +43,29 @@ async def history(etcd: EtcdApi, key: str) -> History:
 
 
 async def _events(etcd: EtcdApi, key: bytes, start: int) -> list[WatchedEvent]:
-    """Watch a key from `start` until now, and return what happened to it."""
-    now = await settled(etcd.range, key)
-    last = now.kvs[0].mod_revision if now.kvs else 0
-    if start > now.revision or 0 < last < start:
-        return []
+    """Watch a key from `start` until now, and return what happened to it. Raises Compacted, Unavailable."""
+    now = (await etcd.range(key)).revision
     found: list[WatchedEvent] = []
-    told = asyncio.Event()
+    lost: list[Exception] = []
+    done = asyncio.Event()
 
-    def on_events(events: list[WatchedEvent]) -> None:
-        found.extend(event for event in events if event.kv.mod_revision <= now.revision)
-        told.set()
+    def on_progress(revision: int) -> None:
+        if revision >= now:
+            done.set()
 
-    watch = etcd.watch(key, None, start, on_events=on_events)
+    def on_lost(error: Exception) -> None:
+        lost.append(error)
+        done.set()
+
+    watch = etcd.watch(key, None, start, on_events=found.extend, on_progress=on_progress, on_lost=on_lost)
     try:
         async with asyncio.timeout(LONGEST_S):
-            while not found or not last or found[-1].kv.mod_revision < last:
-                told.clear()
-                try:
-                    async with asyncio.timeout(None if last else QUIET_S):
-                        await told.wait()
-                except TimeoutError:
-                    break
+            while start <= now and not done.is_set():
+                etcd.ask_progress()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(done.wait(), ASK_AGAIN_S)
     finally:
         watch.cancel()
-    return found
+    if lost:
+        raise lost[0]
+    return [event for event in found if event.kv.mod_revision <= now]

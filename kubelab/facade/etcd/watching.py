@@ -16,18 +16,25 @@ from kubelab.facade.etcd.values import Event, event_of
 
 
 class EtcdWatch:
-    """Iterate it for events. `timeout_s` ends the loop after that long without one; None goes on until `stop`."""
+    """Iterate it for events; raises Compacted or Unavailable when the store cannot go on.
+
+    `timeout_s` ends the loop after that long without one; None goes on until `stop`.
+    """
 
     def __init__(self, key: str, timeout_s: float | None) -> None:
         self.key, self.timeout_s = key, timeout_s
         self.cancel: Callable[[], object] = lambda: None  # set once the store has taken the watch
-        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
         self._stopped = False
 
     def feed(self, events: list[WatchedEvent]) -> None:
         """Take what the store tells, on the cluster's loop."""
         for event in events:
             self._events.put(event_of(event))
+
+    def lost(self, error: Exception) -> None:
+        """Take that the store cannot go on: the loop raises it after what was told before."""
+        self._events.put(error)
 
     def stop(self) -> None:
         """End the watch; a loop over it ends after what it has already been told."""
@@ -47,6 +54,9 @@ class EtcdWatch:
         except BaseException:  # the cell was interrupted
             self.stop()
             raise
+        if isinstance(event, Exception):
+            self.stop()
+            raise event
         if event is None:
             self.stop()
             self._events.put(None)

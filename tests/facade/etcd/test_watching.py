@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
+from kubelab.control_plane.etcd.api import Unavailable
 from kubelab.facade.etcd import EtcdHandle
 
 
@@ -29,3 +32,14 @@ def test_watch_hears_what_comes_and_stops(etcd: EtcdHandle) -> None:
     etcd.put("/demo/a", "later")
     assert list(watch) == []
     assert watch._events.qsize() == 1, "only the mark of its end: the store tells it nothing more"
+
+
+def test_a_watch_that_is_lost_says_why(etcd: EtcdHandle) -> None:
+    """When the store cannot go on, the loop raises that, once, after what it was told before."""
+    first = etcd.put("/demo/a", "1")
+    watch = etcd.watch("/demo/a", revision=first, timeout_s=5)
+    watch.lost(Unavailable())
+    assert next(watch).value == "1"
+    with pytest.raises(Unavailable):
+        next(watch)
+    assert list(watch) == []
