@@ -85,6 +85,7 @@ class Kind:
     selectable: Callable[[Obj], Mapping[str, str]] = _only_meta  # field selector paths besides metadata.name/namespace
     generation: bool = False  # metadata.generation counts spec changes
     selectable_keys: tuple[str, ...] = field(default=())  # every path `selectable` may return; others are 400
+    version_notes: frozenset[str] = frozenset()  # annotations of the versioned object alone, not of its bare metadata
     list_kind: str = ""  # default: the kind with List behind it
     own: Any = None  # of a custom resource: its schema, and what else its definition says
 
@@ -106,6 +107,16 @@ class Kind:
     def builtin(self) -> str:
         """Return the plural by which rules know a kind of our own; a custom one, whatever its plural, matches none."""
         return self.plural if self.own is None else self.qualified
+
+    def bare_metadata(self, obj: Obj) -> Obj:
+        """Return an object's metadata as tables and PartialObjectMetadata show it."""
+        metadata: Obj = obj["metadata"]
+        notes = metadata.get("annotations")
+        if not notes or self.version_notes.isdisjoint(notes):
+            return metadata
+        kept = {key: value for key, value in notes.items() if key not in self.version_notes}
+        return {key: kept if key == "annotations" else value for key, value in metadata.items()
+                if key != "annotations" or kept}
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
         """Return the URL path of the collection, of one object, or of its subresource."""

@@ -119,6 +119,16 @@ async def test_unknown_fields_are_treated_as_asked(world: World, query: str, sta
     assert (response.status, response.headers.get("warning", "")) == (status, warning)
 
 
+@pytest.mark.parametrize("how", ["merge", "strategic"])
+async def test_a_patch_moves_nothing_to_another_namespace(world: World, how: str) -> None:
+    """Name and namespace of the URL stay those of the object."""
+    await world.client.create("cm", config_map("a"))
+    moved = {"metadata": {"namespace": "kube-system"}}
+    error = await refused(world.client.patch("cm", "a", moved, "default", type=how))
+    assert (error.code, error.message) == (400, "the namespace of the provided object does not match the namespace "
+                                                "sent on the request")
+
+
 async def test_a_dry_run_leaves_nothing(world: World) -> None:
     """Everything is done but the write: the answer is there, the object and its address are not."""
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}}

@@ -73,6 +73,7 @@ def patched(call: Call, kind: Kind, old: Obj, format_: str, body: Any) -> Obj:
         raise bad_request("error decoding patch: the outcome is no object")
     new = as_kind(new, kind)
     prepare.must_be_named(call, new)
+    prepare.place(call, new)
     # A patch shares its untouched parts with the stored object; what follows changes what this endpoint writes.
     if not call.writes_status:
         new = copy_obj(new)

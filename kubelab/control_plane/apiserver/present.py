@@ -20,6 +20,7 @@ from kubelab.control_plane.apiserver.versions import Converted
 from kubelab.control_plane.apiserver.watch import frame
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, Request, WatchEvent
+from kubelab.units.catalogue import Kind
 
 READABLE = frozenset({"application/json", "application/yaml", "application/*", "*/*"})
 FORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
@@ -40,7 +41,7 @@ def presentation(call: Call, now: Callable[[], float]) -> Presentation | None:
     if form == "Table":
         return Tables(call.kind, now, call.query.get("includeObject", "Metadata"))
     if form.startswith("PartialObjectMetadata"):
-        return PartialMetadata()
+        return PartialMetadata(call.kind)
     if call.is_face:
         return Converted(call.kind.kind, call.kind.api_version, call.outward)
     return None
@@ -78,8 +79,12 @@ def only_json(request: Request) -> None:
 class PartialMetadata:
     """The metadata alone, for those who only count or own."""
 
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+
     def one(self, obj: Obj) -> Obj:
-        return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+        return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+                "metadata": self._kind.bare_metadata(obj)}
 
     def page(self, items: list[Obj], metadata: Obj) -> Obj:
         return {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,

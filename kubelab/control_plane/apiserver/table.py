@@ -67,7 +67,8 @@ class Tables:
             return None
         if self._include == "Object":
             return obj
-        return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+        return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+                "metadata": self._kind.bare_metadata(obj)}
 
 
 @functools.lru_cache(maxsize=256)
