@@ -26,6 +26,7 @@ from kubelab.views.model import view_model
 
 DRAWN = ("nodes", "pods", "services", "endpointslices")
 KEPT = 24  # pictures
+TURN = 100  # changes read back in one go
 
 
 class Compacted(LookupError):
@@ -147,8 +148,10 @@ class Past:
             return []
         told = await asyncio.gather(*(self._changes(*one, since, until) for one in followed.items()))
         found = sorted((change for changes in told for change in changes), key=lambda change: change.revision)
-        for kind, old, new, _ in found:
+        for i, (kind, old, new, _) in enumerate(found):
             self._chronicle.note(kind, old, new)
+            if i % TURN == 0:
+                await asyncio.sleep(0)  # the loop is everybody's
         self._chronicle.complete_from = min(self._chronicle.complete_from, since)
         return found
 
