@@ -109,12 +109,11 @@ class Past:
             self._pictures[first] = known
             if len(self._pictures) > KEPT:
                 self._pictures.popitem(last=False)
-        return known | self._parts(revision) | {"cluster": known["cluster"] | {"revision": revision}}
+        return known | self._parts()
 
-    def _parts(self, revision: int) -> dict[str, Item]:
+    def _parts(self) -> dict[str, Item]:
         """Return the control plane's cards without what etcd cannot know: whether it ran, how busy it was."""
-        return {key: {"t": "part", "name": item["name"], "state": "",
-                      "detail": f"revision {revision}" if item["name"] == "etcd" else ""}
+        return {key: {"t": "part", "name": item["name"], "state": "", "detail": ""}
                 for key, item in self._items.items() if item["t"] == "part"}
 
     async def listed(self, plural: str, namespace: str | None, revision: int, field_selector: str | None = None) -> Any:

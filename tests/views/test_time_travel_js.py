@@ -69,6 +69,7 @@ def test_arrow_keys_step_a_revision_and_with_shift_a_change(view: Wired) -> None
         view.page.keyboard.press(key)
         view.settled()
         assert view.page.locator(SLIDER).input_value() == str(value)
+        assert f"revision {value}" in view.page.locator('[data-key="part:etcd"]').text_content()
     view.page.keyboard.press("Shift+ArrowRight")
     view.until(f"document.querySelector('{SLIDER}').value !== '{here}'")
     view.settled()

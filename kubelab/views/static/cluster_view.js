@@ -635,7 +635,17 @@ function render({ model, el }) {
   el.append(root);
 
   const now = () => Date.now() / 1000 + view.ahead;
-  const shown = () => (view.at === null ? live : pictures.at(view.at)?.items ?? live);
+  const shown = () => (view.at === null ? live : then(view.at));
+
+  /** The items as of a revision; one picture may be true for several, so the figure on etcd's card is set here. @param {number} at */
+  function then(at) {
+    const items = pictures.at(at)?.items;
+    if (!items) return live;
+    const etcd = items.get("part:etcd"), detail = `revision ${at}`;
+    if (etcd && etcd.detail !== detail) items.set("part:etcd", { ...etcd, detail });
+    return items;
+  }
+
   const bounds = () => {
     const known = live.get("time") ?? {}, head = live.get("cluster")?.revision ?? 0, told = view.at !== null && pictures.told.get(view.at);
     return { oldest: Math.max(known.oldest ?? head, (told && told.oldest) || 1), newest: Math.max(known.newest ?? 0, head), why: known.why ?? "" };
