@@ -4,12 +4,12 @@
     # text         an explanation, kept as it is
 
     cluster 1 2 3 [pre_vote=no] ...                  founders with empty logs; options are RaftConfig's, and first=1:
-                                                     begin with a snapshot of index 1, as members who want others to join do
+                                                     begin with a snapshot of index 1, as who wants others to join does
     log ID TERM ... [term=T]                         before anything else: a log with entries of these terms
     elect ID                                         an election of which nothing is told
     campaign|tick|propose|read|change|transfer|compact ID ...     calls of that member; tick may say how often
     run [N]                                          work and deliver (at most N messages) until nothing moves
-    cut ID ... / heal / drop                         part these members from the others / nobody / lose what is on its way
+    cut ID ... / heal / drop                         part these from the others / nobody / lose what is on its way
     crash ID / restart ID / join ID                  a crash loses nothing here: every Ready is worked on at once
     show                                             every member's role, log and commit index
 

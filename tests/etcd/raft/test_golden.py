@@ -16,7 +16,7 @@ def test_transcript(path: Path) -> None:
 
 
 def test_every_scenario_is_there() -> None:
-    """Elections, repair, commitment, pre-vote, check quorum, transfer, members, snapshots and reads have a transcript."""
+    """Elections, repair, commitment, pre-vote, check quorum, transfer, members, snapshots and reads have one."""
     assert {path.stem for path in GOLDEN.iterdir()} >= {
-        "election", "log_repair", "older_term", "older_term_committed", "leader_completeness", "pre_vote", "check_quorum",
-        "transfer", "membership", "removed_leader", "snapshot", "read_index"}
+        "election", "log_repair", "older_term", "older_term_committed", "leader_completeness", "pre_vote",
+        "check_quorum", "transfer", "membership", "removed_leader", "snapshot", "read_index"}
