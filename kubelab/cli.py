@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kubelab.standalone import add_commands, etcd_arguments, etcd_endpoints
+
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -73,6 +75,7 @@ def _add_up(commands: Commands) -> None:
     up.add_argument("--kubeconfig", type=Path, metavar="FILE", help="write the kubeconfig here")
     up.add_argument("--data-dir", type=Path, metavar="DIR", help="keep the state here; without it, in memory")
     up.add_argument("--etcd-listen", metavar="HOST:PORT", help="put the store on the wire, for etcdctl (port 0: any)")
+    etcd_arguments(up)
     up.add_argument("--disable", default="", metavar="COMPONENT,...", help="leave these out, e.g. scheduler,dns")
     up.add_argument("--quiet", action="store_true", help="print the ready line and nothing else")
 
@@ -88,7 +91,7 @@ def _up(options: argparse.Namespace) -> int:
     disable = [name for name in options.disable.split(",") if name]
     cluster = Cluster(options.nodes, runtime=options.runtime, port=options.port, data_dir=options.data_dir,
                       kubeconfig=options.kubeconfig, disable=disable, quiet=options.quiet,
-                      etcd_listen=options.etcd_listen)
+                      etcd_listen=options.etcd_listen, etcd=etcd_endpoints(options))
     print(f"ready in {cluster.start_seconds:.2f} s   {cluster.url}   export KUBECONFIG={cluster.kubeconfig}",
           flush=True)
     if options.etcd_listen:
@@ -170,6 +173,4 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _add_components(commands: Commands) -> None:
-    from kubelab.standalone import add_commands
-
     add_commands(commands, command)

@@ -16,7 +16,7 @@ import asyncio
 import atexit
 import gc
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kubelab.client.client import Client
     from kubelab.control_plane.apiserver.audit import AuditOptions
     from kubelab.control_plane.apiserver.server import ApiServer
+    from kubelab.control_plane.etcd.endpoints import EtcdEndpoints
     from kubelab.facade.etcd import EtcdHandle
     from kubelab.facade.results import Answer
     from kubelab.host import AddressPlan
@@ -47,6 +48,7 @@ class Cluster(Facade):
     Engine) or "hollow" (simulated, for a thousand nodes). `port` is the API server's (0: any free one).
     `data_dir` keeps the cluster's state across restarts. `disable` names components that are not started.
     `audit_policy` (a dict, or a file) says which requests are written down, `audit_log` the file they go to.
+    `etcd` ("http://127.0.0.1:2379", a list of such, or EtcdEndpoints with certificates) keeps the state elsewhere.
     `etcd_listen` ("127.0.0.1:0") puts the store on the wire: `cluster.etcd.endpoint`, for etcdctl and any etcd client.
 
     Raises: HostError, DockerUnavailable: each says what to do.
@@ -56,7 +58,7 @@ class Cluster(Facade):
                  data_dir: str | Path | None = None, kubeconfig: str | Path | None = None,
                  disable: Iterable[str] = (), clock: Clock | None = None, quiet: bool = False,
                  audit_policy: dict[str, Any] | str | Path | None = None, audit_log: str | Path | None = None,
-                 etcd_listen: str | None = None) -> None:
+                 etcd_listen: str | None = None, etcd: str | Sequence[str] | EtcdEndpoints | None = None) -> None:
         began = time.perf_counter()
         unknown = set(disable) - set(NAMES)
         if unknown:
@@ -66,7 +68,7 @@ class Cluster(Facade):
         if (audit_policy is None) != (audit_log is None):
             raise ValueError("an audit trail needs both audit_policy and audit_log")
         self._audit = (audit_policy, audit_log) if audit_policy is not None and audit_log is not None else None
-        self._etcd_listen = etcd_listen
+        self._etcd_listen, self._etcd_endpoints = etcd_listen, _endpoints(etcd, etcd_listen)
         self.name, self.runtime_name, self.quiet = name, runtime, quiet
         self.clock: Clock = clock or RealClock()
         self.journal = Journal()
@@ -99,7 +101,8 @@ class Cluster(Facade):
         from kubelab.wiring import Wiring
 
         self._wiring = Wiring(self.name, self.runtime_name, self.clock, self.journal,
-                              Path(data_dir) if data_dir else None, self._audit_options(), self._etcd_listen)
+                              Path(data_dir) if data_dir else None, self._audit_options(), self._etcd_listen,
+                              self._etcd_endpoints)
         self._wiring.claim()
         self.lowest_port = host.lowest_port()
         await self._wiring.prepare_runtime()
@@ -320,6 +323,16 @@ class RemoteCluster(Facade):
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _endpoints(where: str | Sequence[str] | EtcdEndpoints | None, listen: str | None) -> EtcdEndpoints | None:
+    if not where:
+        return None
+    if listen is not None:
+        raise ValueError("etcd_listen puts the cluster's own store on the wire; with `etcd` that store is elsewhere")
+    from kubelab.control_plane.etcd.endpoints import EtcdEndpoints
+
+    return EtcdEndpoints.of(where)
 
 
 def _offer_magics() -> None:

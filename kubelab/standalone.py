@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from kubelab.client.client import Client
     from kubelab.client.component import Component
     from kubelab.control_plane.apiserver.audit import AuditOptions
+    from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
+    from kubelab.control_plane.etcd.endpoints import EtcdEndpoints
+    from kubelab.control_plane.etcd.remote import RemoteEtcd
+    from kubelab.machinery.clock import Clock
 
 Add = Callable[..., argparse.ArgumentParser]
 Make = Callable[[argparse.Namespace, AsyncExitStack], Awaitable["Component"]]
@@ -46,6 +50,8 @@ def add_commands(commands: Any, command: Add) -> None:
 
     apiserver.add_argument("--shutdown-delay-duration", type=float, default=0.0, metavar="SECONDS",
                            help="stay this long, no longer ready, before the end (default 0)")
+    apiserver.add_argument("--cert-dir", type=Path, metavar="DIR", help="certificates (default: pki of --data-dir)")
+    etcd_arguments(apiserver)
     _audit_arguments(apiserver)
 
     etcd = command(commands, "etcd", _runs(_etcd), "run etcd alone, for etcdctl or a real kube-apiserver",
@@ -87,6 +93,27 @@ def add_commands(commands: Any, command: Add) -> None:
                     "kubelab proxy --kubeconfig ~/.kube/config")
     _kubeconfig(proxy)
     proxy.add_argument("--nodeport-addresses", default="127.0.0.1", metavar="IP,...", help="where NodePorts listen")
+
+
+def etcd_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say where another etcd is."""
+    parser.add_argument("--etcd-servers", "--etcd-endpoints", default="", metavar="URL,...",
+                        help="keep the state in this etcd, for example http://127.0.0.1:2379")
+    parser.add_argument("--etcd-cafile", type=Path, metavar="FILE", help="the authority of its certificates")
+    parser.add_argument("--etcd-certfile", type=Path, metavar="FILE", help="our certificate for it")
+    parser.add_argument("--etcd-keyfile", type=Path, metavar="FILE", help="the key of that certificate")
+    parser.add_argument("--etcd-prefix", default="/registry", metavar="PATH",
+                        help="where in it the keys are (default /registry)")
+
+
+def etcd_endpoints(options: argparse.Namespace) -> EtcdEndpoints | None:
+    """Read these flags; None when the store is to be our own. Raises ValueError."""
+    if not options.etcd_servers:
+        return None
+    from kubelab.control_plane.etcd.endpoints import EtcdEndpoints
+
+    return EtcdEndpoints(EtcdEndpoints.of(options.etcd_servers).urls, options.etcd_cafile, options.etcd_certfile,
+                         options.etcd_keyfile, options.etcd_prefix)
 
 
 def _audit_arguments(apiserver: argparse.ArgumentParser) -> None:
@@ -176,13 +203,12 @@ async def _apiserver(options: argparse.Namespace, stack: AsyncExitStack) -> Comp
     from kubelab.client import kubeconfig
     from kubelab.client.pki import Pki
     from kubelab.control_plane.apiserver.server import ApiServer
-    from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
 
     clock = RealClock()
-    etcd = EmbeddedEtcd(options.data_dir / "etcd" if options.data_dir else None, clock)
+    etcd = _store(options, clock)
     await etcd.start()
     stack.push_async_callback(etcd.stop)
-    pki = Pki.open(options.data_dir / "pki" if options.data_dir else None)
+    pki = Pki.open(options.cert_dir or (options.data_dir / "pki" if options.data_dir else None))
     kubelet_ca = options.kubelet_certificate_authority.read_bytes() if options.kubelet_certificate_authority else None
     server = ApiServer(etcd, clock=clock, journal=Journal(), pki=pki, host=options.bind_address,
                        port=options.secure_port, service_cidr=options.service_cluster_ip_range,
@@ -194,6 +220,18 @@ async def _apiserver(options: argparse.Namespace, stack: AsyncExitStack) -> Comp
     kubeconfig.write(options.kubeconfig, server.url, pki.ca_pem, certificate, key, context="kubelab")
     print(f"{server.url}   export KUBECONFIG={options.kubeconfig}", flush=True)
     return server
+
+
+def _store(options: argparse.Namespace, clock: Clock) -> EmbeddedEtcd | RemoteEtcd:
+    """Make the API server's store: its own, or the way to another."""
+    endpoints = etcd_endpoints(options)
+    if endpoints is None:
+        from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
+
+        return EmbeddedEtcd(options.data_dir / "etcd" if options.data_dir else None, clock)
+    from kubelab.control_plane.etcd.remote import RemoteEtcd
+
+    return RemoteEtcd(endpoints, clock)
 
 
 async def _etcd(options: argparse.Namespace, stack: AsyncExitStack) -> Component:

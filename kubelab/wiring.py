@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from kubelab.client.pki import Pki
     from kubelab.control_plane.apiserver.audit import AuditOptions
     from kubelab.control_plane.apiserver.server import ApiServer
+    from kubelab.control_plane.etcd.endpoints import EtcdEndpoints
+    from kubelab.control_plane.etcd.remote import RemoteEtcd
     from kubelab.control_plane.etcd.server_api import EtcdServer
     from kubelab.node.kubelet import Kubelet
     from kubelab.node.kubelet.server import KubeletServer
@@ -35,14 +38,16 @@ if TYPE_CHECKING:
 
 KUBELET_PORT = 10250
 CLUSTER_DOMAIN = "cluster.local"
+log = logging.getLogger("kubelab")
 
 
 class Wiring:
     """The plan of one cluster: its addresses, its folders, its certificates, and the makers of its parts."""
 
     def __init__(self, name: str, runtime: str, clock: Clock, journal: Journal, data_dir: Path | None,
-                 audit: AuditOptions | None = None, etcd_listen: str | None = None) -> None:
-        self.audit, self._etcd_listen = audit, etcd_listen
+                 audit: AuditOptions | None = None, etcd_listen: str | None = None,
+                 etcd: EtcdEndpoints | None = None) -> None:
+        self.audit, self._etcd_listen, self._endpoints = audit, etcd_listen, etcd
         self.name, self.runtime, self.clock, self.journal, self.data_dir = name, runtime, clock, journal, data_dir
         self._claim: host.Claim | None = None
         self._network: Any = None  # DockerNetwork
@@ -115,17 +120,30 @@ class Wiring:
         """Yield the store, then the API server in front of it; each is started before the next is made."""
         from kubelab.client.pki import Pki
         from kubelab.control_plane.apiserver.server import ApiServer
+        from kubelab.control_plane.etcd.api import EtcdApi
         from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
 
-        etcd = EmbeddedEtcd(self.data_dir / "etcd" if self.data_dir else None, self.clock)
-        yield etcd
-        if self._etcd_listen is not None:
-            yield self._etcd_wire(etcd, self._etcd_listen)
+        etcd: EtcdApi
+        if self._endpoints is not None:
+            yield (etcd := self._remote_etcd(self._endpoints))
+        else:
+            yield (etcd := EmbeddedEtcd(self.data_dir / "etcd" if self.data_dir else None, self.clock))
+            if self._etcd_listen is not None:
+                yield self._etcd_wire(etcd, self._etcd_listen)
         self.pki: Pki = Pki.open(self.data_dir / "pki" if self.data_dir else None)
         self.server: ApiServer = ApiServer(
             etcd, clock=self.clock, journal=self.journal, pki=self.pki, port=port, service_cidr=self._net.service_cidr,
             lowest_port=self.lowest_port, audit=self.audit)
         yield self.server
+
+    def _remote_etcd(self, endpoints: EtcdEndpoints) -> RemoteEtcd:
+        from kubelab.control_plane.etcd.remote import RemoteEtcd
+
+        if self.data_dir is None:
+            log.warning("the state is kept at %s, but keys, certificates and addresses are new at each start: give a "
+                        "data_dir to go on with the same, or begin with an empty etcd or another prefix",
+                        ",".join(endpoints.urls))
+        return RemoteEtcd(endpoints, self.clock)
 
     def _etcd_wire(self, etcd: EtcdServer, listen: str) -> Component:
         """Make the store's gRPC server, with an authority of its own: who may read etcd may read every Secret."""
