@@ -11,6 +11,7 @@ Left out:  a real cluster's compactions are learnt of by being refused
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -26,6 +27,7 @@ from kubelab.views.model import view_model
 
 DRAWN = ("nodes", "pods", "services", "endpointslices")
 KEPT = 24  # pictures
+_FLOOR = re.compile(r"too old resource version: \d+ \((\d+)\)")
 TURN = 100  # changes read back in one go
 
 
@@ -142,11 +144,15 @@ class Past:
 
     async def recall(self, followed: Mapping[str, str]) -> list[Change]:
         """Read back what happened before the view began, as far as the API server still tells it, oldest first."""
-        since, until = self.oldest, self.began
-        if since >= until:
-            return []
-        told = await asyncio.gather(*(self._changes(*one, since, until) for one in followed.items()))
-        found = sorted((change for changes in told for change in changes), key=lambda change: change.revision)
+        since, found = self.oldest, list[Change]()
+        while since < self.began:
+            answers = await asyncio.gather(*(self._changes(*one, since, self.began) for one in followed.items()),
+                                           return_exceptions=True)
+            refused = [answer for answer in answers if isinstance(answer, BaseException)]
+            if not refused:
+                found = sorted((c for answer in answers if isinstance(answer, list) for c in answer), key=_revision)
+                break
+            since = max(since + 1, *map(_floor, refused))
         for i, (kind, old, new, _) in enumerate(found):
             self._chronicle.note(kind, old, new)
             if i % TURN == 0:
@@ -186,6 +192,18 @@ class Past:
                 gone = middle
         self._oldest = max(self._oldest, left)
         return self._oldest
+
+
+def _floor(refused: BaseException) -> int:
+    """Return from where on a server still tells what changed, as its refusal says; other errors go on."""
+    found = _FLOOR.search(refused.message) if isinstance(refused, ApiError) and refused.code == 410 else None
+    if found is None:
+        raise refused
+    return int(found[1])
+
+
+def _revision(change: Change) -> int:
+    return change.revision
 
 
 def _age(obj: Obj) -> tuple[str, str]:

@@ -100,3 +100,20 @@ def test_a_stranger_learns_the_oldest_revision_by_asking(cluster: Cluster, bridg
     assert stranger.oldest == refused.value.oldest
     assert stranger.item()["why"] == bridge._past.item()["why"] == "compacted before"
     assert Past(cluster.client, bridge._chronicle, bridge.projection.items, {}).item()["why"] == "this view began at"
+
+
+def test_a_server_that_began_later_tells_from_there_on(cluster: Cluster) -> None:
+    """An API server that was restarted knows no earlier changes; the chronicle begins where it does."""
+    cluster.apiserver.restart()
+    floor = cluster.etcd.revision
+    cluster.scale("deployment/web", 5)
+    cluster.wait("deployment/web", lambda d: d["status"].get("readyReplicas") == 5)
+    late = Bridge(cluster.client, lambda message: None, components=cluster.components)
+    cluster.call(late.start())
+    ends = time.monotonic() + 10
+    while late._chronicle.complete_from >= late._past.began:
+        assert time.monotonic() < ends, "the past was not read back"
+        time.sleep(0.02)
+    texts = [i["text"] for i in late.projection.items.values() if i["t"] == "mark"]
+    assert "scale web 4→5" in texts and late._chronicle.complete_from >= floor > 1
+    cluster.call(late.stop())

@@ -16,7 +16,7 @@ from kubelab.control_plane.etcd.api import Compacted, EtcdApi, WatchedEvent
 from kubelab.facade.etcd.values import History, Step, decoded
 from kubelab.views.diff import compare, writer
 
-ASK_AGAIN_S = 0.2  # a watch that is still behind does not answer
+QUIET_S = 0.5
 LONGEST_S = 10.0
 
 
@@ -44,28 +44,45 @@ async def history(etcd: EtcdApi, key: str) -> History:
 
 async def _events(etcd: EtcdApi, key: bytes, start: int) -> list[WatchedEvent]:
     """Watch a key from `start` until now, and return what happened to it. Raises Compacted, Unavailable."""
-    now = (await etcd.range(key)).revision
+    now = await etcd.range(key)
+    last = now.kvs[0].mod_revision if now.kvs else 0  # 0: it is gone, and its last event not known by its revision
     found: list[WatchedEvent] = []
     lost: list[Exception] = []
     done = asyncio.Event()
 
+    def on_events(events: list[WatchedEvent]) -> None:
+        found.extend(event for event in events if event.kv.mod_revision <= now.revision)
+        if found and found[-1].kv.mod_revision == last:
+            done.set()
+
     def on_progress(revision: int) -> None:
-        if revision >= now:
+        if revision >= now.revision:
             done.set()
 
     def on_lost(error: Exception) -> None:
         lost.append(error)
         done.set()
 
-    watch = etcd.watch(key, None, start, on_events=found.extend, on_progress=on_progress, on_lost=on_lost)
+    if start > now.revision or 0 < last < start:
+        return []
+    watch = etcd.watch(key, None, start, on_events=on_events, on_progress=on_progress, on_lost=on_lost)
     try:
-        async with asyncio.timeout(LONGEST_S):
-            while start <= now and not done.is_set():
-                etcd.ask_progress()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(done.wait(), ASK_AGAIN_S)
+        await _all_told(etcd, done, found, asks=not last)
     finally:
         watch.cancel()
     if lost:
         raise lost[0]
-    return [event for event in found if event.kv.mod_revision <= now]
+    return found
+
+
+async def _all_told(etcd: EtcdApi, done: asyncio.Event, found: list[WatchedEvent], *, asks: bool) -> None:
+    """Wait until the watch has told everything; with `asks` silence counts, for an old etcd does not answer."""
+    async with asyncio.timeout(LONGEST_S):
+        while not done.is_set():
+            before = len(found)
+            if asks:
+                etcd.ask_progress()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(done.wait(), QUIET_S)
+            if asks and len(found) == before:
+                return
