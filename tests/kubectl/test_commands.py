@@ -133,6 +133,29 @@ def test_definitions_and_their_objects_in_one_file(hollow: Kubectl) -> None:
     assert hollow("get", "zb", "-o", "name") == "zebra.zoo.example.com/z\n"
 
 
+LIST = """
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: listed}}
+- apiVersion: apps/v1
+  kind: Deployment
+  metadata: {name: listed}
+  spec:
+    selector: {matchLabels: {a: b}}
+    template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: nginx}]}}
+"""
+
+
+def test_a_list_is_checked_and_created(hollow: Kubectl) -> None:
+    """Lists have no schema of their own: kubectl checks them by OpenAPI v2, which it reads in protobuf."""
+    wrong = hollow("create", "-f", "-", stdin=LIST.replace("image:", "imagee:"), ok=False)
+    assert 'unknown field "imagee" in io.k8s.api.core.v1.Container' in wrong
+    assert hollow("create", "-f", "-", stdin=LIST) == "configmap/listed created\ndeployment.apps/listed created\n"
+    again = hollow("get", "cm/listed", "deploy/listed", "-o", "yaml")
+    assert "deployment.apps/listed configured\n" in hollow("apply", "-f", "-", stdin=again)
+
+
 @pytest.mark.parametrize("words", [
     "apply -f -", "get pods -A", "get all", "create configmap calm", "describe node node-1", "explain pod.spec",
     "api-resources", "auth can-i --list", "get nodes -o wide", "run calm --image=nginx", "top --help",

@@ -6,7 +6,7 @@
 
 Invariant: a document is built when first asked for and kept as bytes; the hash in the index changes with its content.
 Models:    k8s.io/kube-openapi handler, handler3 and builder
-Left out:  the protobuf form
+Left out:  the protobuf form of v3
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from kubelab.control_plane.apiserver import crd_openapi
+from kubelab.control_plane.apiserver import crd_openapi, openapi_protobuf
 from kubelab.control_plane.apiserver.discovery import VIRTUAL, answer_of
 from kubelab.machinery import schema
 from kubelab.machinery.request import Obj, Request, Response
@@ -26,6 +26,7 @@ from kubelab.units.catalogue import Kind
 PREFIX = "#/components/schemas/"
 INFO = {"title": "Kubernetes", "version": "v1.36.2"}
 JSON = "application/json"
+PROTOBUF = "protobuf"  # the document that is kept under this name is version 2 in that form
 PATCHES = ("application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json",
            "application/strategic-merge-patch+json")
 _TEXT, _FLAG, _COUNT = {"type": "string"}, {"type": "boolean"}, {"type": "integer"}
@@ -63,7 +64,7 @@ class OpenApi:
             versions.setdefault(kind.root.strip("/"), []).append(kind)
         changed = {v for v in {*versions, *self._versions} if versions.get(v) != self._versions.get(v)}
         self._versions = versions
-        for version in (*changed, ""):
+        for version in (*changed, "", PROTOBUF):
             self._built.pop(version, None)
 
     def answer(self, request: Request) -> Response | None:
@@ -82,6 +83,10 @@ class OpenApi:
         etag = f'"{self._hash(version)}"'
         if request.headers.get("if-none-match") == etag:
             return Response(304, b"", {"etag": etag})
+        if not version and any(media in request.headers.get("accept", "") for media in openapi_protobuf.ASKED):
+            if PROTOBUF not in self._built:
+                self._built[PROTOBUF] = openapi_protobuf.document(orjson.loads(self._version_2()))
+            return Response(200, self._built[PROTOBUF], {"etag": etag, "content-type": openapi_protobuf.MEDIA})
         if version not in self._built:
             self._built[version] = self._document(version) if version else self._version_2()
         return Response(200, self._built[version], {"etag": etag, "content-type": JSON})
@@ -101,8 +106,8 @@ class OpenApi:
         kinds = [kind for kinds in self._versions.values() for kind in kinds]
         paths = {path: {method: _as_version_2(operation) for method, operation in item.items()}
                  for path, item in _paths(kinds).items()}
-        document = orjson.dumps({"swagger": "2.0", "info": INFO, "paths": paths,
-                                 "definitions": _schemas(kinds, swagger_2=True)})
+        definitions = {name: _plain(value) for name, value in _schemas(kinds, swagger_2=True).items()}
+        document = orjson.dumps({"swagger": "2.0", "info": INFO, "paths": paths, "definitions": definitions})
         return document.replace(PREFIX.encode(), b"#/definitions/")
 
 
@@ -131,6 +136,20 @@ def _schemas(kinds: Iterable[Kind], *, swagger_2: bool = False) -> Obj:
             continue
         todo += _references(found_schemas[name])
     return dict(sorted((found_schemas | custom).items()))
+
+
+def _plain(value: Any) -> Any:
+    """Write a reference as Swagger 2 has it: with its description beside it, in no allOf."""
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    out = {key: _plain(part) for key, part in value.items()}
+    only = out["allOf"][0] if isinstance(out.get("allOf"), list) and len(out["allOf"]) == 1 else None
+    if isinstance(only, dict) and set(only) == {"$ref"}:
+        del out["allOf"]
+        out.update(only)
+    return out
 
 
 def _references(value: Any) -> list[str]:
