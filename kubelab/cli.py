@@ -76,6 +76,7 @@ def _add_up(commands: Commands) -> None:
     up.add_argument("--data-dir", type=Path, metavar="DIR", help="keep the state here; without it, in memory")
     up.add_argument("--etcd-listen", metavar="HOST:PORT", help="put the store on the wire, for etcdctl (port 0: any)")
     etcd_arguments(up)
+    up.add_argument("--apiservers", type=int, default=1, metavar="N", help="how many API servers (default 1)")
     up.add_argument("--disable", default="", metavar="COMPONENT,...", help="leave these out, e.g. scheduler,dns")
     up.add_argument("--quiet", action="store_true", help="print the ready line and nothing else")
 
@@ -91,7 +92,8 @@ def _up(options: argparse.Namespace) -> int:
     disable = [name for name in options.disable.split(",") if name]
     cluster = Cluster(options.nodes, runtime=options.runtime, port=options.port, data_dir=options.data_dir,
                       kubeconfig=options.kubeconfig, disable=disable, quiet=options.quiet,
-                      etcd_listen=options.etcd_listen, etcd=etcd_endpoints(options))
+                      etcd_listen=options.etcd_listen, etcd=etcd_endpoints(options),
+                      apiservers=options.apiservers)
     print(f"ready in {cluster.start_seconds:.2f} s   {cluster.url}   export KUBECONFIG={cluster.kubeconfig}",
           flush=True)
     if options.etcd_listen:

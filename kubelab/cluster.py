@@ -49,6 +49,7 @@ class Cluster(Facade):
     `data_dir` keeps the cluster's state across restarts. `disable` names components that are not started.
     `audit_policy` (a dict, or a file) says which requests are written down, `audit_log` the file they go to.
     `etcd` ("http://127.0.0.1:2379", a list of such, or EtcdEndpoints with certificates) keeps the state elsewhere.
+    `apiservers` is how many API servers share its port, all but the first in processes of their own.
     `etcd_listen` ("127.0.0.1:0") puts the store on the wire: `cluster.etcd.endpoint`, for etcdctl and any etcd client.
 
     Raises: HostError, DockerUnavailable: each says what to do.
@@ -58,16 +59,20 @@ class Cluster(Facade):
                  data_dir: str | Path | None = None, kubeconfig: str | Path | None = None,
                  disable: Iterable[str] = (), clock: Clock | None = None, quiet: bool = False,
                  audit_policy: dict[str, Any] | str | Path | None = None, audit_log: str | Path | None = None,
-                 etcd_listen: str | None = None, etcd: str | Sequence[str] | EtcdEndpoints | None = None) -> None:
+                 etcd_listen: str | None = None, etcd: str | Sequence[str] | EtcdEndpoints | None = None,
+                 apiservers: int = 1) -> None:
         began = time.perf_counter()
         unknown = set(disable) - set(NAMES)
         if unknown:
             raise ValueError(f"no component {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
         if runtime not in ("process", "docker", "hollow"):
             raise ValueError(f'no runtime {runtime!r}; there are "process", "docker" and "hollow"')
+        if apiservers < 1 or (apiservers > 1 and audit_policy is not None):
+            raise ValueError("apiservers is 1 or more, and with an audit trail 1: each would write a log of its own")
         if (audit_policy is None) != (audit_log is None):
             raise ValueError("an audit trail needs both audit_policy and audit_log")
         self._audit = (audit_policy, audit_log) if audit_policy is not None and audit_log is not None else None
+        self._apiservers = apiservers
         self._etcd_listen, self._etcd_endpoints = etcd_listen, _endpoints(etcd, etcd_listen)
         self.name, self.runtime_name, self.quiet = name, runtime, quiet
         self.clock: Clock = clock or RealClock()
@@ -102,7 +107,7 @@ class Cluster(Facade):
 
         self._wiring = Wiring(self.name, self.runtime_name, self.clock, self.journal,
                               Path(data_dir) if data_dir else None, self._audit_options(), self._etcd_listen,
-                              self._etcd_endpoints)
+                              self._etcd_endpoints, self._apiservers)
         self._wiring.claim()
         self.lowest_port = host.lowest_port()
         await self._wiring.prepare_runtime()
@@ -267,7 +272,7 @@ class Cluster(Facade):
         parts = list(self.components.values())
         kubelets: list[Any] = [c for c in parts if c.name.startswith("kubelet")]
         others = [c for c in reversed(parts) if c not in kubelets]
-        front = [c for c in others if c.name not in ("apiserver", "etcd")]
+        front = [c for c in others if c.name not in ("apiserver", "etcd-wire", "etcd")]
         await asyncio.gather(*(c.stop() for c in front), return_exceptions=True)
         await asyncio.gather(*(c.close() for c in kubelets), return_exceptions=True)
         for component in (c for c in others if c not in front):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -51,6 +52,8 @@ def add_commands(commands: Any, command: Add) -> None:
     apiserver.add_argument("--shutdown-delay-duration", type=float, default=0.0, metavar="SECONDS",
                            help="stay this long, no longer ready, before the end (default 0)")
     apiserver.add_argument("--cert-dir", type=Path, metavar="DIR", help="certificates (default: pki of --data-dir)")
+    apiserver.add_argument("--reuse-port", action="store_true", help="others may listen on this port too")
+    apiserver.add_argument("--until-stdin-closes", action="store_true", help="end with whoever started it")
     etcd_arguments(apiserver)
     _audit_arguments(apiserver)
 
@@ -185,6 +188,8 @@ async def _life(make: Make, options: argparse.Namespace) -> None:
         await component.start()
         stack.push_async_callback(component.stop)
         print(f"{component.name} is running; Ctrl-C ends it", flush=True)
+        if getattr(options, "until_stdin_closes", False):
+            asyncio.get_running_loop().add_reader(0, lambda: None if os.read(0, 4096) else ended.set())
         await ended.wait()
 
 
@@ -214,7 +219,7 @@ async def _apiserver(options: argparse.Namespace, stack: AsyncExitStack) -> Comp
                        port=options.secure_port, service_cidr=options.service_cluster_ip_range,
                        lowest_port=host.lowest_port(), audit=_audit(options),
                        shutdown_delay_s=options.shutdown_delay_duration, kubelet_ca_pem=kubelet_ca,
-                       verify_kubelets=kubelet_ca is not None)
+                       verify_kubelets=kubelet_ca is not None, reuse_port=options.reuse_port)
     await server.start()
     certificate, key = pki.issue_client("kubernetes-admin", ["system:masters"])
     kubeconfig.write(options.kubeconfig, server.url, pki.ca_pem, certificate, key, context="kubelab")

@@ -46,7 +46,8 @@ class Wiring:
 
     def __init__(self, name: str, runtime: str, clock: Clock, journal: Journal, data_dir: Path | None,
                  audit: AuditOptions | None = None, etcd_listen: str | None = None,
-                 etcd: EtcdEndpoints | None = None) -> None:
+                 etcd: EtcdEndpoints | None = None, apiservers: int = 1) -> None:
+        self._apiservers = apiservers
         self.audit, self._etcd_listen, self._endpoints = audit, etcd_listen, etcd
         self.name, self.runtime, self.clock, self.journal, self.data_dir = name, runtime, clock, journal, data_dir
         self._claim: host.Claim | None = None
@@ -128,13 +129,39 @@ class Wiring:
             yield (etcd := self._remote_etcd(self._endpoints))
         else:
             yield (etcd := EmbeddedEtcd(self.data_dir / "etcd" if self.data_dir else None, self.clock))
-            if self._etcd_listen is not None:
-                yield self._etcd_wire(etcd, self._etcd_listen)
+            if self._etcd_listen is not None or self._apiservers > 1:
+                yield self._etcd_wire(etcd, self._etcd_listen or "127.0.0.1:0")
         self.pki: Pki = Pki.open(self.data_dir / "pki" if self.data_dir else None)
         self.server: ApiServer = ApiServer(
             etcd, clock=self.clock, journal=self.journal, pki=self.pki, port=port, service_cidr=self._net.service_cidr,
-            lowest_port=self.lowest_port, audit=self.audit)
+            lowest_port=self.lowest_port, audit=self.audit, reuse_port=self._apiservers > 1)
         yield self.server
+        if self._apiservers > 1:
+            yield self._replicas()
+
+    def _replicas(self) -> Component:
+        """Make the API servers beside the first: of the same keys, on the same port, over the same store."""
+        from kubelab.replicas import Replicas
+
+        folder = self.data_dir / "pki" if self.data_dir else self.held.path / "pki"
+        self.pki.write(folder)
+        words = ["--bind-address", self.server.host, "--secure-port", str(self.server.port), "--reuse-port",
+                 "--until-stdin-closes", "--service-cluster-ip-range", str(self._net.service_cidr),
+                 "--cert-dir", str(folder), "--kubelet-certificate-authority", str(folder / "ca.crt"),
+                 "--kubeconfig", str(folder / "admin.conf"), *self._etcd_flags()]
+        return Replicas(self._apiservers - 1, words)
+
+    def _etcd_flags(self) -> list[str]:
+        """Return the flags by which another process finds this cluster's store."""
+        if self._endpoints is not None:
+            urls, files = ",".join(self._endpoints.urls), (self._endpoints.ca_file, self._endpoints.cert_file,
+                                                           self._endpoints.key_file)
+            prefix = self._endpoints.prefix
+        else:
+            urls, files, prefix = self._wire_server.endpoint, self._wire_files, "/registry"
+        named = zip(("--etcd-cafile", "--etcd-certfile", "--etcd-keyfile"), files, strict=True)
+        return ["--etcd-servers", urls, "--etcd-prefix", prefix,
+                *(word for flag, file in named if file is not None for word in (flag, str(file)))]
 
     def _remote_etcd(self, endpoints: EtcdEndpoints) -> RemoteEtcd:
         from kubelab.control_plane.etcd.remote import RemoteEtcd
@@ -151,7 +178,10 @@ class Wiring:
         from kubelab.control_plane.etcd.wire.server import EtcdWire
 
         folder = self.data_dir / "pki" / "etcd" if self.data_dir else self.held.path / "pki-etcd"
-        return EtcdWire(etcd, listen, clock=self.clock, tls=certify(folder, host_and_port(listen)[0]))
+        tls = certify(folder, host_and_port(listen)[0])
+        self._wire_files = tls.files
+        self._wire_server = EtcdWire(etcd, listen, clock=self.clock, tls=tls)
+        return self._wire_server
 
     def client(self, user: str, *groups: str) -> Client:
         """Return an in-process client that acts as `user`."""

@@ -50,10 +50,14 @@ class Pki:
             return cls(*((folder / name).read_bytes() for name in FILES))
         made = cls(*_new_authority("kubernetes-ca"), _key_pem(_new_key()), *_new_authority("front-proxy-ca"))
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for name, pem in zip(FILES, astuple(made), strict=True):
-                write_private(folder / name, pem)
+            made.write(folder)
         return made
+
+    def write(self, folder: Path) -> None:
+        """Put the keys where another process reads them with `open`."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name, pem in zip(FILES, astuple(self), strict=True):
+            write_private(folder / name, pem)
 
     @classmethod
     def authority(cls, folder: Path, common_name: str) -> Pki:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
@@ -36,14 +36,16 @@ BATCH = 500  # frames of a watch's beginning that are written at a time
 MAX_BEHIND = 16 * 1024 * 1024  # bytes a watcher may leave unread
 REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 JSON = "application/json"
+May = Callable[[Request], Awaitable[bool]]
 
 
 class HttpServer:
     """Listens and answers with a handler. `may` says by the head of a request whether its body is worth reading."""
 
-    def __init__(self, handler: Handler, may: Callable[[Request], bool] = lambda request: True,
-                 names: Collection[str] = ()) -> None:
+    def __init__(self, handler: Handler, may: May | None = None, names: Collection[str] = (),
+                 *, reuse_port: bool = False) -> None:
         self._handler, self._may, self._names = handler, may, frozenset(names)
+        self._reuse_port = reuse_port  # several processes listen there, and the kernel spreads connections over them
         self._server: Server | None = None
         self._listener: asyncio.Server | None = None
 
@@ -54,7 +56,7 @@ class HttpServer:
                               keepalive_timeout=limits.IDLE_S, logger=limits.LOG)
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(
-            self._server, host, port, ssl=context, backlog=512,
+            self._server, host, port, ssl=context, backlog=512, reuse_port=self._reuse_port or None,
             ssl_handshake_timeout=limits.HANDSHAKE_S if context is not None else None)
         return int(self._listener.sockets[0].getsockname()[1])
 
@@ -95,7 +97,7 @@ class HttpServer:
         query = dict(parse_qsl(raw_query, keep_blank_values=True)) if raw_query else {}
         request = Request(wire.method, path, query, headers, b"", certificate=peer_certificate(wire.transport),
                           wire=wire)
-        if wire.body_exists and self._may(request):  # else the handler refuses it without
+        if wire.body_exists and (self._may is None or await self._may(request)):  # else the handler refuses it without
             request.body = await opened(headers.get("content-type", ""), await _body(wire, headers))
         return request
 

@@ -10,6 +10,7 @@ Models:    the handler chain and generic registry of kube-apiserver
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from time import perf_counter
@@ -21,18 +22,21 @@ from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.request_metrics import RequestMetrics
 from kubelab.control_plane.apiserver.routes import RequestInfo, request_info
-from kubelab.control_plane.apiserver.storage import Changed, Storage
+from kubelab.control_plane.apiserver.storage import Changed, Claim, Contended, Storage
 from kubelab.control_plane.etcd.api import StoreFailed, Unavailable
 from kubelab.machinery import apply
 from kubelab.machinery.clock import Clock, timestamp
 from kubelab.machinery.errors import ApiError, already_exists
 from kubelab.machinery.journal import Journal, current_cause
+from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Encoded, Obj, Request, Response, User
 
 Authenticate = Callable[[Request], User]
 Authorise = Callable[[User, RequestInfo], None]
 Serve = Callable[[Request, RequestInfo, User], Awaitable[Response]]
 GENERATE_ATTEMPTS = 8
+CLAIM_ATTEMPTS = 50
+ALLOCATED = frozenset({"services"})  # kinds of which each holds addresses or ports alone
 GONE_AWAY = Response(499)  # the client left before its answer
 log = logging.getLogger("kubelab")
 
@@ -55,6 +59,7 @@ class Pipeline:
                  metrics: RequestMetrics) -> None:
         self.storage, self.clock, self.journal, self.metrics = storage, clock, journal, metrics
         self.authenticate, self.authorise, self.admission, self.serve = authenticate, authorise, admission, serve
+        self._allocating = asyncio.Lock()
         self.way: Serve = self._allowed  # what follows authentication, within an audit trail where one is kept
 
     async def handle(self, request: Request) -> Response:
@@ -73,7 +78,7 @@ class Pipeline:
     async def _answer(self, request: Request, info: RequestInfo) -> Response:
         """Take a request all the way; whatever is refused is answered with a Status."""
         try:
-            user = self.authenticate(request)
+            user = await self._who(request)
             token = current_cause.set(self._record(request, info, user))
             try:
                 return await self.way(request, info, user)
@@ -90,8 +95,24 @@ class Pipeline:
             return Response(500, ApiError(500, "InternalError", f"Internal error occurred: {error!r}").status)
 
     async def _allowed(self, request: Request, info: RequestInfo, user: User) -> Response:
-        self.authorise(user, info)
+        try:
+            self.authorise(user, info)
+        except ApiError:
+            if not self.storage.etcd.shared:
+                raise
+            await self.storage.current()  # another server may have granted it
+            self.authorise(user, info)
         return await self.serve(request, info, user)
+
+    async def _who(self, request: Request) -> User:
+        """Find out who asks; nobody is refused for what this server has not heard of yet."""
+        try:
+            return self.authenticate(request)
+        except ApiError:
+            if not self.storage.etcd.shared or "authorization" not in request.headers:
+                raise
+            await self.storage.current()
+            return self.authenticate(request)
 
     async def write(self, call: Call, obj: Obj, old: Encoded | None) -> Encoded:
         """Take a new object (to replace `old`, if there is one) all the way into the store."""
@@ -142,26 +163,40 @@ class Pipeline:
 
     async def store(self, call: Call, obj: Obj, old: Encoded | None) -> Encoded:
         """Write the object; the watches of everybody else have been told when this returns."""
-        self.admission.allocate(call, obj, old.obj if old else None)
-        try:
-            if old is None:
-                body = await self._create(call, obj)
-            elif is_finished(obj):
-                body = await self.remove(call, obj, old)
-            else:
-                body = await self.storage.update(call.collection, call.key, obj, old)
-        except BaseException:
-            self.admission.release(call, obj)
-            raise
+        if call.kind.builtin in ALLOCATED and not call.subresource:
+            body = await self._allocated(call, obj, old)
+        else:
+            body = await self._stored(call, obj, old)
         self.journal.record("write", call.info.verb, f"{call.kind.plural}/{_key(body.obj)}", actor=call.user.name,
                             detail=body.obj["metadata"].get("resourceVersion"))
         return body
 
-    async def _create(self, call: Call, obj: Obj) -> Encoded:
+    async def _allocated(self, call: Call, obj: Obj, old: Encoded | None) -> Encoded:
+        """Give the object what only one may hold, and store it unless another server gave something meanwhile."""
+        async with self._allocating:
+            for _ in range(CLAIM_ATTEMPTS):
+                claim, chosen = self.storage.claim(call.kind.plural), copy_obj(obj)
+                self.admission.allocate(call, chosen, old.obj if old else None)
+                try:
+                    return await self._stored(call, chosen, old, claim)
+                except BaseException as error:
+                    self.admission.release(call, chosen)
+                    if not isinstance(error, Contended):
+                        raise
+        raise ApiError(500, "InternalError", "Internal error occurred: too many servers allocate at once; try again")
+
+    async def _stored(self, call: Call, obj: Obj, old: Encoded | None, claim: Claim | None = None) -> Encoded:
+        if old is None:
+            return await self._create(call, obj, claim)
+        if is_finished(obj):
+            return await self.remove(call, obj, old)
+        return await self.storage.update(call.collection, call.key, obj, old, claim)
+
+    async def _create(self, call: Call, obj: Obj, claim: Claim | None) -> Encoded:
         metadata = obj["metadata"]
         for _ in range(GENERATE_ATTEMPTS):
             try:
-                return await self.storage.create(call.collection, _key(obj), obj)
+                return await self.storage.create(call.collection, _key(obj), obj, claim)
             except Changed:
                 if not metadata.get("generateName") or call.info.name:
                     break

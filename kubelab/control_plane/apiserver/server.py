@@ -51,7 +51,7 @@ from kubelab.control_plane.apiserver.tunnel import Tunnel
 from kubelab.control_plane.apiserver.upkeep import Upkeep
 from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.control_plane.apiserver.webhook_client import WebhookClient
-from kubelab.control_plane.etcd.api import EtcdApi
+from kubelab.control_plane.etcd.api import EtcdApi, EtcdError
 from kubelab.machinery.clock import Clock, timestamp
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.journal import Journal
@@ -81,9 +81,10 @@ class ApiServer(Component):
                  host: str = "127.0.0.1", port: int = 0, service_cidr: str = "127.96.128.0/17",
                  static_tokens: Mapping[str, User] | None = None, lowest_port: int = 0,
                  audit: AuditOptions | None = None, shutdown_delay_s: float = 0.0,
-                 kubelet_ca_pem: bytes | None = None, verify_kubelets: bool = True) -> None:
+                 kubelet_ca_pem: bytes | None = None, verify_kubelets: bool = True,
+                 reuse_port: bool = False) -> None:
         super().__init__("apiserver")
-        self._kubelet_ca_pem, self._verify_kubelets = kubelet_ca_pem, verify_kubelets
+        self._kubelet_ca_pem, self._verify_kubelets, self.reuse_port = kubelet_ca_pem, verify_kubelets, reuse_port
         self.lowest_port, self.shutdown_delay_s = lowest_port, shutdown_delay_s
         self.etcd, self.clock, self.journal, self.pki = etcd, clock, journal, pki
         self.host, self.port, self.service_cidr = host, port, service_cidr
@@ -119,7 +120,8 @@ class ApiServer(Component):
         await self.storage.start()
         self.webhooks = WebhookClient(self.storage, lowest_port=self.lowest_port)
         self.metrics.storage = self.storage
-        if self.pki is not None:
+        joins = self.reuse_port and self.port != 0  # others answer there: connections come when we can
+        if self.pki is not None and not joins:
             await self._listen(self.pki)
         allocator = ServiceAllocator(self.storage.of("", "services"), self.service_cidr)
         self.registry = Registry(self.storage, map(with_expressions, CATALOGUE))
@@ -155,6 +157,8 @@ class ApiServer(Component):
             self._audit_trail.callback(trail.close)
             pipeline.way = trail.around(pipeline.way)
         self._leaving, self._pipeline = False, pipeline
+        if self.pki is not None and joins:
+            await self._listen(self.pki)
 
     def _publish(self, custom: list[Kind]) -> None:
         self.discovery.publish(custom)
@@ -192,7 +196,7 @@ class ApiServer(Component):
         names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
                  "localhost")
         context = pki.server_context(names, sorted({self.host, "127.0.0.1", self.service_ip}))
-        self._http = HttpServer(self.handle, self._may, {*names, self.host})
+        self._http = HttpServer(self.handle, self._may, {*names, self.host}, reuse_port=self.reuse_port)
         self.port = await self._http.start(self.host, self.port, context)
 
     async def _bootstrap(self) -> None:
@@ -262,14 +266,19 @@ class ApiServer(Component):
             user = impersonated(headers, user, groups.split("\n") if groups else (), self._may_impersonate)
         return user
 
-    def _may(self, request: Request) -> bool:
+    async def _may(self, request: Request) -> bool:
         """Tell by its head whether a request will be let in, so that a stranger's body is never read."""
-        try:
-            user = self._authenticate(request)
-            self.authorizer.check(user, request_info(request.method, request.path, request.query))
-        except ApiError:
-            return False
-        return True
+        for last in (not self.etcd.shared, True):
+            try:
+                user = self._authenticate(request)
+                self.authorizer.check(user, request_info(request.method, request.path, request.query))
+                return True
+            except ApiError:
+                if last:
+                    return False
+                with contextlib.suppress(EtcdError):  # then the answer says why
+                    await self.storage.current()  # another server may know more
+        return False
 
     def _may_impersonate(self, user: User, group: str, resource: str, subresource: str, namespace: str,
                          name: str) -> None:

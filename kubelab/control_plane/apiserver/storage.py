@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from time import perf_counter
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import orjson
 
@@ -43,6 +43,7 @@ EVENT_TTL_S, LEASE_SHARED_S = 3600, 60
 SECONDS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
 ETCD_SECONDS = Histogram("etcd_request_duration_seconds", "Etcd request latency in seconds for each operation and "
                          "object type.", ("operation", "group", "resource"), SECONDS)
+ALLOCATION = b'{"kind":"RangeAllocation","apiVersion":"v1","metadata":{"resourceVersion":""},"range":"","data":""}'
 TXN_OPS = 100  # etcd takes 128 at most
 PROGRESS_S = 0.1  # after which etcd is asked whether anything is still to come
 PLACEHOLDER = b'"resourceVersion":""'
@@ -50,6 +51,17 @@ PLACEHOLDER = b'"resourceVersion":""'
 KEY_OF_PLURAL = {"services": "services/specs", "endpoints": "services/endpoints", "nodes": "minions",
                  "ingresses": "ingress",
                  "customresourcedefinitions": "apiextensions.k8s.io/customresourcedefinitions"}
+
+
+class Contended(Exception):
+    """Another server has allocated since the claim was made: what was chosen may be taken."""
+
+
+class Claim(NamedTuple):
+    """Says that what is about to be stored was chosen knowing every allocation up to `revision` of a key."""
+
+    key: str
+    revision: int
 
 
 T = TypeVar("T")
@@ -210,15 +222,21 @@ class Storage:
             self._newest = None
             return (await self.etcd.range(ROOT.encode(), count_only=True)).revision
 
-    async def create(self, collection: Collection, key: str, obj: Obj) -> Encoded:
+    def claim(self, what: str) -> Claim:
+        """Begin to choose from what all servers share: no other choice is stored between now and the write."""
+        key = f"{ROOT}ranges/{what}"
+        return Claim(key, self._custom.get(key, (b"", 0))[1])
+
+    async def create(self, collection: Collection, key: str, obj: Obj, claim: Claim | None = None) -> Encoded:
         """Store a new object, which from then on nobody may change. Raises `Changed` when the key is taken."""
-        return await self._put(collection, key, obj, 0)
+        return await self._put(collection, key, obj, 0, claim)
 
-    async def update(self, collection: Collection, key: str, obj: Obj, old: Encoded) -> Encoded:
+    async def update(self, collection: Collection, key: str, obj: Obj, old: Encoded,
+                     claim: Claim | None = None) -> Encoded:
         """Replace `old` by a new object. Raises `Changed` when `old` is no longer what is stored."""
-        return await self._put(collection, key, obj, revision_of(old))
+        return await self._put(collection, key, obj, revision_of(old), claim)
 
-    async def _put(self, collection: Collection, key: str, obj: Obj, expected: int) -> Encoded:
+    async def _put(self, collection: Collection, key: str, obj: Obj, expected: int, claim: Claim | None) -> Encoded:
         full_key = collection.prefix + key
         etcd_key = full_key.encode()
         if collection.kind.own is not None:
@@ -229,15 +247,19 @@ class Storage:
         self._writing[full_key] = (value, obj, current_cause.get())
         began = perf_counter()
         try:
-            result = await self.etcd.txn((Compare(etcd_key, "mod", "=", expected),),
-                                         (Put(etcd_key, value, lease),))  # the commit
+            guard, put = Compare(etcd_key, "mod", "=", expected), Put(etcd_key, value, lease)
+            if claim is None:
+                result = await self.etcd.txn((guard,), (put,))  # the commit
+            else:
+                result = await self.etcd.txn((guard, Compare(claim.key.encode(), "mod", "=", claim.revision)),
+                                             (put, Put(claim.key.encode(), ALLOCATION)))
             await self.reached(result.revision)
         finally:
             self._writing.pop(full_key, None)
             ETCD_SECONDS.observe(("update" if expected else "create", *collection.group_resource),
                                  perf_counter() - began)
         if not result.succeeded:
-            raise Changed
+            raise Contended if claim is not None and claim != self.claim(claim.key.rpartition("/")[2]) else Changed
         if collection.lags:
             await collection.settled()
         body = collection.objects.get(key)

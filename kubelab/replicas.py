@@ -1,0 +1,82 @@
+"""More API servers: processes of their own on the same port and the same store.
+
+    client ─► port ─┬─ the API server of this process          the kernel spreads connections over them
+                    ├─ kubelab apiserver ─┐
+                    └─ kubelab apiserver ─┴─► etcd over gRPC
+
+Invariant: a replica ends with this process, also after kill -9 (the pipe on its standard input closes); one that dies
+           is started again.
+Models:    a highly available control plane behind a load balancer
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+from kubelab.client.component import Component
+
+READY_S = 30.0
+log = logging.getLogger("kubelab")
+
+
+class Replicas(Component):
+    """`count` processes of `kubelab apiserver` with these flags."""
+
+    def __init__(self, count: int, flags: Sequence[str]) -> None:
+        super().__init__("apiserver-replicas")
+        self._count, self._flags = count, tuple(flags)
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that run, in no order that means anything."""
+        return [process.pid for process in self._processes.values()]
+
+    async def setup(self) -> None:
+        """Start them all and wait until they answer. Raises RuntimeError with what one said that ended at once."""
+        await asyncio.gather(*(self._start(index) for index in range(self._count)))
+        for index in range(self._count):
+            self.spawn(partial(self._keep, index), name=f"replica-{index + 1}")
+
+    async def teardown(self) -> None:
+        for process in self._processes.values():
+            if process.returncode is None:
+                process.terminate()
+        for process in self._processes.values():
+            try:
+                await asyncio.wait_for(process.wait(), 5.0)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        self._processes.clear()
+
+    async def _start(self, index: int) -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "kubelab", "apiserver", *self._flags, stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            env=dict(os.environ), start_new_session=True)
+        self._processes[index] = process
+        said: list[str] = []
+        async with asyncio.timeout(READY_S):
+            assert process.stdout is not None
+            while line := (await process.stdout.readline()).decode(errors="replace"):
+                if "is running" in line:
+                    return
+                said.append(line)
+        raise RuntimeError(f"an API server did not start: {''.join(said).strip() or 'it said nothing'}")
+
+    async def _keep(self, index: int) -> None:
+        """Read what a replica says until it ends, then start another."""
+        while True:
+            process = self._processes[index]
+            assert process.stdout is not None
+            while line := (await process.stdout.readline()).decode(errors="replace"):
+                log.debug("replica %d: %s", index + 1, line.rstrip())
+            log.warning("API server %d has ended with %s; it is started again", index + 1, await process.wait())
+            self.restarts += 1
+            await self._start(index)
