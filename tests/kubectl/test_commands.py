@@ -70,6 +70,7 @@ COMMANDS = [
     ("rollout status deploy/web --timeout=60s", 'deployment "web" successfully rolled out'),
     ("autoscale deployment web --min=1 --max=3 --cpu=80%", "^horizontalpodautoscaler.autoscaling/web autoscaled\n$"),
     ("get hpa", r"web +Deployment/web +cpu: <unknown>/80% +1 +3"),
+    ("get deploy web --subresource=scale", r"^NAME +DESIRED +AVAILABLE +AGE\nweb +2 +2 +\d+s\n$"),
     ("set env deploy/web A=B", "^deployment.apps/web env updated\n$"),
     ("set resources deploy/web --limits=cpu=200m", "^deployment.apps/web resource requirements updated\n$"),
     ("set selector svc/sc a=b", "^service/sc selector updated\n$"),

@@ -9,9 +9,12 @@ from kubelab.machinery import jsonpath
 from kubelab.machinery.errors import ApiError, invalid, invalid_value
 from kubelab.machinery.request import Obj
 from kubelab.machinery.selectors import from_label_selector
-from kubelab.units.catalogue import Kind
+from kubelab.units.catalogue import Column, Kind
+from kubelab.units.columns import AGE, NAME
 
-SCALE = Kind("Scale", "scales", "autoscaling")
+SCALE = Kind("Scale", "scales", "autoscaling", columns=(
+    NAME, Column("Desired", lambda o, now: o["spec"].get("replicas", 0), type="integer", path="spec.replicas"),
+    Column("Available", lambda o, now: o["status"].get("replicas", 0), type="integer", path="status.replicas"), AGE))
 IDENTITY = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 

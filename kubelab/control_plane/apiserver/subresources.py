@@ -20,6 +20,7 @@ from kubelab.control_plane.apiserver.deleting import DeleteOptions, Deleter
 from kubelab.control_plane.apiserver.eviction import Budgets
 from kubelab.control_plane.apiserver.pipeline import Pipeline, is_finished
 from kubelab.control_plane.apiserver.pod_parts import PARTS, PodParts
+from kubelab.control_plane.apiserver.present import presentation
 from kubelab.control_plane.apiserver.routes import is_true
 from kubelab.control_plane.apiserver.scale import SCALE, scale_of, with_replicas
 from kubelab.control_plane.apiserver.storage import Changed
@@ -69,7 +70,9 @@ class Subresources:
         """Read or write how many replicas there should be, without knowing what kind of thing has replicas."""
         paths = call.kind.own.scale if call.kind.own is not None else None
         if call.info.verb == "get":
-            return Response(200, scale_of(_stored(call), paths))
+            form = presentation(replace(call, kind=SCALE), self._pipeline.clock.now)
+            shown = scale_of(_stored(call), paths)
+            return Response(200, shown if form is None else form.one(shown))
         if call.info.verb not in ("update", "patch"):
             raise method_not_allowed("the server does not allow this method on the requested resource")
         manifest, force = None, is_true(call.query.get("force"))
