@@ -78,6 +78,7 @@ class Kind:
     prepare_update: Callable[[Obj, Obj], None] = _keep  # (new, old): e.g. keep what the main resource may not write
     validate: Callable[[Obj], Sequence[FieldError]] = _no_errors  # beyond the schema and the metadata rules
     validate_update: Callable[[Obj, Obj], Sequence[FieldError]] = _no_update_errors  # (new, old): immutables
+    update_first: bool = False  # what may not change is told before what is wrong with the object, as upstream does
     validate_part: Callable[[Obj, Obj, str], Sequence[FieldError]] = _no_part_errors  # (new, old, subresource)
     warnings: Callable[[Obj, Obj | None], Iterable[str]] = _no_warnings  # (new, old): what is allowed but unwise
     validate_name: str = "subdomain"  # "subdomain" | "label" (RFC 1123) | "label1035" | "path"

@@ -191,7 +191,8 @@ def validate(kind: Kind, obj: Obj, old: Obj | None, *, subresource: str = "") ->
         if subresource in SPEC_PARTS:
             errors += kind.validate_part(obj, old or {}, subresource)
         elif old is not None:
-            errors += kind.validate_update(obj, old)
+            changed = list(kind.validate_update(obj, old))
+            errors = [*changed, *errors] if kind.update_first else [*errors, *changed]
     if errors:
         raise invalid(kind.group, kind.kind, obj["metadata"].get("name") or "", errors)
 
