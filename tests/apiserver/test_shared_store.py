@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from kubelab.control_plane.apiserver.server import ApiServer
+from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.control_plane.etcd.api import OnEvents, WatchedEvent
 from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
 from kubelab.machinery.request import Encoded, Request, Response
 
-from .conftest import ADMIN, World, config_map
+from .conftest import ADMIN, World, config_map, drain
 
 CONFIG_MAPS, SERVICES = "/api/v1/namespaces/default/configmaps", "/api/v1/namespaces/default/services"
 
@@ -92,6 +93,22 @@ async def test_a_get_sees_what_another_server_acknowledged(world: World, second:
     second.store.holds = True
     await world.client.create("cm", config_map("b"))
     assert [item["metadata"]["name"] for item in body(await second.late("GET", CONFIG_MAPS))["items"]] == ["a", "b"]
+
+
+async def test_a_revision_from_another_server_is_waited_for(world: World, second: Second) -> None:
+    """A client may list here and watch there: the watch begins when the news has come, at that revision."""
+    second.store.holds = True
+    await world.client.create("cm", config_map("a"))
+    asked = {"watch": "1", "resourceVersion": str(world.etcd.revision)}
+    opening = asyncio.ensure_future(second.server.handle(Request("GET", CONFIG_MAPS, asked, {}, None, ADMIN)))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert not opening.done()
+    second.store.release()
+    watcher = (await opening).events
+    assert isinstance(watcher, Watcher)
+    await world.client.create("cm", config_map("b"))
+    assert drain(watcher) == [("ADDED", "b")]
 
 
 async def test_who_is_content_with_an_old_state_does_not_wait(world: World, second: Second) -> None:

@@ -23,7 +23,7 @@ from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.request_metrics import RequestMetrics
 from kubelab.control_plane.apiserver.routes import RequestInfo, request_info
 from kubelab.control_plane.apiserver.storage import Changed, Claim, Contended, Storage
-from kubelab.control_plane.etcd.api import StoreFailed, Unavailable
+from kubelab.control_plane.etcd.api import EtcdError
 from kubelab.machinery import apply
 from kubelab.machinery.clock import Clock, timestamp
 from kubelab.machinery.errors import ApiError, already_exists
@@ -86,7 +86,7 @@ class Pipeline:
                 current_cause.reset(token)
         except ApiError as error:
             return Response(error.code, error.status)
-        except (Unavailable, StoreFailed) as error:
+        except EtcdError as error:
             return Response(500, ApiError(500, "", str(error)).status)
         except (RecursionError, orjson.JSONEncodeError):
             return Response(400, ApiError(400, "BadRequest", "exceeded max depth").status)

@@ -142,15 +142,16 @@ def _check_match(query: Mapping[str, str], revision: str, match: str) -> None:
 async def list_page(storage: Storage, collection: Collection, namespace: str, options: ListOptions) -> Page:
     """Answer a list. Raises `Expired` when the page asked for is of a revision that is gone."""
     matches = matcher(collection, options.labels, options.fields)
-    after, revision = "", storage.revision
+    after, revision = "", 0
     if options.continue_:
         at, after = _read_token(options.continue_)
         revision = at if at > 0 else revision
     elif options.revision:
-        if options.revision > storage.revision:
+        if not await storage.fresh(options.revision):
             raise too_large(options.revision, storage.revision)
         if options.match == "Exact" or (options.limit and not options.match):
             revision = options.revision
+    revision = revision or storage.revision
     if collection.latest > revision:  # changed since: only etcd still knows how it was
         found = await _in_the_past(storage, collection, namespace, revision, after)
         chosen = [(key, body) for key, body in found if matches is None or matches(body.obj)]

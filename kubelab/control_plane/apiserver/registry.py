@@ -172,7 +172,7 @@ class Registry:
 
     async def watch(self, call: Call) -> Response:
         options = list_options(call.collection, event_versions.query(call), call.info.name)
-        if options.revision and options.revision > self.storage.revision:
+        if options.revision and not await self.storage.fresh(options.revision):
             raise too_large(options.revision, self.storage.revision)
         how, query = self._presentation(call), call.query
         watcher = Watcher(namespace=call.namespace, labels=options.labels, fields=options.fields,

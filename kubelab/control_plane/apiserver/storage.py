@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from time import perf_counter
 from typing import NamedTuple, TypeVar
 
@@ -45,6 +46,7 @@ ETCD_SECONDS = Histogram("etcd_request_duration_seconds", "Etcd request latency 
                          "object type.", ("operation", "group", "resource"), SECONDS)
 ALLOCATION = b'{"kind":"RangeAllocation","apiVersion":"v1","metadata":{"resourceVersion":""},"range":"","data":""}'
 TXN_OPS = 100  # etcd takes 128 at most
+FRESH_S = 3.0  # as long as kube-apiserver waits before it says "too large resource version"
 PROGRESS_S = 0.1  # after which etcd is asked whether anything is still to come
 PLACEHOLDER = b'"resourceVersion":""'
 # Kinds that Kubernetes keeps under an older name than their plural.
@@ -215,6 +217,13 @@ class Storage:
             if self._newest is None:
                 self._newest = asyncio.get_running_loop().create_task(self._ask())
             await self.reached(await asyncio.shield(self._newest))
+
+    async def fresh(self, revision: int) -> bool:
+        """Wait a moment for a revision that a client has from another server; tell whether the cache has it."""
+        if revision > self.revision and self.etcd.shared:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.reached(revision), FRESH_S)
+        return self.revision >= revision
 
     async def _ask(self) -> int:
         """Ask etcd for its revision; whoever wants to know before the question is sent shares it."""

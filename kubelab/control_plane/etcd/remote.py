@@ -13,6 +13,7 @@ Left out:  users and roles
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -25,6 +26,7 @@ from kubelab.control_plane.etcd.api import (
     Compare,
     DeleteRange,
     DeleteResult,
+    EtcdError,
     LeaseNotFound,
     OnEvents,
     OnLost,
@@ -51,6 +53,7 @@ PROGRESS_FROM = (3, 4, 25)  # before it, an answer about progress could overtake
 TICK = HOME + b"/kubelab.io/tick"
 KV, LEASE, MAINTENANCE, CLUSTER = (pb.SERVICES[name] for name in ("KV", "Lease", "Maintenance", "Cluster"))
 T = TypeVar("T")
+log = logging.getLogger("kubelab")
 
 
 class RemoteMember(NamedTuple):
@@ -97,7 +100,10 @@ class RemoteEtcd(Component):
         """Let etcd forget what is older than five minutes, of several API servers one at a time."""
         known = (0, 0)
         while True:
-            known = await self._compact_once(*known)
+            try:
+                known = await self._compact_once(*known)
+            except EtcdError as error:
+                log.info("etcd's history is not compacted now: %s", error)
             await self._clock.sleep(COMPACT_S)
 
     async def teardown(self) -> None:
