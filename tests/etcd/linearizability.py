@@ -104,10 +104,13 @@ def _search(operations: Sequence[Operation], initial: str | None) -> tuple[list[
 
 
 def _next(operations: Sequence[Operation], done: int) -> Iterator[int]:
-    """Yield what may happen next: everything called before the first return of what has not happened yet."""
-    limit = min((op.returned for at, op in enumerate(operations) if not done >> at & 1), default=math.inf)
-    for at, operation in enumerate(operations):
+    """Return what may happen next: everything called before the first return of what has not happened yet."""
+    limit, ready = math.inf, []
+    for at, operation in enumerate(operations):  # in the order of their calls
         if operation.called > limit:
-            return
+            break
         if not done >> at & 1:
-            yield at
+            ready.append(at)
+            limit = min(limit, operation.returned)
+    # what returned first probably happened first; what never returned is tried last, for most of it explains nothing
+    return iter(sorted((at for at in ready if operations[at].called <= limit), key=lambda at: operations[at].returned))

@@ -123,7 +123,7 @@ class Simulation:
             self.options |= {"pre_vote": False, "check_quorum": False, "max_append_bytes": 0}
             actions |= dict.fromkeys((self.propose, self.heal, self.change, self.compact, self.read), 1)
             actions |= {self.topple: 12, self.deliver: 100}
-        self.actions, self.cumulated = list(actions), list(accumulate(actions.values()))
+        self.weigh(actions)
 
         conf = ConfState(frozenset(range(1, size + 1)))
         self.checker = Checker(conf)
@@ -133,6 +133,11 @@ class Simulation:
         self.proposals = self.reads = 0
         for id_ in sorted(conf.voters):
             self.join(id_, Snapshot(SnapshotMeta(1, 1, conf)))
+
+    def weigh(self, actions: dict[Callable[[], None], int]) -> None:
+        """Say how often each step shall be taken."""
+        self.weights = actions
+        self.actions, self.cumulated = list(actions), list(accumulate(actions.values()))
 
     def join(self, id_: int, snapshot: Snapshot) -> None:
         member = self.members[id_] = Member(id_, Disk(snapshot, snapshot.meta.conf), self.members)
