@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kubelab.control_plane.etcd import remote
 from kubelab.control_plane.etcd.api import Compacted, Compare, DeleteRange, Put, Range, Unavailable, WatchedEvent
 from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
 from kubelab.control_plane.etcd.endpoints import EtcdEndpoints
@@ -175,6 +176,15 @@ def test_an_address_that_is_none_shows_how_it_is_written(where: str) -> None:
     """The error has an example."""
     with pytest.raises(ValueError, match=r"for example http://127\.0\.0\.1:2379"):
         EtcdEndpoints.of(where)
+
+
+async def test_where_no_etcd_is_the_error_says_what_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names the endpoints, and the component stays stopped."""
+    monkeypatch.setattr(remote, "PATIENCE_S", 0.2)
+    etcd = RemoteEtcd(EtcdEndpoints.of("http://127.0.0.1:1,http://127.0.0.1:2"), RealClock())
+    with pytest.raises(ConnectionError, match=r"no etcd at http://127\.0\.0\.1:1, .*Is it running"):
+        await etcd.start()
+    assert etcd.state == "stopped"
 
 
 async def test_a_write_whose_answer_is_lost_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ Models:    etcd's clientv3, its balancer and retry interceptor
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 from kubelab.control_plane.etcd.errors import EtcdError, NoLeader, TimedOut, TooManyRequests, Unavailable, error_of
 
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")  # what we fork becomes another program at once
 try:
     import grpc
     import grpc.aio

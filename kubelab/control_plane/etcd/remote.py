@@ -84,15 +84,15 @@ class RemoteEtcd(Component):
         self.revision, self.compact_revision = 0, 0  # the newest that any answer had; what we compacted to
 
     async def setup(self) -> None:
-        """Reach a member. Raises Unavailable that names the endpoints."""
+        """Reach a member. Raises ConnectionError that names the endpoints."""
         self._members = Members(self.endpoints)
         self._watches = RemoteWatches(self._members, self._words)
         self._up = True
         try:
             status = await self._repeat(lambda: self._members.call(MAINTENANCE["Status"], pb.StatusRequest()))
         except Unavailable as error:
-            raise Unavailable(f"no etcd at {', '.join(self.endpoints.urls)}: {error}; is it running, and do the "
-                              "scheme and the certificates fit?") from None
+            raise ConnectionError(f"no etcd at {', '.join(self.endpoints.urls)}: {error}. Is it running, and do the "
+                                  "scheme and the certificates fit?") from None
         self._tells_progress = tuple(int(n) for n in status.version.split(".")[:3] if n.isdigit()) >= PROGRESS_FROM
         self.spawn(self._watches.run, name="watches")
 
