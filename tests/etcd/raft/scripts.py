@@ -21,7 +21,6 @@ Invariant: time passes only where the script says so, and messages arrive in the
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 from kubelab.control_plane.etcd.raft import (
@@ -244,8 +243,8 @@ def shown(m: Message) -> str:
     return f"{m.type} t{m.term} {details}".rstrip()
 
 
-def all_scripts() -> Iterator[Path]:
-    return iter(sorted(GOLDEN.glob("*.txt")))
+def all_scripts() -> list[Path]:
+    return sorted(GOLDEN.glob("*.txt"))
 
 
 if __name__ == "__main__":
