@@ -69,12 +69,12 @@ class Shim:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         process_root.prctl(process_root.PR_SET_CHILD_SUBREAPER, 1)
         os.makedirs(self.base, exist_ok=True)
-        self.tell(event="hello", pid=self.pid, problem=process_root.probe(self.base))
         self.selector.register(self.control, selectors.EVENT_READ, self.on_message)
         self.selector.register(wake_in, selectors.EVENT_READ, lambda: self.on_signal(wake_in))
         gc.collect()
         gc.freeze()  # forks then share these pages for good
         try:
+            self.tell(event="hello", pid=self.pid, problem=process_root.probe(self.base))
             while True:
                 for key, _ in self.selector.select():
                     key.data()
