@@ -113,6 +113,13 @@ async def test_a_new_kind_is_served_everywhere_at_once(cluster: Cluster) -> None
             assert status == 201
             status, listed = await send("GET", "/apis/example.com/v1/namespaces/default/widgets")
             assert (status, len(listed["items"])) == (200, i + 1)
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com"
+        assert (await send("DELETE", path))[0] == 200
+        gone = 0
+        async with asyncio.timeout(5):
+            while gone < 12:
+                both = [(await send("GET", where))[0] for where in (path, "/apis/example.com/v1/widgets")]
+                gone = gone + 1 if both == [404, 404] else 0
 
 
 async def test_the_death_of_one_server_is_not_noticed(cluster: Cluster) -> None:

@@ -54,6 +54,10 @@ class RealMembers:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
+    def pause(self, index: int) -> None:
+        """Let a member hang: its sockets stay open and say nothing."""
+        self._processes[index].send_signal(signal.SIGSTOP)
+
     def leader(self) -> int:
         """Return the index of the leader."""
         for index, url in enumerate(self.urls):

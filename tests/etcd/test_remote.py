@@ -239,6 +239,24 @@ async def test_kill_9_of_a_real_etcd_loses_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.etcd
+async def test_a_member_that_hangs_is_left(tmp_path: Path) -> None:
+    """Its sockets are open and nothing comes: calls and watches go on at another."""
+    with RealMembers(tmp_path, 3) as real:
+        async with connected(*real.urls) as etcd:
+            heard = Heard(etcd)
+            await until(lambda: heard.handle.next > 0)
+            real.pause(etcd._members.channels.index(etcd._members.channel))
+            assert (await etcd.txn((Compare(KEY + b"a", "mod", "=", 0),), (Put(KEY + b"a", b"1"),))).succeeded
+
+            def told() -> bool:
+                etcd.ask_progress()  # as a reader does that waits
+                return bool(heard.events)
+
+            await until(told, 15)
+            assert [event.kv.key for event in heard.events] == [KEY + b"a"]
+
+
+@pytest.mark.etcd
 async def test_of_three_members_the_leader_may_be_killed(tmp_path: Path) -> None:
     """Calls go on at another member, watches too; the dead one shows in the list of members."""
     with RealMembers(tmp_path, 3) as real:

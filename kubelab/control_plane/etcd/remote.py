@@ -193,6 +193,7 @@ class RemoteEtcd(Component):
         return self._watches.open(key, range_end, start_revision, prev_kv, on_events, on_progress, on_lost)
 
     def ask_progress(self) -> None:
+        self._watches.expect()
         if self._tells_progress:
             self._watches.ask_progress()
         elif self._up:  # a key that every API server's watch covers: once it comes, all before it has come

@@ -23,6 +23,7 @@ from kubelab.control_plane.etcd.wire import stubs as pb
 from kubelab.control_plane.etcd.wire.convert import Message
 
 AGAIN_S = 0.1
+SILENCE_S = 2.0  # a member that owes an answer for so long is left
 WATCH = pb.SERVICES["Watch"]["Watch"]
 
 
@@ -51,7 +52,8 @@ class RemoteWatches:
         self._watches: dict[int, RemoteWatch] = {}
         self._last_id = 0
         self._say: asyncio.Queue[Message] | None = None  # what goes out on the stream, while there is one
-        self._wanted = asyncio.Event()
+        self._wanted, self._silent = asyncio.Event(), asyncio.Event()
+        self._due: float | None = None  # when something has to have come
 
     def __len__(self) -> int:
         return len(self._watches)
@@ -69,6 +71,14 @@ class RemoteWatches:
     def cancel(self, watch: RemoteWatch) -> None:
         if self._watches.pop(watch.id, None) is not None:
             self._tell(pb.WatchRequest(cancel_request=pb.WatchCancelRequest(watch_id=watch.id)))
+
+    def expect(self) -> None:
+        """Say, now and again, that something is sure to come: a member that brings nothing is left for another."""
+        now = asyncio.get_running_loop().time()
+        if self._due is None:
+            self._due = now + SILENCE_S
+        elif now > self._due:
+            self._silent.set()
 
     def ask_progress(self) -> None:
         self._tell(pb.WatchRequest(progress_request=pb.WatchProgressRequest()))
@@ -99,14 +109,24 @@ class RemoteWatches:
         self._say = say
         for watch in self._watches.values():
             say.put_nowait(watch.request())
-        writer = asyncio.ensure_future(self._write(call, say))
+        self._silent.clear()
+        self._due = None
+        reader = asyncio.ensure_future(self._read(call))
+        others = [asyncio.ensure_future(self._write(call, say)), asyncio.ensure_future(self._silent.wait())]
         try:
-            while (answer := await call.read()) is not grpc.aio.EOF:
-                self._hear(answer)
+            await asyncio.wait({reader, others[1]}, return_when=asyncio.FIRST_COMPLETED)
+            if reader.done():
+                reader.result()
         finally:
-            writer.cancel()
+            for task in (reader, *others):
+                task.cancel()
             call.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+            await asyncio.gather(reader, *others, return_exceptions=True)
+
+    async def _read(self, call: Any) -> None:
+        while (answer := await call.read()) is not grpc.aio.EOF:
+            self._due = None
+            self._hear(answer)
 
     async def _write(self, call: Any, say: asyncio.Queue[Message]) -> None:
         while True:
