@@ -11,10 +11,11 @@ import pytest
 
 from kubelab.control_plane.etcd import remote
 from kubelab.control_plane.etcd.api import Compacted, Compare, DeleteRange, Put, Range, Unavailable, WatchedEvent
+from kubelab.control_plane.etcd.compactor import COMPACT_KEY
 from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
 from kubelab.control_plane.etcd.endpoints import EtcdEndpoints
 from kubelab.control_plane.etcd.errors import EtcdError, FutureRevision, LeaseNotFound
-from kubelab.control_plane.etcd.remote import COMPACT_KEY, RemoteEtcd
+from kubelab.control_plane.etcd.remote import RemoteEtcd
 from kubelab.control_plane.etcd.wire.access import certify
 from kubelab.control_plane.etcd.wire.server import EtcdWire
 from kubelab.machinery.clock import RealClock

@@ -12,9 +12,7 @@ Models:    k8s.io/apiserver/pkg/storage/etcd3 and cacher
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from time import perf_counter
 from typing import NamedTuple, TypeVar
 
@@ -23,6 +21,7 @@ import orjson
 from kubelab.control_plane.apiserver.cache import Collection
 from kubelab.control_plane.apiserver.crd_storage import Hub
 from kubelab.control_plane.apiserver.following import Following
+from kubelab.control_plane.apiserver.freshness import Freshness
 from kubelab.control_plane.etcd.api import (
     Compare,
     DeleteRange,
@@ -46,8 +45,6 @@ ETCD_SECONDS = Histogram("etcd_request_duration_seconds", "Etcd request latency 
                          "object type.", ("operation", "group", "resource"), SECONDS)
 ALLOCATION = b'{"kind":"RangeAllocation","apiVersion":"v1","metadata":{"resourceVersion":""},"range":"","data":""}'
 TXN_OPS = 100  # etcd takes 128 at most
-FRESH_S = 3.0  # as long as kube-apiserver waits before it says "too large resource version"
-PROGRESS_S = 0.1  # after which etcd is asked whether anything is still to come
 PLACEHOLDER = b'"resourceVersion":""'
 # Kinds that Kubernetes keeps under an older name than their plural.
 KEY_OF_PLURAL = {"services": "services/specs", "endpoints": "services/endpoints", "nodes": "minions",
@@ -73,22 +70,19 @@ class Changed(Exception):
     """The object is not as it was when it was read: someone else wrote first."""
 
 
-class Storage:
+class Storage(Freshness):
     """Every collection of the cluster over one etcd."""
 
     def __init__(self, etcd: EtcdApi, kinds: Iterable[Kind], clock: Clock) -> None:
-        self.etcd, self._clock = etcd, clock
+        super().__init__(etcd, ROOT)
+        self._clock = clock
         self._lease = (0, float("-inf"))  # of Events: its id, and until when new ones take it
-        self.revision = 0
         self.collections: dict[tuple[str, str], Collection] = {}
         self._by_prefix: dict[str, Collection | Hub] = {}
         self._custom: dict[str, tuple[bytes, int]] = {}  # value and revision of every key of no built-in kind
         self._writing: dict[str, tuple[bytes, Obj, int | None]] = {}  # by etcd key: value, object, cause
-        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
-        self._newest: asyncio.Task[int] | None = None  # asks etcd how far it is; not sent yet
-        self._asking = asyncio.Lock()
         self._following = Following(etcd, ROOT, clock, revision=lambda: self.revision, on_events=self._follow,
-                                    on_progress=self._is_at, relisted=self._catch_up)
+                                    on_progress=self.is_at, relisted=self._catch_up)
         for kind in kinds:
             prefix = f"{ROOT}{KEY_OF_PLURAL.get(kind.plural, kind.plural)}/"
             self.collections[kind.group, kind.plural] = self._by_prefix[prefix] = Collection(kind, prefix)
@@ -162,12 +156,7 @@ class Storage:
                 ours = self._writing.get(full_key)
                 collection.apply(revision, key, body, ours[2] if ours is not None else None)
             self.revision = revision
-        self._wake()
-
-    def _is_at(self, revision: int) -> None:
-        """Hear that up to this revision nothing more is to come."""
-        self.revision = max(self.revision, revision)
-        self._wake()
+        self.is_at(self.revision)
 
     def _catch_up(self, found: RangeResult) -> None:
         """Become what a fresh list says; open watches are told the difference, those from before it get 410."""
@@ -181,13 +170,7 @@ class Storage:
                       *(WatchedEvent("DELETE", kv, None) for kv in gone)])
         for collection in self.collections.values():
             collection.forget(found.revision)
-        self._is_at(found.revision)
-
-    def _wake(self) -> None:
-        while self._waiting and self._waiting[0][0] <= self.revision:
-            future = self._waiting.pop(0)[1]
-            if not future.done():
-                future.set_result(None)
+        self.is_at(found.revision)
 
     def _keep_custom(self, full_key: str, event: WatchedEvent) -> None:
         if event.type == "DELETE":
@@ -199,37 +182,6 @@ class Storage:
         """Take the dict that was just written, when these are its bytes; decode a write of anybody else."""
         ours = self._writing.get(key)
         return stored(value, revision, ours[1] if ours is not None and ours[0] == value else None)
-
-    async def reached(self, revision: int) -> None:
-        """Wait until the cache is as new as `revision`."""
-        if self.revision >= revision:
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((revision, future))
-        self._waiting.sort(key=lambda entry: entry[0])
-        while self.etcd.shared and not (await asyncio.wait({future}, timeout=PROGRESS_S))[0]:
-            self.etcd.ask_progress()  # what came last may be none of our keys
-        await future
-
-    async def current(self) -> None:
-        """Wait until the cache shows every write that was acknowledged before this call, by whichever server."""
-        if self.etcd.shared:
-            if self._newest is None:
-                self._newest = asyncio.get_running_loop().create_task(self._ask())
-            await self.reached(await asyncio.shield(self._newest))
-
-    async def fresh(self, revision: int) -> bool:
-        """Wait a moment for a revision that a client has from another server; tell whether the cache has it."""
-        if revision > self.revision and self.etcd.shared:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.reached(revision), FRESH_S)
-        return self.revision >= revision
-
-    async def _ask(self) -> int:
-        """Ask etcd for its revision; whoever wants to know before the question is sent shares it."""
-        async with self._asking:
-            self._newest = None
-            return (await self.etcd.range(ROOT.encode(), count_only=True)).revision
 
     def claim(self, what: str) -> Claim:
         """Begin to choose from what all servers share: no other choice is stored between now and the write."""

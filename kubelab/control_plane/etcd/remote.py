@@ -6,14 +6,13 @@
                                                   └─ no ──► send it again: its compare lets it happen once
 
 Invariant: a write is carried out once or not at all; where nobody can know, the caller is told so.
-Models:    etcd's clientv3 as kube-apiserver uses it, and its compactor (storage/etcd3/compact.go)
+Models:    etcd's clientv3 as kube-apiserver uses it
 Left out:  users and roles
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -22,11 +21,9 @@ import grpc.aio
 
 from kubelab.client.component import Component
 from kubelab.control_plane.etcd.api import (
-    Compacted,
     Compare,
     DeleteRange,
     DeleteResult,
-    EtcdError,
     LeaseNotFound,
     OnEvents,
     OnLost,
@@ -39,6 +36,7 @@ from kubelab.control_plane.etcd.api import (
     TxnResult,
     Unavailable,
 )
+from kubelab.control_plane.etcd.compactor import keep_compact
 from kubelab.control_plane.etcd.endpoints import EtcdEndpoints, Members, etcd_error, was_not_done
 from kubelab.control_plane.etcd.remote_convert import HOME, Words
 from kubelab.control_plane.etcd.remote_watch import RemoteWatch, RemoteWatches
@@ -47,13 +45,11 @@ from kubelab.machinery.clock import Clock
 
 PATIENCE_S = 10.0  # how long a call goes on looking for a member that answers
 AGAIN_S = 0.05
-COMPACT_S = 300.0  # history older than this is forgotten, as kube-apiserver does
-COMPACT_KEY = b"compact_rev_key"
 PROGRESS_FROM = (3, 4, 25)  # before it, an answer about progress could overtake events (etcd issue 15220)
 TICK = HOME + b"/kubelab.io/tick"
+TICK_S = 0.05  # however many ask
 KV, LEASE, MAINTENANCE, CLUSTER = (pb.SERVICES[name] for name in ("KV", "Lease", "Maintenance", "Cluster"))
 T = TypeVar("T")
-log = logging.getLogger("kubelab")
 
 
 class RemoteMember(NamedTuple):
@@ -81,6 +77,7 @@ class RemoteEtcd(Component):
         self._members: Members
         self._watches: RemoteWatches
         self._up = self._tells_progress = False
+        self._ticked = 0.0
         self.revision, self.compact_revision = 0, 0  # the newest that any answer had; what we compacted to
 
     async def setup(self) -> None:
@@ -98,13 +95,7 @@ class RemoteEtcd(Component):
 
     async def run(self) -> None:
         """Let etcd forget what is older than five minutes, of several API servers one at a time."""
-        known = (0, 0)
-        while True:
-            try:
-                known = await self._compact_once(*known)
-            except EtcdError as error:
-                log.info("etcd's history is not compacted now: %s", error)
-            await self._clock.sleep(COMPACT_S)
+        await keep_compact(self, self._clock)
 
     async def teardown(self) -> None:
         if self._up:
@@ -196,7 +187,9 @@ class RemoteEtcd(Component):
         self._watches.expect()
         if self._tells_progress:
             self._watches.ask_progress()
-        elif self._up:  # a key that every API server's watch covers: once it comes, all before it has come
+        elif self._up and time.monotonic() - self._ticked > TICK_S:
+            # a key that every API server's watch covers: once it comes, all before it has come
+            self._ticked = time.monotonic()
             self.spawn(self._tick, name="tick")
 
     async def _tick(self) -> None:
@@ -248,21 +241,6 @@ class RemoteEtcd(Component):
     async def compact(self, revision: int) -> None:
         await self._repeat(lambda: self._call(KV["Compact"], pb.CompactionRequest(revision=revision)))
         self.compact_revision = max(self.compact_revision, revision)
-
-    async def _compact_once(self, version: int, revision: int) -> tuple[int, int]:
-        """Compact to where etcd was the last time, if no other server has; return (version of the key, revision)."""
-        done = await self.txn((Compare(COMPACT_KEY, "version", "=", version),),
-                              (Put(COMPACT_KEY, b"%d" % self.revision),), (Range(COMPACT_KEY),))
-        if not done.succeeded:
-            found = done.responses[0]
-            assert isinstance(found, RangeResult)
-            return found.kvs[0].version, done.revision
-        if revision:
-            try:
-                await self.compact(revision)
-            except Compacted as gone:
-                self.compact_revision = max(self.compact_revision, gone.compact_revision)
-        return version + 1, done.revision
 
     async def members(self) -> list[RemoteMember]:
         """Return each member behind the endpoints, as it says itself, or that it does not answer."""
