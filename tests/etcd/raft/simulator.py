@@ -356,7 +356,7 @@ class Simulation:
         if member is None or member.node is None or member.ready is not None:
             return
         index, node = member.applied, member.node
-        if index > member.disk.snapshot.meta.index:
+        if index > member.disk.snapshot.meta.index and index >= node.log.snapshot.index:  # else a newer one just came
             meta = SnapshotMeta(index, node.log.term_at(index) or 0, member.conf)
             member.disk.take_snapshot(Snapshot(meta, b"%d" % member.digest))
             upto = self.random.randint(max(node.log.snapshot.index, min(member.confs)), index)
