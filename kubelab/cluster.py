@@ -83,6 +83,7 @@ class Cluster(Facade):
         self._disabled = frozenset(disable)
         self._collect_rarely()
         self._view: Any = None
+        self._etcd: EtcdHandle | None = None
         self._stopped = False
         try:
             self.background.call(self._start(nodes, port, data_dir, kubeconfig))
@@ -151,7 +152,10 @@ class Cluster(Facade):
         """The store: `.get(key)`, `.history(key)`, `.watch(key)`, and what breaks it."""
         from kubelab.facade.etcd import EtcdHandle
 
-        return EtcdHandle(self.components["etcd"], self.background, self.components.get("etcd-wire"))
+        store = self.components["etcd"]
+        if self._etcd is None or self._etcd.component is not store:
+            self._etcd = EtcdHandle(store, self.background, self.components.get("etcd-wire"), self.journal)
+        return self._etcd
 
     @property
     def apiserver(self) -> Handle:
@@ -264,6 +268,8 @@ class Cluster(Facade):
         atexit.unregister(self.stop)
         if self._view is not None:
             self._view.close()
+        if self._etcd is not None:
+            self._etcd.close_view()
         if self.background.running:
             self.background.call(self._end())
             self.background.stop()

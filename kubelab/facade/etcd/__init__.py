@@ -37,11 +37,13 @@ from kubelab.control_plane.etcd.api import (
     prefix_end,
 )
 from kubelab.facade.etcd import past, text
+from kubelab.facade.etcd.alone import OneStore
 from kubelab.facade.etcd.lease import Lease
 from kubelab.facade.etcd.values import Event, History, Members, NoSuchKey, Outcome, Step, Version, Versions, version_of
 from kubelab.facade.etcd.watching import EtcdWatch
 from kubelab.facade.handle import Handle
 from kubelab.facade.results import Text
+from kubelab.machinery.journal import Journal
 from kubelab.views.diff import Diff, compare
 
 T = TypeVar("T")
@@ -67,10 +69,14 @@ class EtcdHandle(Handle):
     FutureRevision; everywhere: Unavailable while the store is stopped.
     """
 
-    def __init__(self, component: Component, background: BackgroundLoop, wire: Component | None = None) -> None:
+    def __init__(self, component: Component, background: BackgroundLoop, wire: Component | None = None,
+                 journal: Journal | None = None) -> None:
         super().__init__(component, background)
+        self._journal = journal
         self._etcd: EtcdApi = component  # type: ignore[assignment]
         self._wire = wire
+        self._view: Any = None
+        self._alone: OneStore | None = None
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a call on the cluster's loop; to an error of the store add what to do next."""
@@ -232,6 +238,26 @@ class EtcdHandle(Handle):
                             self.state == "running")
             return Members([one])
         return Members(self._run(_settled(found)))
+
+    @property
+    def view(self) -> Any:
+        """The live view of the members, one widget for this store: logs, messages, and buttons that break it."""
+        if self._view is None:
+            from kubelab.views.consensus_view import ConsensusView
+
+            group: Any = self.component
+            if not hasattr(group, "groups"):
+                group = self._alone = OneStore(self.component)
+            self._view = ConsensusView(group, self._journal, call=self._background.call)
+        return self._view
+
+    def close_view(self) -> None:
+        """End the view; the last picture stays. Safe to call again."""
+        if self._view is not None:
+            self._view.close()
+            self._view = None
+        if self._alone is not None and self._background.running:
+            self._background.call(_settled(self._alone.close))
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.component, name)

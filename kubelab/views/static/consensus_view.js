@@ -13,9 +13,18 @@
  */
 import { button, clamp, h, put, s, themeOf } from "./dom.js";
 
+const LEGEND = "Filled: committed. Dashed: not known here to be committed, and may still be lost. │ commit index   ▲ applied. Colours are terms.";
 const NET = 320, MID = NET / 2, CELL_H = 26, TERMS = 5;
 const SIGN = /** @type {Record<string, string>} */ ({ leader: "★", candidate: "?", "pre-candidate": "?", learner: "◌", follower: "" });
 const LOOK = /** @type {Record<string, string>} */ ({ dead: "✕ dead", paused: "❚❚ paused", slow: "slow disk" });
+
+/** @param {Picture} picture @param {Member} m @returns {string} what a member is, in two words, with its sign */
+export function roleOf(picture, m) {
+  if (LOOK[m.state]) return m.role === "leader" && m.state === "slow" ? "★ slow disk" : LOOK[m.state];
+  if (picture.members.length === 1) return "one store";
+  if (m.role === "leader" && m.name !== picture.leader) return "★ no quorum";
+  return `${SIGN[m.role] ?? ""} ${m.role}`.trim();
+}
 
 /** @param {number} i @param {number} n @returns {{x: number, y: number}} where member i of n stands on the ring */
 export function seat(i, n) {
@@ -48,7 +57,7 @@ export function windowOf(members, room) {
 function render({ model, el }) {
   const title = h("h3", {}, "etcd"), say = h("p", { class: "say", role: "status" });
   const net = s("svg", { viewBox: `0 0 ${NET} ${NET}`, role: "img" }), lines = s("g"), dots = s("g"), seats = s("g");
-  const rows = h("div", { class: "rows" }), told = h("p", { class: "told", role: "status" });
+  const rows = h("div", { class: "rows" }), told = h("p", { class: "told", role: "status" }), latest = h("p", { class: "latest" });
   /** @type {Map<number, {el: HTMLElement, head: HTMLElement, role: HTMLElement, facts: HTMLElement, log: SVGElement, buttons: HTMLButtonElement[]}>} */
   const kept = new Map();
   /** @type {Set<number>} members on the far side of the cut that is being drawn */
@@ -66,7 +75,7 @@ function render({ model, el }) {
   const hint = h("span", { class: "quiet" });
   net.append(lines, dots, seats);
   const root = h("div", { class: "kc", "aria-label": "Consensus view" }, h("header", {}, title, say),
-    h("div", { class: "body" }, h("div", { class: "net" }, net, h("div", { class: "tools" }, part, heal), hint), rows), told);
+    h("div", { class: "body" }, h("div", { class: "net" }, net, h("div", { class: "tools" }, part, heal), hint), rows), latest, h("p", { class: "quiet" }, LEGEND), told);
   el.append(root);
   const still = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -79,6 +88,9 @@ function render({ model, el }) {
     picture.members.forEach((m) => drawRow(picture, m));
     part.disabled = !cut.size || cut.size === picture.members.length;
     heal.disabled = !picture.groups.length;
+    const lead = picture.members.find((m) => m.name === picture.leader) ?? picture.members[0];
+    const keys = (lead?.log ?? []).filter((e) => e[2] && e[0] <= lead.commit).slice(-3).map((e) => e[2]);
+    put(latest, keys.length ? `Latest: ${keys.reverse().join("   ")}` : "");
     part.hidden = heal.hidden = picture.members.length < 2;
     put(hint, picture.members.length < 2 ? "" : cut.size ? "Picked members are cut off from the others." : "Click members to choose one side of a cut.");
   }
@@ -93,11 +105,11 @@ function render({ model, el }) {
     })));
     const focused = document.activeElement?.getAttribute("data-seat");
     seats.replaceChildren(...picture.members.map((m) => {
-      const at = seat(m.i, n), words = `${m.name}: ${LOOK[m.state] ?? m.role}, term ${m.term}`;
-      const g = s("g", { class: `seat ${m.role} ${m.state}${cut.has(m.i) ? " cut" : ""}`, transform: `translate(${at.x},${at.y})`,
+      const at = seat(m.i, n), words = `${m.name}: ${roleOf(picture, m)}, term ${m.term}`;
+      const g = s("g", { class: `seat ${m.role} ${m.state}${m.role === "leader" && m.name !== picture.leader ? " alone" : ""}${cut.has(m.i) ? " cut" : ""}`, transform: `translate(${at.x},${at.y})`,
         tabindex: 0, role: "button", "aria-pressed": cut.has(m.i), "aria-label": words, "data-seat": m.i },
-        s("title", {}, words), s("circle", { r: 34 }), s("text", { y: -4, class: "bold" }, m.name),
-        s("text", { y: 12, class: "quiet" }, LOOK[m.state] ?? `${SIGN[m.role] ?? ""} ${m.role}`.trim()));
+        s("title", {}, words), s("circle", { r: 40 }), s("text", { y: -4, class: "bold" }, m.name),
+        s("text", { y: 12, class: "quiet" }, roleOf(picture, m)));
       const toggle = () => { if (!cut.delete(m.i)) cut.add(m.i); draw(); };
       g.addEventListener("click", toggle);
       g.addEventListener("keydown", (event) => {
@@ -131,13 +143,14 @@ function render({ model, el }) {
     const row = rowOf(m.i), [kill, pause, slow] = row.buttons, dead = m.state === "dead";
     row.el.dataset.state = m.state;
     put(row.head, m.name);
-    put(row.role, LOOK[m.state] ?? `${SIGN[m.role] ?? ""} ${m.role}`.trim());
+    put(row.role, roleOf(picture, m));
     row.role.className = `role ${dead ? "dead" : m.role}`;
-    put(row.facts, `term ${m.term} · committed ${m.commit} · applied ${m.applied}${m.vote ? ` · voted for ${m.vote}` : ""}`);
+    put(row.facts, picture.members.length < 2 ? `revision ${m.commit}` : `term ${m.term} · committed ${m.commit} · applied ${m.applied}${m.vote ? ` · voted for ${m.vote}` : ""}`);
     put(kill, dead ? "restart" : "kill");
     put(pause, m.state === "paused" ? "resume" : "pause");
     put(slow, m.state === "slow" ? "normal disk" : "slow disk");
     pause.disabled = slow.disabled = dead;
+    pause.hidden = slow.hidden = picture.members.length < 2;
     for (const b of row.buttons) b.setAttribute("aria-label", `${b.textContent} ${m.name}`);
     const width = clamp(rows.clientWidth || 640, 280, 860) - 22, cell = 44, room = clamp(Math.floor(width / cell), 4, 14);
     const [first] = windowOf(picture.members, room), focus = /** @type {any} */ (document.activeElement)?.dataset?.entry;
@@ -153,11 +166,11 @@ function render({ model, el }) {
   /** @param {Member} m @param {[number, number, string]} entry @param {number} x @param {number} cell */
   function drawEntry(m, [index, term, key], x, cell) {
     const done = index <= m.commit, id = `${m.i}:${index}`;
-    const words = `entry ${index}, term ${term}, ${key || "the leader's first entry"}: ${done ? "committed" : "not committed"}`;
+    const words = `${term ? `entry ${index}, term ${term}` : `revision ${index}`}, ${key || "the leader's first entry"}: ${done ? "committed" : "not committed"}`;
     const g = s("g", { class: `entry t${term % TERMS} ${done ? "done" : "open"}${picked === id ? " picked" : ""}`, tabindex: 0, role: "button",
       "aria-label": `${m.name}: ${words}`, "data-entry": id, transform: `translate(${x},0)` },
       s("title", {}, words), s("rect", { x: 1.5, y: 1.5, width: cell - 6, height: CELL_H - 3, rx: 5 }),
-      s("text", { x: cell / 2 - 1.5, y: 12 }, String(index)), s("text", { x: cell / 2 - 1.5, y: 22, class: "t" }, `t${term}`));
+      s("text", { x: cell / 2 - 1.5, y: term ? 12 : 17 }, String(index)), s("text", { x: cell / 2 - 1.5, y: 22, class: "t" }, term ? `t${term}` : ""));
     const open = () => { picked = id; put(told, `${m.name}, ${words}.`); draw(); };
     g.addEventListener("click", open);
     g.addEventListener("keydown", (event) => { if (/** @type {KeyboardEvent} */ (event).key === "Enter") open(); });
