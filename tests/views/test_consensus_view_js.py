@@ -97,6 +97,22 @@ def test_a_cut_is_made_by_picking_members_with_the_keyboard_and_healed_again() -
         assert sent(page) == [{"act": "heal"}]
 
 
+def test_it_says_why_nothing_can_be_written() -> None:
+    group = FakeGroup()
+    with consensus_page(group) as page:
+        def said(**fields: Any) -> str:
+            group.put(0, role="follower", **fields)
+            show(page, group)
+            return str(page.locator(".say").inner_text())
+
+        assert "Nobody leads" in said()
+        group.groups = [[0], [1], [2]]
+        assert "No side of the cut has 2 of 3" in said()
+        group.put(1, state="dead")
+        assert "No quorum: 1 of 3 run, 2 are needed" in said(state="paused")
+        assert page.locator(".seat.dead").count() == page.locator(".seat.paused").count() == 1
+
+
 def test_an_entry_tells_its_term_index_and_key() -> None:
     with consensus_page(FakeGroup(), width=720) as page:
         page.locator("[data-entry='0:6']").click()

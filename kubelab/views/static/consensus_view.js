@@ -44,20 +44,23 @@ export function sentenceOf(picture) {
   if (n === 1) return { text: "One member: a single store without consensus. If it is lost, so is the cluster's memory.", bad: up < 1 };
   if (picture.leader) return { text: `${picture.leader} leads. An entry is committed when ${picture.quorum} of ${n} have it.`, bad: false };
   if (up < picture.quorum) return { text: `No quorum: ${up} of ${n} run, ${picture.quorum} are needed. Nothing can be written.`, bad: true };
+  const alive = (/** @type {number[]} */ side) => side.filter((i) => ["running", "slow"].includes(picture.members[i]?.state)).length;
+  if (picture.groups.length && !picture.groups.some((side) => alive(side) >= picture.quorum))
+    return { text: `No side of the cut has ${picture.quorum} of ${n} members: nothing can be written.`, bad: true };
   return { text: "Nobody leads: writes wait until a majority has voted for one.", bad: true };
 }
 
 /** @param {Member[]} members @param {number} room cells @returns {[number, number]} the indexes shown, the same for all */
 export function windowOf(members, room) {
-  const last = Math.max(0, ...members.flatMap((m) => m.log.map((e) => e[0])));
-  return [Math.max(1, last - room + 1), Math.max(last, 1)];
+  const all = members.flatMap((m) => m.log.map((e) => e[0])), last = Math.max(1, ...all);
+  return [Math.max(Math.min(last, ...all), last - room + 1), last];
 }
 
 /** @param {{model: any, el: HTMLElement}} context */
 function render({ model, el }) {
   const title = h("h3", {}, "etcd"), say = h("p", { class: "say", role: "status" });
   const net = s("svg", { viewBox: `0 0 ${NET} ${NET}`, role: "img" }), lines = s("g"), dots = s("g"), seats = s("g");
-  const rows = h("div", { class: "rows" }), told = h("p", { class: "told", role: "status" }), latest = h("p", { class: "latest" });
+  const rows = h("div", { class: "rows" }), told = h("p", { class: "told", role: "status" }), latest = h("p", { class: "latest" }), legend = h("p", { class: "quiet" });
   /** @type {Map<number, {el: HTMLElement, head: HTMLElement, role: HTMLElement, facts: HTMLElement, log: SVGElement, buttons: HTMLButtonElement[]}>} */
   const kept = new Map();
   /** @type {Set<number>} members on the far side of the cut that is being drawn */
@@ -75,7 +78,7 @@ function render({ model, el }) {
   const hint = h("span", { class: "quiet" });
   net.append(lines, dots, seats);
   const root = h("div", { class: "kc", "aria-label": "Consensus view" }, h("header", {}, title, say),
-    h("div", { class: "body" }, h("div", { class: "net" }, net, h("div", { class: "tools" }, part, heal), hint), rows), latest, h("p", { class: "quiet" }, LEGEND), told);
+    h("div", { class: "body" }, h("div", { class: "net" }, net, h("div", { class: "tools" }, part, heal), hint), rows), latest, legend, told);
   el.append(root);
   const still = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -91,6 +94,7 @@ function render({ model, el }) {
     const lead = picture.members.find((m) => m.name === picture.leader) ?? picture.members[0];
     const keys = (lead?.log ?? []).filter((e) => e[2] && e[0] <= lead.commit).slice(-3).map((e) => e[2]);
     put(latest, keys.length ? `Latest: ${keys.reverse().join("   ")}` : "");
+    put(legend, picture.members.length < 2 ? "" : LEGEND);
     part.hidden = heal.hidden = picture.members.length < 2;
     put(hint, picture.members.length < 2 ? "" : cut.size ? "Picked members are cut off from the others." : "Click members to choose one side of a cut.");
   }
@@ -106,7 +110,7 @@ function render({ model, el }) {
     const focused = document.activeElement?.getAttribute("data-seat");
     seats.replaceChildren(...picture.members.map((m) => {
       const at = seat(m.i, n), words = `${m.name}: ${roleOf(picture, m)}, term ${m.term}`;
-      const g = s("g", { class: `seat ${m.role} ${m.state}${m.role === "leader" && m.name !== picture.leader ? " alone" : ""}${cut.has(m.i) ? " cut" : ""}`, transform: `translate(${at.x},${at.y})`,
+      const g = s("g", { class: `seat ${m.role} ${m.state}${m.role === "leader" && m.state === "running" && picture.members.length > 1 && m.name !== picture.leader ? " alone" : ""}${cut.has(m.i) ? " cut" : ""}`, transform: `translate(${at.x},${at.y})`,
         tabindex: 0, role: "button", "aria-pressed": cut.has(m.i), "aria-label": words, "data-seat": m.i },
         s("title", {}, words), s("circle", { r: 40 }), s("text", { y: -4, class: "bold" }, m.name),
         s("text", { y: 12, class: "quiet" }, roleOf(picture, m)));
