@@ -183,16 +183,19 @@ function render({ model, el }) {
 
   /** @param {[string, string, string, number][]} flights */
   function fly(flights) {
-    const { members } = now(), place = new Map(members.map((m) => [m.name, seat(m.i, members.length)]));
+    const picture = now(), { members } = picture, known = new Map(members.map((m) => [m.name, m]));
     if (still.matches || document.hidden) return;
     for (const [from, to, type, count] of flights) {
-      const a = place.get(from), b = place.get(to);
-      if (!a || !b) continue;
+      const sender = known.get(from), target = known.get(to);
+      if (!sender || !target) continue;
+      const a = seat(sender.i, members.length), end = seat(target.i, members.length);
+      const lost = !reaches(picture, sender.i, target.i) || target.state === "dead"; // it goes half the way and fades
+      const b = lost ? { x: (a.x + end.x) / 2, y: (a.y + end.y) / 2 } : end;
       const beat = type.startsWith("heartbeat"), kind = beat ? "beat" : type.includes("vote") ? "vote" : type.startsWith("snapshot") ? "snap" : "append";
-      const dot = s("g", { class: `dot ${kind}` }, s("title", {}, `${type} × ${count}`), s("circle", { r: beat ? 2.5 : 5 }),
+      const dot = s("g", { class: `dot ${kind}` }, s("title", {}, `${type} × ${count}${lost ? ", lost" : ""}`), s("circle", { r: beat ? 2.5 : 5 }),
         ...(beat || type.endsWith("response") ? [] : [s("text", { y: -8 }, type)]));
       dots.append(dot);
-      const way = dot.animate([{ transform: `translate(${a.x}px,${a.y}px)` }, { transform: `translate(${b.x}px,${b.y}px)` }], { duration: 550, easing: "ease-in-out" });
+      const way = dot.animate([{ transform: `translate(${a.x}px,${a.y}px)` }, { transform: `translate(${b.x}px,${b.y}px)`, opacity: lost ? 0 : 1 }], { duration: 550, easing: "ease-in-out" });
       way.onfinish = () => dot.remove();
     }
   }
