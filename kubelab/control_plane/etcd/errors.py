@@ -173,7 +173,8 @@ class NotClustered(EtcdError):
     """This store runs without consensus, so no member can join it."""
 
     code = "UNIMPLEMENTED"
-    message = "etcdserver: this member runs alone, without consensus: start `kubelab etcd --members 3` instead"
+    message = ("etcdserver: this member runs alone, without consensus; for several, put a real etcd's in its place: "
+               "`kubelab up --etcd-endpoints URL,URL,URL`")
 
 
 class AuthNotEnabled(EtcdError):

@@ -4,7 +4,7 @@
 
 Invariant: nothing here changes a key.
 Models:    etcdserver's Cluster and Maintenance calls on a cluster of one
-Left out:  other members: see group.py
+Left out:  other members
 """
 
 from __future__ import annotations
