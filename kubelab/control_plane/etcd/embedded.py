@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -20,22 +21,27 @@ from kubelab.control_plane.etcd.api import (
     Compacted,
     Compare,
     DeleteRange,
-    DeleteResult,
-    OnEvents,
-    OnLost,
-    OnProgress,
     Op,
-    Put,
-    PutResult,
     RangeResult,
     TxnResult,
     Unavailable,
 )
 from kubelab.control_plane.etcd.lease import Leases
 from kubelab.control_plane.etcd.mvcc import Change, Store
+from kubelab.control_plane.etcd.records import (
+    Compact,
+    Grant,
+    Revoke,
+    Snapshot,
+    Txn,
+    decode,
+    decode_snapshot,
+    encode,
+    encode_snapshot,
+)
 from kubelab.control_plane.etcd.single import Single
-from kubelab.control_plane.etcd.wal import Compact, Grant, Revoke, Snapshot, Txn, Wal
-from kubelab.control_plane.etcd.watch import Watcher, WatchHub
+from kubelab.control_plane.etcd.wal import Wal
+from kubelab.control_plane.etcd.watch import WatchHub
 from kubelab.machinery.clock import Clock
 
 RETAINED_REVISIONS = 5_000  # history kept for watches and reads from the past
@@ -57,7 +63,6 @@ class EmbeddedEtcd(Single, Component):
         self._hub = WatchHub(self._store.revision)
         self._wal: Wal | None = None
         self._unpublished: deque[tuple[int, list[Change]]] = deque()
-        self._up = False
 
     # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -103,8 +108,7 @@ class EmbeddedEtcd(Single, Component):
         raise self._wal.failure
 
     def _check(self) -> None:
-        if not self._up:
-            raise Unavailable
+        super()._check()
         if self._wal is not None and self._wal.failure is not None:
             raise self._wal.failure
 
@@ -113,14 +117,15 @@ class EmbeddedEtcd(Single, Component):
             await self._wal.flushed()
 
     def _recover(self, wal: Wal) -> None:
-        snapshot, entries = wal.read()
+        kept, payloads = wal.read()
         store = self._store = Store(self._leases.has)
         self._leases.clear()
-        if snapshot is not None:
+        if kept is not None:
+            snapshot = decode_snapshot(kept)
             store.load(snapshot.kvs, snapshot.revision)
             for lease, ttl_s in snapshot.leases:
                 self._leases.grant(ttl_s, lease)
-        for entry in entries:
+        for entry in (entry for payload in payloads for entry in decode(payload)):
             if isinstance(entry, Txn):
                 if entry.revision > store.revision:
                     store.replay(entry.revision, entry.changes)
@@ -136,14 +141,6 @@ class EmbeddedEtcd(Single, Component):
 
     # ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @property
-    def revision(self) -> int:
-        return self._store.revision
-
-    @property
-    def compact_revision(self) -> int:
-        return self._store.compact_revision
-
     async def range(self, key: bytes, range_end: bytes | None = None, *, revision: int = 0, limit: int = 0,
                     count_only: bool = False, keys_only: bool = False) -> RangeResult:
         if not self._up:
@@ -158,16 +155,6 @@ class EmbeddedEtcd(Single, Component):
             await self._wal.flushed()  # also for a transaction that only read: what it saw must stay true
         return result
 
-    async def put(self, key: bytes, value: bytes, *, lease: int = 0, prev_kv: bool = False) -> PutResult:
-        result = (await self.txn((), (Put(key, value, lease, prev_kv),))).responses[0]
-        assert isinstance(result, PutResult)
-        return result
-
-    async def delete_range(self, key: bytes, range_end: bytes | None = None, *, prev_kv: bool = False) -> DeleteResult:
-        result = (await self.txn((), (DeleteRange(key, range_end, prev_kv),))).responses[0]
-        assert isinstance(result, DeleteResult)
-        return result
-
     def _commit(self, revision: int) -> None:
         """Bring the changes of one transaction to the leases, the log and the watches."""
         changes = self._store.take_changes()
@@ -180,9 +167,11 @@ class EmbeddedEtcd(Single, Component):
             self._hub.publish(changes, revision)
         else:
             self._unpublished.append((revision, changes))
-            self._wal.append(Txn(revision, [(kv.key, kv.value if kv.version else None, kv.lease) for kv, _ in changes]))
-            if self._wal.entries_since_snapshot >= self._snapshot_every:
-                self._wal.snapshot_soon(Snapshot(revision, self._store.live(), self._leases.granted()))
+            written = [(kv.key, kv.value if kv.version else None, kv.lease) for kv, _ in changes]
+            self._wal.append(encode(Txn(revision, written)), revision)
+            if self._wal.records_since_snapshot >= self._snapshot_every:
+                state = Snapshot(revision, self._store.live(), self._leases.granted())
+                self._wal.snapshot_soon(partial(encode_snapshot, state))
         if revision - self._store.compact_revision > 2 * self._retained:
             self._compact(revision - self._retained)
 
@@ -200,26 +189,7 @@ class EmbeddedEtcd(Single, Component):
     def _compact(self, revision: int) -> None:
         self._store.compact(revision)
         if self._wal is not None:
-            self._wal.append(Compact(revision))
-
-    # ── watches ──────────────────────────────────────────────────────────────────────────────────────────────
-
-    def watch(self, key: bytes, range_end: bytes | None = None, start_revision: int = 0, *, prev_kv: bool = False,
-              on_events: OnEvents, on_progress: OnProgress | None = None,
-              on_lost: OnLost | None = None) -> Watcher:
-        if not self._up:
-            raise Unavailable
-        past: Sequence[Change] = ()
-        if 0 < start_revision < self._store.compact_revision:
-            raise Compacted(self._store.compact_revision)
-        if 0 < start_revision <= self._hub.published:
-            past = self._store.changes_since(start_revision)
-        watcher = Watcher(self._hub, key, range_end, start_revision, prev_kv, on_events, on_progress, on_lost)
-        self._hub.add(watcher, past)
-        return watcher
-
-    def ask_progress(self) -> None:
-        self._hub.progress()
+            self._wal.append(encode(Compact(revision)))
 
     # ── leases ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -227,7 +197,7 @@ class EmbeddedEtcd(Single, Component):
         self._check()
         lease = self._leases.grant(ttl_s, lease)
         if self._wal is not None:
-            self._wal.append(Grant(lease, ttl_s))
+            self._wal.append(encode(Grant(lease, ttl_s)))
             await self._wal.flushed()
         return lease
 
@@ -256,4 +226,4 @@ class EmbeddedEtcd(Single, Component):
             result = self._store.txn((), [DeleteRange(key) for key in sorted(entry.keys)])
             self._commit(result.revision)
         if self._wal is not None:
-            self._wal.append(Revoke(lease))
+            self._wal.append(encode(Revoke(lease)))

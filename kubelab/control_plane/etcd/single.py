@@ -14,12 +14,8 @@ from collections.abc import Sequence
 
 from kubelab.control_plane.etcd.api import Range, RangeResult
 from kubelab.control_plane.etcd.errors import BadTransferee, MemberNotFound, MemberNotLearner, NotClustered
-from kubelab.control_plane.etcd.lease import Leases
-from kubelab.control_plane.etcd.mvcc import Store
-from kubelab.control_plane.etcd.server_api import Alarm, Hash, Identity, MemberInfo, ServerStatus
-from kubelab.control_plane.etcd.snapshot_file import pack
-from kubelab.control_plane.etcd.wal import Snapshot
-from kubelab.control_plane.etcd.watch import WatchHub
+from kubelab.control_plane.etcd.keyspace import Keyspace
+from kubelab.control_plane.etcd.server_api import Alarm, Identity, MemberInfo, ServerStatus
 
 
 def id_of(name: str) -> int:
@@ -27,19 +23,12 @@ def id_of(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") | 1
 
 
-class Single:
+class Single(Keyspace):
     """What EmbeddedEtcd is besides a keyspace."""
 
-    _store: Store
-    _hub: WatchHub
-    _leases: Leases
     identity = Identity(id_of("kubelab"), id_of("kubelab/default"), 1)
     _client_urls: Sequence[str] = ()
     _alarms: frozenset[Alarm] = frozenset()
-
-    def _check(self) -> None:
-        """Raise when the store does not serve."""
-        raise NotImplementedError
 
     async def _durable(self) -> None:
         """Wait until everything that can be read is on disk."""
@@ -51,19 +40,11 @@ class Single:
     def advertise(self, client_urls: Sequence[str]) -> None:
         self._client_urls = client_urls
 
-    @property
-    def watched_revision(self) -> int:
-        return self._hub.published
-
     async def read(self, query: Range) -> RangeResult:
         self._check()
         result = self._store.read(query)
         await self._durable()  # a reader on the wire outlives this process, and must not have seen what then is lost
         return result
-
-    async def lease_list(self) -> list[int]:
-        self._check()
-        return [lease for lease, _ in self._leases.granted()]
 
     # ── maintenance ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -73,19 +54,6 @@ class Single:
         revision = self._store.revision
         return ServerStatus(total, live, self.identity.member_id, revision, revision, self.identity.raft_term,
                             errors=[f"memberID:{a.member} alarm:{a.kind} " for a in sorted(self._alarms)])
-
-    async def hash_kv(self, revision: int = 0) -> Hash:
-        self._check()
-        value, at = self._store.hash(revision)
-        return Hash(value, at, self._store.compact_revision)
-
-    async def snapshot(self) -> bytes:
-        self._check()
-        return pack(Snapshot(self._store.revision, self._store.live(), self._leases.granted()))
-
-    async def defragment(self) -> None:
-        self._check()
-        self._store.defragment()
 
     async def alarms(self) -> list[Alarm]:
         return sorted(self._alarms)

@@ -24,7 +24,8 @@ from typing import Any
 
 from kubelab.control_plane.etcd import bolt
 from kubelab.control_plane.etcd.api import KeyValue
-from kubelab.control_plane.etcd.wal import Snapshot, encode_snapshot, frame
+from kubelab.control_plane.etcd.records import Snapshot, encode_snapshot
+from kubelab.control_plane.etcd.wal import frame
 
 _PAGE = 512  # etcdctl takes a file whose length is a whole number of these, and a checksum
 _SUM = hashlib.sha256().digest_size

@@ -1,15 +1,14 @@
 """The write-ahead log: what the store acknowledged is on disk, whatever happens next.
 
-    append(entry) ─► batch ─► one frame ─► write + fsync (in a thread) ─► everyone in the batch goes on
-                      ▲                        │ while it runs, the next batch gathers: group commit
-                      └────────────────────────┘
+    append(record) ─► batch ─► one frame ─► write + fsync (in a thread) ─► everyone in the batch goes on
+                       ▲                        │ while it runs, the next batch gathers: group commit
+                       └────────────────────────┘
 
     data_dir/  lock              held while a process uses the folder
                snap-00000002     the whole state before wal-00000002 (one frame)
                wal-00000002      frames since then
 
-    frame   =  length u32 │ crc32 u32 │ payload           payload = entries, one after the other
-    entry   =  'T' revision count, then per change: key, value or none, lease │ 'L' id ttl │ 'R' id │ 'C' revision
+    frame   =  length u32 │ crc32 u32 │ payload           payload = records of the owner's, one after the other
 
 Invariants: a frame is written only after the one before it is on disk, so only the last can be torn, and a torn
             frame was never acknowledged; a snapshot is complete before what it replaces is deleted.
@@ -23,47 +22,14 @@ import os
 import struct
 import sys
 import zlib
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
-from kubelab.control_plane.etcd.api import KeyValue, StoreFailed
+from kubelab.control_plane.etcd.api import StoreFailed
 
 _FRAME = struct.Struct("<II")
-_TXN = struct.Struct("<QI")
-_CHANGE = struct.Struct("<iiq")  # key length, value length or -1 for a deletion, lease
-_LEASE = struct.Struct("<qq")
-_ID = struct.Struct("<q")
-_SNAP = struct.Struct("<QII")  # revision, number of keys, number of leases
-_KEY = struct.Struct("<iiqqqq")  # key length, value length, create revision, mod revision, version, lease
-
-
-class Txn(NamedTuple):
-    revision: int
-    changes: Sequence[tuple[bytes, bytes | None, int]]  # key, value or None for a deletion, lease
-
-
-class Grant(NamedTuple):
-    lease: int
-    ttl_s: int
-
-
-class Revoke(NamedTuple):
-    lease: int
-
-
-class Compact(NamedTuple):
-    revision: int
-
-
-Entry = Txn | Grant | Revoke | Compact
-
-
-class Snapshot(NamedTuple):
-    revision: int
-    kvs: Sequence[KeyValue]
-    leases: Sequence[tuple[int, int]]  # id, ttl
 
 
 class CorruptLog(Exception):
@@ -74,64 +40,7 @@ class DataDirInUse(Exception):
     """Another process holds this data directory."""
 
 
-# ── entries as bytes ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def encode(entry: Entry) -> bytes:
-    if isinstance(entry, Txn):
-        parts = [b"T", _TXN.pack(entry.revision, len(entry.changes))]
-        for key, value, lease in entry.changes:
-            parts += (_CHANGE.pack(len(key), -1 if value is None else len(value), lease), key, value or b"")
-        return b"".join(parts)
-    if isinstance(entry, Grant):
-        return b"L" + _LEASE.pack(*entry)
-    return (b"R" if isinstance(entry, Revoke) else b"C") + _ID.pack(entry[0])
-
-
-def decode(payload: bytes) -> Iterator[Entry]:
-    at = 0
-    while at < len(payload):
-        kind, at = payload[at:at + 1], at + 1
-        if kind == b"T":
-            revision, count = _TXN.unpack_from(payload, at)
-            at += _TXN.size
-            changes: list[tuple[bytes, bytes | None, int]] = []
-            for _ in range(count):
-                key_len, value_len, lease = _CHANGE.unpack_from(payload, at)
-                at += _CHANGE.size
-                key, at = payload[at:at + key_len], at + key_len
-                value = None if value_len < 0 else payload[at:at + value_len]
-                at += max(value_len, 0)
-                changes.append((key, value, lease))
-            yield Txn(revision, changes)
-        elif kind == b"L":
-            yield Grant(*_LEASE.unpack_from(payload, at))
-            at += _LEASE.size
-        else:
-            yield (Revoke if kind == b"R" else Compact)(*_ID.unpack_from(payload, at))
-            at += _ID.size
-
-
-def encode_snapshot(snapshot: Snapshot) -> bytes:
-    parts = [_SNAP.pack(snapshot.revision, len(snapshot.kvs), len(snapshot.leases))]
-    for key, value, create, mod, version, lease in snapshot.kvs:
-        parts += (_KEY.pack(len(key), len(value), create, mod, version, lease), key, value)
-    parts += (_LEASE.pack(*lease) for lease in snapshot.leases)
-    return b"".join(parts)
-
-
-def decode_snapshot(payload: bytes) -> Snapshot:
-    revision, keys, leases = _SNAP.unpack_from(payload)
-    at = _SNAP.size
-    kvs = []
-    for _ in range(keys):
-        key_len, value_len, create, mod, version, lease = _KEY.unpack_from(payload, at)
-        at += _KEY.size
-        middle = at + key_len
-        kvs.append(KeyValue(payload[at:middle], payload[middle:middle + value_len], create, mod, version, lease))
-        at = middle + value_len
-    granted = [_LEASE.unpack_from(payload, at + i * _LEASE.size) for i in range(leases)]
-    return Snapshot(revision, kvs, [(lease, ttl) for lease, ttl in granted])
+# ── frames ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def frame(payload: bytes) -> bytes:
@@ -178,9 +87,9 @@ def _any_frame_after(data: bytes, at: int) -> bool:
 
 
 class Wal:
-    """The open log of one data directory. `on_durable(revision)` is called on the loop after each batch."""
+    """The open log of one data directory. `on_durable(mark)` is called on the loop after each batch."""
 
-    def __init__(self, data_dir: Path, on_durable: Callable[[int], None]) -> None:
+    def __init__(self, data_dir: Path, on_durable: Callable[[int], None] = lambda mark: None) -> None:
         """Take the folder. Raises DataDirInUse."""
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.data_dir, self._on_durable = data_dir, on_durable
@@ -189,26 +98,24 @@ class Wal:
         self._file: IO[bytes] | None = None
         self._segment = 0
         self._batch: list[bytes] = []
-        self._batch_revision = 0
+        self._batch_mark = 0
         self._batch_done: asyncio.Future[None] | None = None  # the batch that gathers
         self._writing: asyncio.Future[None] | None = None  # the batch that is being written
         self._tasks: set[asyncio.Task[None]] = set()
-        self._next_snapshot: Snapshot | None = None
-        self.entries_since_snapshot = 0
+        self._next_snapshot: tuple[Callable[[], bytes], asyncio.Future[None]] | None = None
+        self.records_since_snapshot = 0
         self.failure: StoreFailed | None = None  # once set, nothing is written any more
         self.failed = asyncio.Event()
 
-    def read(self) -> tuple[Snapshot | None, Iterator[Entry]]:
-        """Return the newest snapshot and the entries since, then be open for appending. Raises CorruptLog.
+    def read(self) -> tuple[bytes | None, list[bytes]]:
+        """Return the newest snapshot and the payloads since, then be open for appending. Raises CorruptLog.
 
-        Entries that the snapshot already holds may come again.
+        Records that the snapshot already holds may come again.
         """
         for leftover in self.data_dir.glob("*.tmp"):
             leftover.unlink()
         base = max(self._numbers("snap"), default=0)
-        snapshot = None
-        if base:
-            snapshot = decode_snapshot(read_frames(self._path("snap", base), may_be_torn=False)[0])
+        snapshot = read_frames(self._path("snap", base), may_be_torn=False)[0] if base else None
         self._forget_before(base)
         segments = sorted(self._numbers("wal"))
         self._segment = segments[-1] if segments else base
@@ -216,16 +123,18 @@ class Wal:
         for n in segments:
             payloads += read_frames(self._path("wal", n), may_be_torn=n == self._segment)
         self._open_segment(self._segment)
-        return snapshot, (entry for payload in payloads for entry in decode(payload))
+        return snapshot, payloads
 
-    def append(self, entry: Entry) -> None:
-        """Put an entry into the batch that gathers. Raises StoreFailed."""
+    def append(self, record: bytes, mark: int = 0) -> None:
+        """Put a record into the batch that gathers. Raises StoreFailed.
+
+        `on_durable` is told the newest `mark`; 0 leaves it as it was.
+        """
         if self.failure is not None:
             raise self.failure
-        self._batch.append(encode(entry))
-        self.entries_since_snapshot += 1
-        if isinstance(entry, Txn):
-            self._batch_revision = entry.revision
+        self._batch.append(record)
+        self.records_since_snapshot += 1
+        self._batch_mark = mark or self._batch_mark
         if self._batch_done is None:
             loop = asyncio.get_running_loop()
             self._batch_done = loop.create_future()
@@ -244,17 +153,17 @@ class Wal:
         """Write batch after batch until nothing gathers any more."""
         loop = asyncio.get_running_loop()
         while self._batch_done is not None:
-            data, done, revision = frame(b"".join(self._batch)), self._batch_done, self._batch_revision
+            data, done, mark = frame(b"".join(self._batch)), self._batch_done, self._batch_mark
             self._batch, self._batch_done, self._writing = [], None, done
             try:
                 if self._next_snapshot is not None:
-                    self._rotate(self._next_snapshot)
+                    self._rotate(*self._next_snapshot)
                 await loop.run_in_executor(self._threads, self._write, data)  # after this the batch is durable
             except OSError as error:
                 self._fail(error, done)
                 return
             self._writing = None
-            self._on_durable(revision)
+            self._on_durable(mark)
             done.set_result(None)
 
     def _write(self, data: bytes) -> None:
@@ -273,26 +182,34 @@ class Wal:
                 future.set_exception(failure)
                 future.exception()  # a waiter may be gone; that is no reason for a warning
 
-    def snapshot_soon(self, snapshot: Snapshot) -> None:
-        """Have the state so far written beside a new segment, and the segments before it forgotten."""
-        self._next_snapshot = snapshot
-        self.entries_since_snapshot = 0
+    def snapshot_soon(self, make: Callable[[], bytes]) -> asyncio.Future[None]:
+        """Have the state so far written beside a new segment, and the segments before it forgotten.
 
-    def _rotate(self, snapshot: Snapshot) -> None:
+        `make` gives its bytes, in a thread; the new segment begins with the batch that gathers now. The future is done
+        when the snapshot is on disk; when it never comes there, `failure` says why.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._next_snapshot = (make, done)
+        self.records_since_snapshot = 0
+        return done
+
+    def _rotate(self, make: Callable[[], bytes], done: asyncio.Future[None]) -> None:
         self._next_snapshot = None
         self._open_segment(self._segment + 1)
-        self._spawn(self._save(self._segment, snapshot))
+        self._spawn(self._save(self._segment, make, done))
 
-    async def _save(self, segment: int, snapshot: Snapshot) -> None:
+    async def _save(self, segment: int, make: Callable[[], bytes], done: asyncio.Future[None]) -> None:
         try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._write_snapshot, segment, snapshot)
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._write_snapshot, segment, make)
         except OSError as error:
-            self._fail(error)
+            self._fail(error, done)
+        else:
+            done.set_result(None)
 
-    def _write_snapshot(self, segment: int, snapshot: Snapshot) -> None:
+    def _write_snapshot(self, segment: int, make: Callable[[], bytes]) -> None:
         temporary = self.data_dir / f"snap-{segment:08d}.tmp"
         with open(temporary, "wb", opener=_private) as file:
-            file.write(frame(encode_snapshot(snapshot)))
+            file.write(frame(make()))
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(self._path("snap", segment))
@@ -322,6 +239,12 @@ class Wal:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def abandon(self) -> None:
+        """Forget what is not on its way to the disk yet, as the death of the process would; then `close`."""
+        gathering, self._batch, self._batch_done = self._batch_done, [], None
+        if gathering is not None:
+            gathering.cancel()
 
     async def close(self) -> None:
         """Write what is left and let go of the folder."""
