@@ -29,6 +29,15 @@ class Change(NamedTuple):
     prev: KeyValue | None
 
 
+class Whole(NamedTuple):
+    """A keyspace with its history: `base` are the versions that no watch can be told of any more, `log` the rest."""
+
+    revision: int
+    compact_revision: int
+    base: Sequence[KeyValue]
+    log: Sequence[KeyValue]
+
+
 class History:
     """The versions of every key. Not safe for threads; nothing here waits.
 
@@ -217,6 +226,22 @@ class History:
         self._sorted, self._unsorted = sorted(self._live), []
         self._log, self._fresh = [Change(kv, None) for kv in kvs if kv.mod_revision == revision], []
         self.revision = self.compact_revision = revision
+
+    def dump(self) -> Whole:
+        """Return everything, past and present, for a member that has to answer as this one does."""
+        told = {id(change.kv) for change in self._log}
+        base = [kv for key in self._order() for kv in self._versions[key] if id(kv) not in told]
+        return Whole(self.revision, self.compact_revision, base, [change.kv for change in self._log])
+
+    def restore(self, whole: Whole) -> None:
+        """Become what `dump` returned elsewhere; for a keyspace that is new."""
+        for kv in whole.base:
+            self._append(kv, None)
+        self._log.clear()
+        for kv in whole.log:
+            self._append(kv, self._live.get(kv.key))
+        self._fresh = []
+        self.revision, self.compact_revision = whole.revision, whole.compact_revision
 
 
 def _revision_of(change: Change) -> int:

@@ -89,22 +89,32 @@ def decode(payload: bytes) -> Iterator[Entry]:
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
-    parts = [_SNAP.pack(snapshot.revision, len(snapshot.kvs), len(snapshot.leases))]
-    for key, value, create, mod, version, lease in snapshot.kvs:
-        parts += (_KEY.pack(len(key), len(value), create, mod, version, lease), key, value)
+    parts = [_SNAP.pack(snapshot.revision, len(snapshot.kvs), len(snapshot.leases)), *encode_keys(snapshot.kvs)]
     parts += (_LEASE.pack(*lease) for lease in snapshot.leases)
     return b"".join(parts)
 
 
 def decode_snapshot(payload: bytes) -> Snapshot:
     revision, keys, leases = _SNAP.unpack_from(payload)
-    at = _SNAP.size
+    kvs, at = decode_keys(payload, _SNAP.size, keys)
+    granted = [_LEASE.unpack_from(payload, at + i * _LEASE.size) for i in range(leases)]
+    return Snapshot(revision, kvs, [(lease, ttl) for lease, ttl in granted])
+
+
+def encode_keys(kvs: Sequence[KeyValue]) -> Iterator[bytes]:
+    for key, value, create, mod, version, lease in kvs:
+        yield _KEY.pack(len(key), len(value), create, mod, version, lease)
+        yield key
+        yield value
+
+
+def decode_keys(payload: bytes, at: int, count: int) -> tuple[list[KeyValue], int]:
+    """Return `count` keys that stand at `at`, and where they end."""
     kvs = []
-    for _ in range(keys):
+    for _ in range(count):
         key_len, value_len, create, mod, version, lease = _KEY.unpack_from(payload, at)
         at += _KEY.size
         middle = at + key_len
         kvs.append(KeyValue(payload[at:middle], payload[middle:middle + value_len], create, mod, version, lease))
         at = middle + value_len
-    granted = [_LEASE.unpack_from(payload, at + i * _LEASE.size) for i in range(leases)]
-    return Snapshot(revision, kvs, [(lease, ttl) for lease, ttl in granted])
+    return kvs, at
