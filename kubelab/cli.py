@@ -75,6 +75,7 @@ def _add_up(commands: Commands) -> None:
     up.add_argument("--kubeconfig", type=Path, metavar="FILE", help="write the kubeconfig here")
     up.add_argument("--data-dir", type=Path, metavar="DIR", help="keep the state here; without it, in memory")
     up.add_argument("--etcd-listen", metavar="HOST:PORT", help="put the store on the wire, for etcdctl (port 0: any)")
+    up.add_argument("--etcd-members", type=int, default=1, metavar="N", help="how many members the store has: 1, 3, 5")
     etcd_arguments(up)
     up.add_argument("--apiservers", type=int, default=1, metavar="N", help="how many API servers (default 1)")
     up.add_argument("--disable", default="", metavar="COMPONENT,...", help="leave these out, e.g. scheduler,dns")
@@ -92,7 +93,7 @@ def _up(options: argparse.Namespace) -> int:
     disable = [name for name in options.disable.split(",") if name]
     cluster = Cluster(options.nodes, runtime=options.runtime, port=options.port, data_dir=options.data_dir,
                       kubeconfig=options.kubeconfig, disable=disable, quiet=options.quiet,
-                      etcd_listen=options.etcd_listen, etcd=etcd_endpoints(options),
+                      etcd_listen=options.etcd_listen, etcd=etcd_endpoints(options) or options.etcd_members,
                       apiservers=options.apiservers)
     print(f"ready in {cluster.start_seconds:.2f} s   {cluster.url}   export KUBECONFIG={cluster.kubeconfig}",
           flush=True)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 RuntimeName = Literal["process", "docker", "hollow"]
 GC_THRESHOLDS = (50_000, 20, 50)
+MEMBERS = (1, 3, 5, 7)  # of etcd: an even number would survive no more than the odd one below it
 NAMES = ("etcd", "apiserver", "controller-manager", "scheduler", "kubelet", "proxy", "dns")
 
 
@@ -48,7 +49,8 @@ class Cluster(Facade):
     Engine) or "hollow" (simulated, for a thousand nodes). `port` is the API server's (0: any free one).
     `data_dir` keeps the cluster's state across restarts. `disable` names components that are not started.
     `audit_policy` (a dict, or a file) says which requests are written down, `audit_log` the file they go to.
-    `etcd` ("http://127.0.0.1:2379", a list of such, or EtcdEndpoints with certificates) keeps the state elsewhere.
+    `etcd` is how many members the store has (3 or 5: `cluster.etcd.kill(0)` and it goes on), or where else it is:
+    "http://127.0.0.1:2379", a list of such, or EtcdEndpoints with certificates.
     `apiservers` is how many API servers share its port, all but the first in processes of their own.
     `etcd_listen` ("127.0.0.1:0") puts the store on the wire: `cluster.etcd.endpoint`, for etcdctl and any etcd client.
 
@@ -59,7 +61,7 @@ class Cluster(Facade):
                  data_dir: str | Path | None = None, kubeconfig: str | Path | None = None,
                  disable: Iterable[str] = (), clock: Clock | None = None, quiet: bool = False,
                  audit_policy: dict[str, Any] | str | Path | None = None, audit_log: str | Path | None = None,
-                 etcd_listen: str | None = None, etcd: str | Sequence[str] | EtcdEndpoints | None = None,
+                 etcd_listen: str | None = None, etcd: int | str | Sequence[str] | EtcdEndpoints = 1,
                  apiservers: int = 1) -> None:
         began = time.perf_counter()
         unknown = set(disable) - set(NAMES)
@@ -73,7 +75,7 @@ class Cluster(Facade):
             raise ValueError("an audit trail needs both audit_policy and audit_log")
         self._audit = (audit_policy, audit_log) if audit_policy is not None and audit_log is not None else None
         self._apiservers = apiservers
-        self._etcd_listen, self._etcd_endpoints = etcd_listen, _endpoints(etcd, etcd_listen)
+        self._etcd_listen, self._etcd_where = etcd_listen, _where(etcd, etcd_listen)
         self.name, self.runtime_name, self.quiet = name, runtime, quiet
         self.clock: Clock = clock or RealClock()
         self.journal = Journal()
@@ -108,7 +110,7 @@ class Cluster(Facade):
 
         self._wiring = Wiring(self.name, self.runtime_name, self.clock, self.journal,
                               Path(data_dir) if data_dir else None, self._audit_options(), self._etcd_listen,
-                              self._etcd_endpoints, self._apiservers)
+                              self._etcd_where, self._apiservers)
         self._wiring.claim()
         self.lowest_port = host.lowest_port()
         await self._wiring.prepare_runtime()
@@ -336,9 +338,12 @@ class RemoteCluster(Facade):
         self.stop()
 
 
-def _endpoints(where: str | Sequence[str] | EtcdEndpoints | None, listen: str | None) -> EtcdEndpoints | None:
-    if not where:
-        return None
+def _where(where: int | str | Sequence[str] | EtcdEndpoints, listen: str | None) -> EtcdEndpoints | int:
+    """Return how many members the store has in this process, or where else it is. Raises ValueError."""
+    if isinstance(where, int):
+        if where not in MEMBERS:
+            raise ValueError(f"etcd={where}: an etcd has 1, 3, 5 or 7 members, so that a majority is more than half")
+        return where
     if listen is not None:
         raise ValueError("etcd_listen puts the cluster's own store on the wire; with `etcd` that store is elsewhere")
     from kubelab.control_plane.etcd.endpoints import EtcdEndpoints

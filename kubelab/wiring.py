@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from kubelab.control_plane.apiserver.audit import AuditOptions
     from kubelab.control_plane.apiserver.server import ApiServer
     from kubelab.control_plane.etcd.endpoints import EtcdEndpoints
+    from kubelab.control_plane.etcd.members.group import EtcdGroup
     from kubelab.control_plane.etcd.remote import RemoteEtcd
     from kubelab.control_plane.etcd.server_api import EtcdServer
+    from kubelab.control_plane.etcd.wire.fronts import Fronts
+    from kubelab.control_plane.etcd.wire.server import EtcdWire
     from kubelab.node.kubelet import Kubelet
     from kubelab.node.kubelet.server import KubeletServer
     from kubelab.node.runtime.process import ShimHandle
@@ -46,14 +49,16 @@ class Wiring:
 
     def __init__(self, name: str, runtime: str, clock: Clock, journal: Journal, data_dir: Path | None,
                  audit: AuditOptions | None = None, etcd_listen: str | None = None,
-                 etcd: EtcdEndpoints | None = None, apiservers: int = 1) -> None:
+                 etcd: EtcdEndpoints | int = 1, apiservers: int = 1) -> None:
         self._apiservers = apiservers
-        self.audit, self._etcd_listen, self._endpoints = audit, etcd_listen, etcd
+        self._members = etcd if isinstance(etcd, int) else 1
+        self.audit, self._etcd_listen, self._endpoints = audit, etcd_listen, None if isinstance(etcd, int) else etcd
         self.name, self.runtime, self.clock, self.journal, self.data_dir = name, runtime, clock, journal, data_dir
         self._claim: host.Claim | None = None
         self._network: Any = None  # DockerNetwork
         self._docker: Any = None  # docker.DockerClient
         self._wire: Any = None
+        self._wire_server: EtcdWire | Fronts
         self._hollow_server: KubeletServer | None = None
         self._shim: ShimHandle | None = None  # one for all nodes of a process cluster
         self._kubeconfig: Path | None = None
@@ -127,10 +132,14 @@ class Wiring:
         etcd: EtcdApi
         if self._endpoints is not None:
             yield (etcd := self._remote_etcd(self._endpoints))
+        elif self._members > 1:
+            yield (etcd := self._etcd_group())
+            if self._on_the_wire:
+                yield self._etcd_wire(etcd)
         else:
-            yield (etcd := EmbeddedEtcd(self.data_dir / "etcd" if self.data_dir else None, self.clock))
-            if self._etcd_listen is not None or self._apiservers > 1:
-                yield self._etcd_wire(etcd, self._etcd_listen or "127.0.0.1:0")
+            yield (etcd := EmbeddedEtcd(self._etcd_folder("etcd", "etcd-members"), self.clock))
+            if self._on_the_wire:
+                yield self._etcd_wire(etcd)
         self.pki: Pki = Pki.open(self.data_dir / "pki" if self.data_dir else None)
         self.server: ApiServer = ApiServer(
             etcd, clock=self.clock, journal=self.journal, pki=self.pki, port=port, service_cidr=self._net.service_cidr,
@@ -172,15 +181,38 @@ class Wiring:
                         ",".join(endpoints.urls))
         return RemoteEtcd(endpoints, self.clock)
 
-    def _etcd_wire(self, etcd: EtcdServer, listen: str) -> Component:
+    def _etcd_folder(self, name: str, other: str) -> Path | None:
+        """Return where the store is kept. Raises HostError when the folder has a store of the other kind."""
+        if self.data_dir is None:
+            return None
+        if (self.data_dir / other).exists():
+            words = "one member" if other == "etcd" else "several members: add etcd=3 or --etcd-members 3"
+            raise host.HostError(f"{self.data_dir} holds a cluster whose etcd has {words}; start it like that, or take "
+                                 "another folder")
+        return self.data_dir / name
+
+    def _etcd_group(self) -> EtcdGroup:
+        from kubelab.control_plane.etcd.members.group import EtcdGroup
+
+        return EtcdGroup(self._members, self._etcd_folder("etcd-members", "etcd"), self.clock, journal=self.journal)
+
+    @property
+    def _on_the_wire(self) -> bool:
+        return self._etcd_listen is not None or self._apiservers > 1
+
+    def _etcd_wire(self, etcd: EtcdServer) -> Component:
         """Make the store's gRPC server, with an authority of its own: who may read etcd may read every Secret."""
+        from kubelab.control_plane.etcd.members.group import EtcdGroup
         from kubelab.control_plane.etcd.wire.access import certify, host_and_port
+        from kubelab.control_plane.etcd.wire.fronts import Fronts
         from kubelab.control_plane.etcd.wire.server import EtcdWire
 
+        listen = self._etcd_listen or "127.0.0.1:0"
         folder = self.data_dir / "pki" / "etcd" if self.data_dir else self.held.path / "pki-etcd"
         tls = certify(folder, host_and_port(listen)[0])
         self._wire_files = tls.files
-        self._wire_server = EtcdWire(etcd, listen, clock=self.clock, tls=tls)
+        self._wire_server = (EtcdWire(etcd, listen, clock=self.clock, tls=tls) if not isinstance(etcd, EtcdGroup)
+                             else Fronts(etcd, listen, clock=self.clock, tls=tls))
         return self._wire_server
 
     def client(self, user: str, *groups: str) -> Client:

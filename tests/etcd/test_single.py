@@ -48,7 +48,7 @@ async def test_it_is_its_own_leader_and_cannot_grow() -> None:
     await etcd.move_leader(me)
     with pytest.raises(BadTransferee):
         await etcd.move_leader(1)
-    with pytest.raises(NotClustered, match="--etcd-endpoints"):
+    with pytest.raises(NotClustered, match="--members 3"):
         await etcd.member_add(["http://127.0.0.1:2380"])
     with pytest.raises(NotClustered):
         await etcd.member_remove(me)

@@ -13,12 +13,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 
 from kubelab.client.component import Component
 from kubelab.control_plane.etcd.api import (
-    Compacted,
     Compare,
     DeleteRange,
     Op,
@@ -71,20 +69,9 @@ class EmbeddedEtcd(Single, Component):
         if self.data_dir is not None:
             self._wal = Wal(self.data_dir, self._publish_until)
             self._recover(self._wal)
-        self._make_up()
+        self.make_up()
         self._leases.restart()
         self._up = True
-
-    def _make_up(self) -> None:
-        """Tell the watches that outlived a stop what the disk had taken before it failed."""
-        told, now = self._hub.published, self._store.revision
-        if len(self._hub) and told < now:
-            if told + 1 < self._store.compact_revision:
-                self._hub.lose(Compacted(self._store.compact_revision))
-            else:
-                for revision, changes in groupby(self._store.changes_since(told + 1), lambda c: c.kv.mod_revision):
-                    self._hub.publish(list(changes), revision)
-        self._hub.published = now
 
     async def teardown(self) -> None:
         """Let go of the data directory. Without one, the keys stay in memory for the next start."""

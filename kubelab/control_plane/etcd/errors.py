@@ -173,8 +173,8 @@ class NotClustered(EtcdError):
     """This store runs without consensus, so no member can join it."""
 
     code = "UNIMPLEMENTED"
-    message = ("etcdserver: this member runs alone, without consensus; for several, put a real etcd's in its place: "
-               "`kubelab up --etcd-endpoints URL,URL,URL`")
+    message = ("etcdserver: this member runs alone, without consensus; several run with `kubelab etcd --members 3`, "
+               "`kubelab up --etcd-members 3` or Cluster(etcd=3)")
 
 
 class AuthNotEnabled(EtcdError):

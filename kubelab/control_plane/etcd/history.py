@@ -234,7 +234,8 @@ class History:
         return Whole(self.revision, self.compact_revision, base, [change.kv for change in self._log])
 
     def restore(self, whole: Whole) -> None:
-        """Become what `dump` returned elsewhere; for a keyspace that is new."""
+        """Become what `dump` returned elsewhere."""
+        self.load((), 0)
         for kv in whole.base:
             self._append(kv, None)
         self._log.clear()

@@ -9,6 +9,7 @@ Models:    etcdserver's kv and watch calls, where they need no consensus
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from kubelab.control_plane.etcd.api import (
     Compacted,
@@ -89,6 +90,17 @@ class Keyspace(Writes):
         watcher = Watcher(self._hub, key, range_end, start_revision, prev_kv, on_events, on_progress, on_lost)
         self._hub.add(watcher, past)
         return watcher
+
+    def make_up(self) -> None:
+        """Tell the watches what has happened to the store without them, or end them if that is gone."""
+        told, now = self._hub.published, self._store.revision
+        if len(self._hub) and told < now:
+            if told + 1 < self._store.compact_revision:
+                self._hub.lose(Compacted(self._store.compact_revision))
+            else:
+                for revision, changes in groupby(self._store.changes_since(told + 1), lambda c: c.kv.mod_revision):
+                    self._hub.publish(list(changes), revision)
+        self._hub.published = now
 
     def ask_progress(self) -> None:
         self._hub.progress()

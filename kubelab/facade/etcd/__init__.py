@@ -15,7 +15,7 @@ import functools
 import inspect
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from kubelab.client.background import BackgroundLoop
 from kubelab.client.component import Component
@@ -37,7 +37,7 @@ from kubelab.control_plane.etcd.api import (
     prefix_end,
 )
 from kubelab.facade.etcd import past, text
-from kubelab.facade.etcd.alone import OneStore
+from kubelab.facade.etcd.alone import ONE, OneStore
 from kubelab.facade.etcd.lease import Lease
 from kubelab.facade.etcd.values import Event, History, Members, NoSuchKey, Outcome, Step, Version, Versions, version_of
 from kubelab.facade.etcd.watching import EtcdWatch
@@ -229,6 +229,15 @@ class EtcdHandle(Handle):
 
     # ── the store itself ─────────────────────────────────────────────────────────────────────────────────────
 
+    def restart(self, member: int | None = None) -> Self:
+        """Start a member that was killed, by its place; without one, stop the whole store and start it again."""
+        if member is None:
+            return super().restart()
+        if not hasattr(self.component, "restart"):
+            raise LookupError(ONE)
+        self._run(self.component.restart(member))
+        return self
+
     @property
     def members(self) -> Members:
         """Return what each member says of itself: its role, term, how far its log is."""
@@ -248,8 +257,12 @@ class EtcdHandle(Handle):
             group: Any = self.component
             if not hasattr(group, "groups"):
                 group = self._alone = OneStore(self.component)
-            self._view = ConsensusView(group, self._journal, call=self._background.call)
+            journal = getattr(group, "messages", self._journal)
+            self._view = ConsensusView(group, journal, call=self._background.call)
         return self._view
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return self.view._repr_mimebundle_(**options)
 
     def close_view(self) -> None:
         """End the view; the last picture stays. Safe to call again."""

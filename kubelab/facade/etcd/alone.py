@@ -17,7 +17,7 @@ from kubelab.client.component import Component
 from kubelab.control_plane.etcd.api import EtcdApi, EtcdError, WatchedEvent, WatchHandle
 from kubelab.views.consensus import TAIL
 
-ONE = "one member has nobody to talk to; Cluster(etcd=[URL, ...]) runs on several members of a real etcd"
+ONE = "one member has nobody to talk to: start a cluster whose store has three, Cluster(etcd=3)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@
                                  └─ no ─► Store · Leases · alarms · members ─► result, or the error that etcd answers
 
 Invariant: the same entries give the same state and the same results on every member: no clock, no chance, no disk in
-           here; an entry that fails changes nothing. A request that stands in the log twice is carried out once.
+           here; an entry that fails changes nothing.
 Models:    etcdserver's apply.go (the ids are its request ids, its consistent index the owner's)
 Left out:  users and roles
 """
@@ -62,17 +62,15 @@ class Machine:
         self._order: deque[int] = deque()  # request ids, oldest first
         self._seen: set[int] = set()
 
-    def apply(self, request: int, command: Command) -> Any:
+    def apply(self, command: Command) -> Any:
         """Carry a command out and return its result: a value, or an EtcdError that says why it changed nothing."""
-        if not self.first_time(request):
-            return None
         try:
             return self._DO[type(command)](self, command)
         except EtcdError as refusal:
             return refusal
 
     def first_time(self, request: int) -> bool:
-        """Tell whether a request has not been applied before, and remember it."""
+        """Tell whether a request has not been applied before, and remember it: it may stand in the log twice."""
         if request in self._seen:
             return False
         self._seen.add(request)
@@ -152,7 +150,6 @@ class Machine:
 
     def become(self, state: MachineState) -> None:
         """Be what another member was. Leases have their whole time again."""
-        self.store = Store(self.leases.has)
         self.store.restore(state.keys)
         self.leases.clear()
         for lease, ttl_s in state.leases:

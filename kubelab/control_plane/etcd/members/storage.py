@@ -12,6 +12,7 @@ Models:    etcdserver's storage.go over its wal and snap packages
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -19,8 +20,10 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from kubelab.control_plane.etcd.errors import StoreFailed
+from kubelab.control_plane.etcd.members.machine import member_of
 from kubelab.control_plane.etcd.raft.codec import decode_entry, decode_snapshot, encode_entry, encode_snapshot
 from kubelab.control_plane.etcd.raft.types import Entry, HardState, Snapshot, SnapshotMeta
+from kubelab.control_plane.etcd.server_api import MemberInfo
 from kubelab.control_plane.etcd.wal import CorruptLog, Wal
 
 _HARD = struct.Struct("<QQQ")
@@ -179,6 +182,19 @@ class SlowDisk:
 
     async def close(self, *, crash: bool = False) -> None:
         await self._inner.close(crash=crash)
+
+
+def remember(folder: Path, me: MemberInfo) -> None:
+    """Write down who a folder belongs to: a member's id is chosen once, when it joins."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (folder / "member.json.tmp").write_text(json.dumps(me))
+    (folder / "member.json.tmp").rename(folder / "member.json")
+
+
+def recall(folder: Path) -> MemberInfo | None:
+    """Return who a folder belongs to, None for nobody yet."""
+    file = folder / "member.json"
+    return member_of(json.loads(file.read_text())) if file.exists() else None
 
 
 def _snapshot_bytes(meta: SnapshotMeta, data: MakeData) -> bytes:

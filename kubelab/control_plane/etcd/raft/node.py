@@ -219,6 +219,11 @@ class RaftNode:
         return self._state.leader
 
     @property
+    def vote(self) -> int:
+        """The id of whom this member voted for in this term, 0 for nobody."""
+        return self._state.vote
+
+    @property
     def commit(self) -> int:
         return self._state.log.commit
 

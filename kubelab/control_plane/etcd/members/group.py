@@ -1,0 +1,371 @@
+"""Several members in this process as one etcd: it follows their leader, and lets each of them be broken and mended.
+
+    API server ─► EtcdGroup ─► the member that leads ─► Raft ─► every member applies ─┬─ first to apply ─► the answer
+                     │                                                                └─ first to apply ─► watches
+                     └─ kill · pause · slow_disk · partition ─► the next leader takes over what is unanswered
+
+Invariant: a watch sees each revision once, in order, whichever members live; a request is carried out at most once,
+           however many members it went through.
+Models:    etcd's clientv3 over several members, with etcd's functional tester
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from kubelab.client.component import Component
+from kubelab.control_plane.etcd.api import Compacted, OnEvents, OnLost, OnProgress
+from kubelab.control_plane.etcd.errors import LeaderChanged, Unavailable
+from kubelab.control_plane.etcd.history import Change
+from kubelab.control_plane.etcd.members.commands import Command
+from kubelab.control_plane.etcd.members.faces import Face, face
+from kubelab.control_plane.etcd.members.machine import Machine
+from kubelab.control_plane.etcd.members.member import Member
+from kubelab.control_plane.etcd.members.network import Network, Way
+from kubelab.control_plane.etcd.members.proposals import Pending, Waiting, settle
+from kubelab.control_plane.etcd.members.replica import Settings
+from kubelab.control_plane.etcd.members.serving import Served
+from kubelab.control_plane.etcd.members.storage import Disk, Memory, SlowDisk, recall, remember
+from kubelab.control_plane.etcd.raft import ConfChange
+from kubelab.control_plane.etcd.raft.types import SoftState
+from kubelab.control_plane.etcd.server_api import Alarm, Identity, MemberInfo, ServerStatus
+from kubelab.control_plane.etcd.single import id_of
+from kubelab.control_plane.etcd.watch import Watcher, WatchHub
+from kubelab.machinery.clock import Clock
+from kubelab.machinery.journal import Journal
+
+RECENT = 1_000  # transactions that a watch can begin from though no living member has applied them yet
+CLUSTER_ID = id_of("kubelab")
+log = logging.getLogger("kubelab")
+
+
+class EtcdGroup(Served, Component):
+    """An etcd of `size` members, in memory or each in a folder of `data_dir`. Members are named m0, m1, ..."""
+
+    def __init__(self, size: int, data_dir: Path | None, clock: Clock, *, journal: Journal | None = None,
+                 settings: Settings = Settings(), network: Network | None = None) -> None:  # noqa: B008 - immutable
+        super().__init__("etcd")
+        self.size, self.data_dir, self._clock, self._settings = size, data_dir, clock, settings
+        self._journal, self.network = journal, network or Network()
+        self._waiting, self._hub = Waiting(), WatchHub(0)
+        self._recent: deque[tuple[int, list[Change]]] = deque(maxlen=RECENT)
+        self._all: list[Member] = []
+        self._disks: dict[str, SlowDisk] = {}
+        self._current: Member | None = None  # who gets the requests
+        self._term = 0  # of the newest leader
+        self._known: Sequence[MemberInfo] = ()
+        self._members_changed = asyncio.Event()
+        self._sides: list[list[int]] = []
+        self.listeners: list[Callable[[], object]] = []  # called when a member starts or ends
+
+    # ── life ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def setup(self) -> None:
+        """Start every member and wait until they have a leader. Raises DataDirInUse, CorruptLog."""
+        self.network.on_members = self._members
+        if not self._all:
+            self._found()
+        await asyncio.gather(*(member.start() for member in self._all))
+        self._hub.published = max(self._hub.published, *(member.revision for member in self._all))
+        best = max(self._all, key=lambda member: (member.replica.node.log.last_term, member.replica.node.log.last))
+        self._go_to(best)
+        best.campaign()
+        self._up = True
+        await self.confirm()
+
+    def _found(self) -> None:
+        found = self.data_dir.glob("m*") if self.data_dir is not None else ()
+        folders = sorted(found, key=lambda path: (len(path.name), path.name))  # m2 before m10
+        kept = [info for folder in folders if (info := recall(folder)) is not None]
+        if kept and len(kept) != self.size:
+            log.warning("%s holds an etcd of %d members: it goes on with those", self.data_dir, len(kept))
+        infos = kept or [MemberInfo(id_of(f"kubelab/{name}"), name, (_url(name),))
+                         for name in (f"m{i}" for i in range(self.size))]
+        self._known = infos
+        self._all = [self._make(info, infos) for info in infos]
+
+    def _make(self, info: MemberInfo, founders: Sequence[MemberInfo]) -> Member:
+        if self.data_dir is not None:
+            remember(self.data_dir / info.name, info)
+        storage = self._disks[info.name] = SlowDisk(Disk(self.data_dir / info.name) if self.data_dir else Memory())
+        member = Member(info, CLUSTER_ID, storage, Way(self.network, info.id), self._clock, founders=founders,
+                        waiting=self._waiting, settings=self._settings)
+        member.on_changes, member.on_turn = partial(self._publish, member), self._turned
+        member.on_state.append(lambda _: self._state_changed(member))
+        self.network.attach(info.id, info.name, member)
+        return member
+
+    def _state_changed(self, member: Member) -> None:
+        if member.state == "restarting":
+            self._hand_over(member)
+        for listener in self.listeners:
+            listener()
+
+    async def teardown(self) -> None:
+        self._up = False
+        await asyncio.gather(*(member.stop() for member in self._all))
+        for pending in self._waiting.all():
+            settle(pending.future, Unavailable())
+
+    async def run(self) -> None:
+        """Run whoever joins, and end whoever is removed."""
+        while True:
+            await self._members_changed.wait()
+            self._members_changed.clear()
+            wanted = {info.id: info for info in self._known}
+            for member in [m for m in self._all if m.me.id not in wanted]:
+                await self._retire(member)
+            for info in [i for i in wanted.values() if all(m.me.id != i.id for m in self._all)]:
+                await self._join(info)
+
+    def _members(self, members: Sequence[MemberInfo]) -> None:
+        """Hear a list of members; the newest comes from whoever has applied most."""
+        best = max((m for m in self._all if m.state == "running"), key=lambda m: m.replica.applied, default=None)
+        if self._up and best is not None and members and list(best.machine.members.values()) == list(members):
+            self._known = members
+            self._members_changed.set()
+
+    async def _join(self, info: MemberInfo) -> None:
+        taken = {member.name for member in self._all}
+        name = info.name or next(f"m{i}" for i in count() if f"m{i}" not in taken)
+        member = self._make(info._replace(name=name), ())
+        await member.start()
+        self._all.append(member)
+        member.advertise(())
+        self._state_changed(member)
+
+    async def _retire(self, member: Member) -> None:
+        self._all.remove(member)
+        self._state_changed(member)
+        self.network.detach(member.me.id)
+        self._hand_over(member)
+        await member.stop()
+        if self.data_dir is not None:
+            await asyncio.to_thread(shutil.rmtree, self.data_dir / member.name)
+
+    # ── who gets the requests ────────────────────────────────────────────────────────────────────────────────
+
+    def _turned(self, member: Member, soft: SoftState) -> None:
+        node = member.replica.node
+        if self._journal is not None and soft.role == "leader":
+            self._journal.record("raft", "leads", member.name, actor="etcd", detail={"term": node.term})
+        if soft.role == "leader" and node.term >= self._term:
+            self._term = node.term
+            self._go_to(member)
+
+    def _go_to(self, member: Member) -> None:
+        """Bring every request to this member from now on, also what another one could not answer yet."""
+        before, self._current = self._current, member
+        self._store, self._leases = member.machine.store, member.machine.leases
+        if before is not None and before is not member:
+            orphans = before.let_go()
+            before.turn_away(LeaderChanged())
+            for pending in orphans:
+                member.take(pending)
+
+    def _hand_over(self, gone: Member) -> None:
+        """Leave a member that does not answer any more."""
+        if gone is not self._current:
+            return
+        others = [m for m in self._all if m is not gone and m.state == "running" and not m.paused]
+        if others:
+            self._go_to(max(others, key=lambda m: (m.role == "leader", m.replica.node.term, m.replica.applied)))
+
+    def _route(self) -> Member:
+        member = self._current
+        self._check()
+        if member is None or member.state != "running":
+            raise Unavailable
+        return member
+
+    async def submit(self, command: Command) -> Any:
+        member = self._route()
+        return await self._answer_of(member, member.pend(command))
+
+    async def change(self, change: ConfChange, about: MemberInfo | None = None) -> None:
+        member = self._route()
+        await self._answer_of(member, member.pend_change(change, about))
+
+    async def _answer_of(self, member: Member, pending: Pending) -> Any:
+        self._waiting.add(pending)
+        member.take(pending)
+        return await pending.future
+
+    async def confirm(self) -> Machine:
+        while True:
+            member = self._route()
+            try:
+                return await member.confirm()
+            except Unavailable:
+                if member is self._current:
+                    raise
+
+    @property
+    def machine(self) -> Machine:
+        return self._route().machine
+
+    # ── watches ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def revision(self) -> int:
+        return self._hub.published
+
+    def _publish(self, member: Member, changes: list[Change], revision: int) -> None:
+        """Tell the watches of what one member has applied, if none was faster: it is on a majority's disks."""
+        if revision > self._hub.published:
+            self._recent.append((revision, changes))
+            self._hub.publish(changes, revision)
+
+    def watch(self, key: bytes, range_end: bytes | None = None, start_revision: int = 0, *, prev_kv: bool = False,
+              on_events: OnEvents, on_progress: OnProgress | None = None, on_lost: OnLost | None = None) -> Watcher:
+        self._check()
+        past: list[Change] = []
+        if 0 < start_revision <= self._hub.published:
+            store = self._store
+            if start_revision < store.compact_revision:
+                raise Compacted(store.compact_revision)
+            past = list(store.changes_since(start_revision))
+            past += [change for revision, changes in self._recent if revision > store.revision for change in changes]
+        watcher = Watcher(self._hub, key, range_end, start_revision, prev_kv, on_events, on_progress, on_lost)
+        self._hub.add(watcher, past)
+        return watcher
+
+    # ── what is asked of one member ──────────────────────────────────────────────────────────────────────────
+
+    @property
+    def identity(self) -> Identity:
+        return self._route().identity
+
+    def advertise(self, client_urls: Sequence[str]) -> None:
+        """Say where clients find the member that answers now; each member is better put on the wire by itself."""
+        self._route().advertise(client_urls)
+
+    async def status(self) -> ServerStatus:
+        return await self._route().status()
+
+    async def alarm_set(self, alarm: Alarm, active: bool) -> list[Alarm]:
+        return await self._route().alarm_set(alarm, active)
+
+    # ── to be looked at, and to be broken; members are named by their place ──────────────────────────────────
+
+    @property
+    def members(self) -> Sequence[Face]:
+        """What each member says of itself now."""
+        return [face(member, self._state_of(member)) for member in self._all]
+
+    @property
+    def messages(self) -> Journal:
+        """What the members send each other: seam "raft", from actor to subject."""
+        return self.network.journal
+
+    @property
+    def running(self) -> Sequence[Member]:
+        """The members themselves, as they were started."""
+        return tuple(self._all)
+
+    def _state_of(self, member: Member) -> str:
+        if member.state != "running":
+            return "dead"
+        return "paused" if member.paused else "slow" if self._disks[member.name].delay_s else "running"
+
+    @property
+    def groups(self) -> Sequence[Sequence[int]]:
+        """How the network is cut: the members of each side; empty when it is whole."""
+        return self._sides
+
+    @property
+    def leader(self) -> int:
+        """The place of the newest leader that lives, -1 when there is none."""
+        leading = [(m.replica.node.term, i) for i, m in enumerate(self._all)
+                   if m.state == "running" and not m.paused and m.role == "leader"]
+        return max(leading, default=(0, -1))[1]
+
+    def _at(self, place: int) -> Member:
+        if not 0 <= place < len(self._all):
+            raise LookupError(f"there is no member {place}; there are 0 to {len(self._all) - 1}")
+        return self._all[place]
+
+    async def kill(self, member: int) -> None:
+        """End a member as kill -9 would."""
+        gone = self._at(member)
+        self._hand_over(gone)
+        orphans = gone.let_go()
+        await gone.crash()
+        for pending in orphans:  # there was nobody to take them
+            settle(pending.future, Unavailable())
+
+    async def restart(self, member: int) -> None:
+        """Start a member that is dead, with what its disk has."""
+        back = self._at(member)
+        await back.start()
+        if self._current is None or self._current.state != "running":
+            self._go_to(back)
+        else:
+            self._go_to(self._current)  # its machine is a new one, if it is this one
+
+    async def pause(self, member: int) -> None:
+        """Let a member stand still, as after SIGSTOP."""
+        still = self._at(member)
+        still.pause()
+        self._hand_over(still)
+
+    async def resume(self, member: int) -> None:
+        self._at(member).resume()
+
+    async def slow_disk(self, member: int, seconds: float) -> None:
+        """Let a member's disk take so long for each write; 0 is as fast as it can."""
+        self._disks[self._at(member).name].delay_s = max(0.0, seconds)
+
+    async def partition(self, *groups: Sequence[int]) -> None:
+        """Cut the network: only members of the same group hear each other. One in no group is alone.
+
+        Raises ValueError for a member in two groups, LookupError for one that there is not.
+        """
+        places = [place for group in groups for place in group]
+        if len(set(places)) < len(places):
+            raise ValueError("a member stands on one side of a cut; write for example partition([0], [1, 2])")
+        alone = [[place] for place in range(len(self._all)) if place not in places]
+        self._sides = [list(group) for group in groups] + alone
+        self.network.cut([frozenset(self._at(place).me.id for place in side) for side in self._sides])
+
+    async def heal(self) -> None:
+        """Make the network whole again."""
+        self._sides = []
+        self.network.cut(())
+
+    async def move_leader(self, member: int) -> None:
+        """Hand the leadership to the member at this place, or with this id. Raises BadTransferee."""
+        id_ = self._all[member].me.id if 0 <= member < len(self._all) else member
+        if self.leader < 0:
+            raise Unavailable
+        await self._all[self.leader].move_leader(id_)
+
+    async def add_member(self, *, learner: bool = False) -> int:
+        """Let one more member join, and return its place when it runs. A learner only listens until it is promoted."""
+        new = await self.member_add([_url(f"m{len(self._all)}-{self._hub.published}")], learner=learner)
+        while not any(member.me.id == new.id and member.state == "running" for member in self._all):
+            await self._clock.sleep(self._settings.tick_s)
+        return next(i for i, member in enumerate(self._all) if member.me.id == new.id)
+
+    async def remove_member(self, member: int) -> None:
+        """Let the member at this place belong to the etcd no longer; its data is deleted."""
+        gone = self._at(member)
+        await self.member_remove(gone.me.id)
+        while gone in self._all:
+            await self._clock.sleep(self._settings.tick_s)
+
+    async def promote(self, member: int) -> None:
+        """Give a learner its vote. Raises MemberNotLearner, LearnerNotReady."""
+        await self.member_promote(self._at(member).me.id)
+
+
+def _url(name: str) -> str:
+    return f"in-process://{name}"
