@@ -1,8 +1,8 @@
-"""More API servers: processes of their own on the same port and the same store.
+"""More of the same: parts of a cluster in processes of their own, which live as long as this one.
 
     client ─► port ─┬─ the API server of this process          the kernel spreads connections over them
                     ├─ kubelab apiserver ─┐
-                    └─ kubelab apiserver ─┴─► etcd over gRPC
+                    └─ kubelab apiserver ─┴─► etcd over gRPC ─► kubelab etcd, one process a member
 
 Invariant: a replica ends with this process, also after kill -9 (the pipe on its standard input closes); one that dies
            is started again.
@@ -25,11 +25,11 @@ log = logging.getLogger("kubelab")
 
 
 class Replicas(Component):
-    """`count` processes of `kubelab apiserver` with these flags."""
+    """One process of `kubelab` for each command line."""
 
-    def __init__(self, count: int, flags: Sequence[str]) -> None:
-        super().__init__("apiserver-replicas")
-        self._count, self._flags = count, tuple(flags)
+    def __init__(self, name: str, commands: Sequence[Sequence[str]]) -> None:
+        super().__init__(name)
+        self._commands = commands
         self._processes: dict[int, asyncio.subprocess.Process] = {}
 
     @property
@@ -39,8 +39,8 @@ class Replicas(Component):
 
     async def setup(self) -> None:
         """Start them all and wait until they answer. Raises RuntimeError with what one said that ended at once."""
-        await asyncio.gather(*(self._start(index) for index in range(self._count)))
-        for index in range(self._count):
+        await asyncio.gather(*(self._start(index) for index in range(len(self._commands))))
+        for index in range(len(self._commands)):
             self.spawn(partial(self._keep, index), name=f"replica-{index + 1}")
 
     async def teardown(self) -> None:
@@ -57,7 +57,7 @@ class Replicas(Component):
 
     async def _start(self, index: int) -> None:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "kubelab", "apiserver", *self._flags, stdin=asyncio.subprocess.PIPE,
+            sys.executable, "-m", "kubelab", *self._commands[index], stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             env=dict(os.environ), start_new_session=True)
         self._processes[index] = process
@@ -68,7 +68,7 @@ class Replicas(Component):
                 if "is running" in line:
                     return
                 said.append(line)
-        raise RuntimeError(f"an API server did not start: {''.join(said).strip() or 'it said nothing'}")
+        raise RuntimeError(f"{self.name} {index + 1} did not start: {''.join(said).strip() or 'it said nothing'}")
 
     async def _keep(self, index: int) -> None:
         """Read what a replica says until it ends, then start another."""
@@ -76,7 +76,7 @@ class Replicas(Component):
             process = self._processes[index]
             assert process.stdout is not None
             while line := (await process.stdout.readline()).decode(errors="replace"):
-                log.debug("replica %d: %s", index + 1, line.rstrip())
-            log.warning("API server %d has ended with %s; it is started again", index + 1, await process.wait())
+                log.debug("%s %d: %s", self.name, index + 1, line.rstrip())
+            log.warning("%s %d has ended with %s; it is started again", self.name, index + 1, await process.wait())
             self.restarts += 1
             await self._start(index)

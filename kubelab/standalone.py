@@ -16,9 +16,9 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from kubelab import etcd_command
 from kubelab.client.background import new_loop
 from kubelab.machinery.clock import RealClock
 from kubelab.machinery.journal import Journal
@@ -58,14 +58,8 @@ def add_commands(commands: Any, command: Add) -> None:
     _audit_arguments(apiserver)
 
     etcd = command(commands, "etcd", _runs(_etcd), "run etcd alone, for etcdctl or a real kube-apiserver",
-                   "kubelab etcd --listen 127.0.0.1:2379 --data-dir ./etcd")
-    etcd.add_argument("--listen", default="127.0.0.1:2379", metavar="HOST:PORT", help="default 127.0.0.1:2379")
-    etcd.add_argument("--data-dir", type=Path, metavar="DIR", help="keep keys and certificates here; else in memory")
-    etcd.add_argument("--insecure", action="store_true", help="no TLS, and whoever reaches it may do everything")
-    etcd.add_argument("--quota-backend-bytes", type=int, default=2 << 30, metavar="N",
-                      help="room for keys (default 2 GiB)")
-    etcd.add_argument("--restore", type=Path, metavar="FILE",
-                      help="begin a new --data-dir with what `etcdctl snapshot save FILE` saved, of any etcd")
+                   "kubelab etcd --members 3 --listen 127.0.0.1:2379 --data-dir ./etcd")
+    etcd_command.add_arguments(etcd)
 
     scheduler = command(commands, "scheduler", _runs(_scheduler), "run the scheduler alone",
                         "kubelab scheduler --kubeconfig ~/.kube/config")
@@ -240,25 +234,7 @@ def _store(options: argparse.Namespace, clock: Clock) -> EmbeddedEtcd | RemoteEt
 
 
 async def _etcd(options: argparse.Namespace, stack: AsyncExitStack) -> Component:
-    from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
-    from kubelab.control_plane.etcd.snapshot_file import restore
-    from kubelab.control_plane.etcd.wire.access import certify, etcdctl_line, host_and_port
-    from kubelab.control_plane.etcd.wire.server import EtcdWire
-
-    host, _ = host_and_port(options.listen)
-    if options.restore is not None:
-        if options.data_dir is None:
-            raise ValueError("--restore needs a --data-dir to restore into")
-        restore(options.restore, options.data_dir / "member")
-    folder = options.data_dir or Path(stack.enter_context(TemporaryDirectory(prefix="kubelab-etcd-")))
-    etcd = EmbeddedEtcd(options.data_dir / "member" if options.data_dir else None, RealClock())
-    await etcd.start()
-    stack.push_async_callback(etcd.stop)
-    wire = EtcdWire(etcd, options.listen, clock=RealClock(), quota_bytes=options.quota_backend_bytes,
-                    tls=None if options.insecure else certify(folder / "pki", host))
-    await wire.start()
-    print(f"{wire.endpoint}   {etcdctl_line(wire.environment)}", flush=True)
-    return wire
+    return await etcd_command.etcd_of(options, stack)
 
 
 async def _scheduler(options: argparse.Namespace, stack: AsyncExitStack) -> Component:

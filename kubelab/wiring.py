@@ -158,7 +158,7 @@ class Wiring:
                  "--until-stdin-closes", "--service-cluster-ip-range", str(self._net.service_cidr),
                  "--cert-dir", str(folder), "--kubelet-certificate-authority", str(folder / "ca.crt"),
                  "--kubeconfig", str(folder / "admin.conf"), *self._etcd_flags()]
-        return Replicas(self._apiservers - 1, words)
+        return Replicas("apiserver-replicas", [["apiserver", *words]] * (self._apiservers - 1))
 
     def _etcd_flags(self) -> list[str]:
         """Return the flags by which another process finds this cluster's store."""

@@ -82,9 +82,9 @@ class EtcdGroup(Served, Component):
         await self.confirm()
 
     def _found(self) -> None:
-        found = self.data_dir.glob("m*") if self.data_dir is not None else ()
-        folders = sorted(found, key=lambda path: (len(path.name), path.name))  # m2 before m10
-        kept = [info for folder in folders if (info := recall(folder)) is not None]
+        paths = self.data_dir.glob("m*") if self.data_dir is not None else ()
+        folders = sorted(paths, key=lambda path: (len(path.name), path.name))  # m2 before m10
+        kept = [found[1] for folder in folders if (found := recall(folder)) is not None]
         if kept and len(kept) != self.size:
             log.warning("%s holds an etcd of %d members: it goes on with those", self.data_dir, len(kept))
         infos = kept or [MemberInfo(id_of(f"kubelab/{name}"), name, (_url(name),))
@@ -94,7 +94,7 @@ class EtcdGroup(Served, Component):
 
     def _make(self, info: MemberInfo, founders: Sequence[MemberInfo]) -> Member:
         if self.data_dir is not None:
-            remember(self.data_dir / info.name, info)
+            remember(self.data_dir / info.name, (CLUSTER_ID, info))
         storage = self._disks[info.name] = SlowDisk(Disk(self.data_dir / info.name) if self.data_dir else Memory())
         member = Member(info, CLUSTER_ID, storage, Way(self.network, info.id), self._clock, founders=founders,
                         waiting=self._waiting, settings=self._settings)

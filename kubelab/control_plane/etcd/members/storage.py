@@ -184,17 +184,20 @@ class SlowDisk:
         await self._inner.close(crash=crash)
 
 
-def remember(folder: Path, me: MemberInfo) -> None:
-    """Write down who a folder belongs to: a member's id is chosen once, when it joins."""
+def remember(folder: Path, joined: tuple[int, MemberInfo]) -> None:
+    """Write down who a folder belongs to, of which etcd: a member's id is chosen once, when it joins."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (folder / "member.json.tmp").write_text(json.dumps(me))
+    (folder / "member.json.tmp").write_text(json.dumps(joined))
     (folder / "member.json.tmp").rename(folder / "member.json")
 
 
-def recall(folder: Path) -> MemberInfo | None:
-    """Return who a folder belongs to, None for nobody yet."""
+def recall(folder: Path) -> tuple[int, MemberInfo] | None:
+    """Return which etcd a folder belongs to, and who in it; None for nobody yet."""
     file = folder / "member.json"
-    return member_of(json.loads(file.read_text())) if file.exists() else None
+    if not file.exists():
+        return None
+    cluster_id, fields = json.loads(file.read_text())
+    return cluster_id, member_of(fields)
 
 
 def _snapshot_bytes(meta: SnapshotMeta, data: MakeData) -> bytes:
