@@ -25,6 +25,7 @@ from kubelab.client.component import Component
 from kubelab.machinery.clock import RealClock
 
 if TYPE_CHECKING:
+    from kubelab.control_plane.etcd.members.member import Member
     from kubelab.control_plane.etcd.members.peers import PeerTls
     from kubelab.control_plane.etcd.server_api import EtcdServer, MemberInfo
 
@@ -108,19 +109,22 @@ async def _member(options: argparse.Namespace, stack: AsyncExitStack) -> Compone
     host, port = parts.hostname or "127.0.0.1", parts.port or 2380
     tls = None if options.insecure else peers.certify(pki / "peer", host)
     folder = options.data_dir / "member"
+    if (folder / "removed").exists():
+        raise ValueError(f"{options.name} was removed from its etcd: delete {options.data_dir}, add the member again "
+                         "with `etcdctl member add`, and start it with --initial-cluster-state existing")
     joined = storage.recall(folder)
     if joined is None:
         joined = await _membership(options, ours[0], founders, tls)
         storage.remember(folder, joined)
     cluster_id, me = joined
-    network = peers.Peers(me.id, cluster_id, (host, port), tls)
+    network = peers.Peers(me, cluster_id, (host, port), tls)
     member = Member(me, cluster_id, storage.Disk(folder), network, RealClock(),
                     founders=founders if options.initial_cluster_state == "new" else ())
     await member.start()
     stack.push_async_callback(member.stop)
     await network.start(member)
     stack.push_async_callback(network.stop)
-    member.spawn(lambda: _until_removed(member), name="until-removed")
+    member.spawn(lambda: _until_removed(member, folder / "removed"), name="until-removed")
     return await _on_the_wire(member, options, pki, stack)
 
 
@@ -156,11 +160,12 @@ async def _membership(options: argparse.Namespace, me: MemberInfo, founders: Seq
                      f"etcdctl member add {me.name} --peer-urls={me.peer_urls[0]}")
 
 
-async def _until_removed(member: Component) -> None:
+async def _until_removed(member: Member, mark: Path) -> None:
     """End the process of a member that does not belong to its etcd any more."""
     import signal
 
-    await member.removed.wait()  # type: ignore[attr-defined]  # a Member
+    await member.removed.wait()
+    mark.touch()
     print(f"{member.name} was removed from its etcd and ends; its data is of no more use", flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
 

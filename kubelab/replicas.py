@@ -4,9 +4,9 @@
                     ├─ kubelab apiserver ─┐
                     └─ kubelab apiserver ─┴─► etcd over gRPC ─► kubelab etcd, one process a member
 
-Invariant: a replica ends with this process, also after kill -9 (the pipe on its standard input closes); one that dies
-           is started again.
-Models:    a highly available control plane behind a load balancer
+Invariant: a replica ends with this process, also after kill -9 (the pipe on its standard input closes); one that
+           dies is started again, one that ends in order is not.
+Models:    static pods of several masters: a highly available control plane
 """
 
 from __future__ import annotations
@@ -77,6 +77,10 @@ class Replicas(Component):
             assert process.stdout is not None
             while line := (await process.stdout.readline()).decode(errors="replace"):
                 log.debug("%s %d: %s", self.name, index + 1, line.rstrip())
-            log.warning("%s %d has ended with %s; it is started again", self.name, index + 1, await process.wait())
+            code = await process.wait()
+            if code == 0:
+                log.warning("%s %d has ended by its own decision; it is not started again", self.name, index + 1)
+                return
+            log.warning("%s %d has ended with %s; it is started again", self.name, index + 1, code)
             self.restarts += 1
             await self._start(index)

@@ -48,6 +48,7 @@ class MachineState(NamedTuple):
     leases: list[tuple[int, int]]  # id, ttl
     alarms: list[Alarm]
     members: list[MemberInfo]
+    gone: list[int]
     seen: list[int]
 
 
@@ -59,6 +60,7 @@ class Machine:
         self.store = Store(leases.has)
         self.alarms: frozenset[Alarm] = frozenset()
         self.members: dict[int, MemberInfo] = {}
+        self.gone: set[int] = set()  # who was a member and can never be one again
         self._order: deque[int] = deque()  # request ids, oldest first
         self._seen: set[int] = set()
 
@@ -134,6 +136,7 @@ class Machine:
         """Note a change of the members, which has been agreed on."""
         if change.op == "remove":
             self.members.pop(change.member, None)
+            self.gone.add(change.member)
             self.alarms = frozenset(alarm for alarm in self.alarms if alarm.member != change.member)
         elif change.op == "promote":
             if change.member in self.members:
@@ -146,7 +149,7 @@ class Machine:
 
     def state(self) -> MachineState:
         return MachineState(self.store.dump(), self.leases.granted(), sorted(self.alarms),
-                            list(self.members.values()), list(self._order))
+                            list(self.members.values()), sorted(self.gone), list(self._order))
 
     def become(self, state: MachineState) -> None:
         """Be what another member was. Leases have their whole time again."""
@@ -157,11 +160,12 @@ class Machine:
         for kv in self.store.live():
             self.leases.follow(Change(kv, None))
         self.alarms, self.members = frozenset(state.alarms), {member.id: member for member in state.members}
+        self.gone = set(state.gone)
         self._order, self._seen = deque(state.seen), set(state.seen)
 
 
 def encode(state: MachineState) -> bytes:
-    rest = json.dumps([state.leases, state.alarms, state.members]).encode()
+    rest = json.dumps([state.leases, state.alarms, state.members, state.gone]).encode()
     revision, compacted, base, log = state.keys
     return b"".join((_HEAD.pack(revision, compacted, len(base), len(log), len(state.seen), len(rest)), rest,
                      array("Q", state.seen).tobytes(), *encode_keys(base), *encode_keys(log)))
@@ -171,13 +175,13 @@ def decode(data: bytes) -> MachineState:
     """Read what `encode` made. Raises ValueError, struct.error."""
     revision, compacted, keys, logged, seen, size = _HEAD.unpack_from(data)
     at = _HEAD.size
-    leases, alarms, members = json.loads(data[at:at + size])
+    leases, alarms, members, gone = json.loads(data[at:at + size])
     at += size
     ids = array("Q", data[at:at + 8 * seen])
     base, at = decode_keys(data, at + 8 * seen, keys)
     log, _ = decode_keys(data, at, logged)
     return MachineState(Whole(revision, compacted, base, log), [(lease, ttl_s) for lease, ttl_s in leases],
-                        [Alarm(*alarm) for alarm in alarms], [member_of(fields) for fields in members], list(ids))
+                        [Alarm(*alarm) for alarm in alarms], [member_of(fields) for fields in members], gone, list(ids))
 
 
 def member_of(fields: list[Any]) -> MemberInfo:

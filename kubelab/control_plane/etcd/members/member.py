@@ -166,6 +166,10 @@ class Member(Served, Component):
                 self._replica.node.report_unreachable(to)
             self._wake.set()
 
+    def expelled(self) -> None:
+        """Hear from another member that this one was removed."""
+        self.removed.set()
+
     def _consider(self, proposal: Proposal) -> None:
         try:
             self._propose(proposal)
@@ -300,7 +304,7 @@ class Member(Served, Component):
 
     def applied(self, request: int, result: Any) -> None:
         self._waiting.answer(request, result)
-        if self.me.id not in self._machine.members and self._machine.members:
+        if self.me.id in self._machine.gone:
             self.removed.set()
 
     def turned(self, soft: SoftState) -> None:

@@ -11,7 +11,7 @@ Models:    etcdserver's rafthttp, with the faults of etcd's own proxy for tests
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from kubelab.control_plane.etcd.members.parcels import Parcel, Proposal, Receiver
 from kubelab.control_plane.etcd.raft.types import Message
@@ -68,7 +68,7 @@ class Way:
     def send(self, to: int, parcel: Parcel) -> None:
         self._network.send(self._from, to, parcel)
 
-    def know(self, members: Sequence[MemberInfo]) -> None:
+    def know(self, members: Sequence[MemberInfo], gone: Collection[int]) -> None:
         self._network.on_members(members)
 
 

@@ -10,7 +10,7 @@ Models:    etcdserver's rafthttp messages (there a proposal is a Raft message)
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from kubelab.control_plane.etcd.errors import EtcdError, error_of
@@ -48,14 +48,18 @@ class Receiver(Protocol):
         """Hear whether a snapshot came to a member, or that nothing comes to it now."""
         ...
 
+    def expelled(self) -> None:
+        """Hear from another member that this one was removed."""
+        ...
+
 
 class Transport(Protocol):
     """The way from one member to the others. Never waits, may lose, may reorder."""
 
     def send(self, to: int, parcel: Parcel) -> None: ...
 
-    def know(self, members: Sequence[MemberInfo]) -> None:
-        """Hear who the members are and where they listen."""
+    def know(self, members: Sequence[MemberInfo], gone: Collection[int]) -> None:
+        """Hear who the members are and where they listen, and who was one."""
         ...
 
 

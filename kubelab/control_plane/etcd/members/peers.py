@@ -3,7 +3,9 @@
     send ─► the link to that member ─► connect, hello ─► frame, frame, ... ─► its Peers ─► receive
                   └─ broken: what was on its way is lost, the sender hears of it, connect again
 
-    frame  =  length u32 │ parcel            hello  =  the first frame: {"cluster", "from"}, or {"ask": "members"}
+    frame  =  length u32 │ parcel
+    hello  =  the first frame: {"cluster", "from", "urls"}; who was removed is answered {"gone"}
+              or {"ask": "members"}, which is answered with them: so a new member learns who it is
 
 Invariant: without a certificate of the members' authority nobody is heard; a hello of another etcd ends a connection;
            a member that does not take what it is sent costs its senders at most `BACKLOG_BYTES` of memory.
@@ -18,7 +20,7 @@ import json
 import logging
 import ssl
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -58,11 +60,12 @@ def certify(folder: Path, host: str) -> PeerTls:
 class Peers:
     """The transport of one member that listens on `listen`. `tls` is None for plain TCP."""
 
-    def __init__(self, member: int, cluster_id: int, listen: tuple[str, int], tls: PeerTls | None) -> None:
-        self._member, self._cluster, self._listen, self._tls = member, cluster_id, listen, tls
+    def __init__(self, me: MemberInfo, cluster_id: int, listen: tuple[str, int], tls: PeerTls | None) -> None:
+        self._member, self._urls, self._cluster, self._listen, self._tls = me.id, me.peer_urls, cluster_id, listen, tls
         self._members: Sequence[MemberInfo] = ()
+        self._gone: Collection[int] = ()
         self._links: dict[int, _Link] = {}
-        self._heard: set[asyncio.StreamWriter] = set()
+        self._heard: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
         self._server: asyncio.Server | None = None
         self._receiver: Receiver | None = None
 
@@ -71,23 +74,24 @@ class Peers:
         self._receiver = receiver
         host, port = self._listen
         self._server = await asyncio.start_server(self._hear, host, port, ssl=self._tls.server if self._tls else None)
-        self.know(self._members)
+        self.know(self._members, self._gone)
 
     async def stop(self) -> None:
         self._receiver = None
         if self._server is not None:
             self._server.close()
-        for writer in self._heard:
+        for writer in self._heard.values():
             writer.close()
+        await asyncio.gather(*self._heard, return_exceptions=True)
         links, self._links = list(self._links.values()), {}
         await asyncio.gather(*(link.close() for link in links))
 
     # ── outwards ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def know(self, members: Sequence[MemberInfo]) -> None:
+    def know(self, members: Sequence[MemberInfo], gone: Collection[int]) -> None:
         """Keep a link to every other member there is, where it is now."""
-        self._members = members
-        if self._receiver is None:
+        self._members, self._gone = members, gone
+        if self._receiver is None or not members:  # who joins knows nobody yet, but for those who call here
             return
         wanted = {member.id: tuple(member.peer_urls) for member in members if member.id != self._member}
         for id_, link in list(self._links.items()):
@@ -95,9 +99,12 @@ class Peers:
                 del self._links[id_]
                 link.end()
         for id_, urls in wanted.items():
-            if id_ not in self._links and urls:
-                hello = _json({"cluster": self._cluster, "from": self._member})
-                self._links[id_] = _Link(id_, urls, hello, self._tls, self._receiver)
+            self._link(id_, urls)
+
+    def _link(self, to: int, urls: Sequence[str]) -> None:
+        if to not in self._links and self._receiver is not None:
+            hello = _json({"cluster": self._cluster, "from": self._member, "urls": self._urls})
+            self._links[to] = _Link(to, tuple(urls), hello, self._tls, self._receiver)
 
     def send(self, to: int, parcel: Parcel) -> None:
         link = self._links.get(to)
@@ -107,22 +114,28 @@ class Peers:
     # ── inwards ──────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._heard.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._heard[task] = writer
         try:
             async with asyncio.timeout(CONNECT_S):
                 hello = json.loads(await _frame(reader))
             if hello.get("ask") == "members":
                 writer.write(_framed(_json({"cluster": self._cluster, "members": list(self._members)})))
                 await writer.drain()
+            elif hello.get("from") in self._gone:
+                writer.write(_framed(_json({"gone": hello["from"]})))
+                await writer.drain()
             elif hello.get("cluster") == self._cluster:
+                self._link(hello["from"], hello["urls"])  # one that we have not heard of yet can be answered
                 while self._receiver is not None:
                     self._receiver.receive(decode(await _frame(reader)))
             else:
                 log.warning("a member of another etcd called here: %s", writer.get_extra_info("peername"))
-        except (OSError, EOFError, TimeoutError, ValueError, AttributeError) as end:
+        except (OSError, EOFError, TimeoutError, ValueError, AttributeError, KeyError) as end:
             log.debug("a member's connection has ended: %r", end)
         finally:
-            self._heard.discard(writer)
+            del self._heard[task]
             writer.close()
 
 
@@ -163,8 +176,9 @@ class _Link:
         try:
             writer.write(_framed(self._hello))
             self._writer = writer
-            await reader.read(1)
-        except OSError as error:
+            if "gone" in json.loads(await _frame(reader)):
+                self._receiver.expelled()
+        except (OSError, EOFError, ValueError) as error:
             log.debug("the connection to member %x broke: %r", self._to, error)
         finally:
             self._writer = None

@@ -92,7 +92,7 @@ class Replica:
         config = RaftConfig(self.me.id, self._settings.election_ticks, self._settings.heartbeat_ticks,
                             random=random.Random())
         self.node = RaftNode(config, stored.hard, meta and meta.conf, meta, stored.entries, self.applied)
-        self._transport.know(list(self.machine.members.values()))
+        self._transport.know(list(self.machine.members.values()), self.machine.gone)
 
     # ── one turn ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -155,7 +155,7 @@ class Replica:
         if self.machine.first_time(request):
             self.node.apply_conf(change)
             self.machine.change_members(change, about)
-            self._transport.know(list(self.machine.members.values()))
+            self._transport.know(list(self.machine.members.values()), self.machine.gone)
             self._owner.applied(request, None)
 
     # ── snapshots ────────────────────────────────────────────────────────────────────────────────────────────
@@ -181,7 +181,7 @@ class Replica:
     def _restore(self, snapshot: Snapshot) -> None:
         self.machine.become(machine.decode(snapshot.data))
         self.applied = snapshot.meta.index
-        self._transport.know(list(self.machine.members.values()))
+        self._transport.know(list(self.machine.members.values()), self.machine.gone)
         self._owner.restored()
 
 
