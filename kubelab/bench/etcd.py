@@ -17,25 +17,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from kubelab.bench import Figure
+from kubelab.bench import Figure, members
 from kubelab.client.background import new_loop
 
 CALLS, AT_ONCE, INSIDE, INSIDE_AT_ONCE = 6_000, 64, 20_000, 256
 WATCHES, WATCHED = 50, 200
 VALUE = b"x" * 256
 Rates = dict[str, float]
+T = TypeVar("T")
 
 
 def measure() -> Iterator[Figure]:
     """Measure in process, then over gRPC; a real etcd as well, where it is installed."""
-    inside = _run(_inside(None))
+    inside = run(_inside(None))
     with tempfile.TemporaryDirectory(prefix="kubelab-bench-") as folder:
-        inside_synced = _run(_inside(Path(folder)))
+        inside_synced = run(_inside(Path(folder)))
     ours, ours_synced = _over_grpc(_kubelab), _over_grpc(_kubelab, fsync=True)
     installed = shutil.which("etcd") is not None
     real, real_synced = (_over_grpc(_real), _over_grpc(_real, fsync=True)) if installed else ({}, {})
@@ -52,15 +53,16 @@ def measure() -> Iterator[Figure]:
     for name, value in ours.items():
         yield figure(f"{name} over gRPC, without fsync", value, real.get(name), 0.5)
     yield figure("put over gRPC, with fsync", ours_synced["put"], put_synced, 0.5)
+    yield from members.measure()
 
 
-def _run(work: Any) -> Rates:
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a measurement on the loop that kubelab uses."""
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        rates: Rates = runner.run(work)
-    return rates
+        return runner.run(work)
 
 
-async def _rate(count: int, at_once: int, call: Callable[[int], Awaitable[Any]]) -> float:
+async def rate(count: int, at_once: int, call: Callable[[int], Awaitable[Any]]) -> float:
     """Return how many calls a second were answered, so many of them under way at once."""
     numbers = iter(range(count))
 
@@ -84,10 +86,10 @@ async def _inside(data_dir: Path | None) -> Rates:
     etcd = EmbeddedEtcd(data_dir, RealClock())
     await etcd.start()
     rates = {
-        "put": await _rate(INSIDE, INSIDE_AT_ONCE, lambda i: etcd.put(_key(i), VALUE)),
-        "range": await _rate(INSIDE, 1, lambda i: etcd.read(Range(_key(i)))),
-        "txn": await _rate(INSIDE, INSIDE_AT_ONCE, lambda i: etcd.txn((Compare(_key(i), "version", ">", 0),),
-                                                                      (Put(_key(i), VALUE),)))}
+        "put": await rate(INSIDE, INSIDE_AT_ONCE, lambda i: etcd.put(key(i), VALUE)),
+        "range": await rate(INSIDE, 1, lambda i: etcd.read(Range(key(i)))),
+        "txn": await rate(INSIDE, INSIDE_AT_ONCE, lambda i: etcd.txn((Compare(key(i), "version", ">", 0),),
+                                                                      (Put(key(i), VALUE),)))}
     seen = itertools.count()
 
     def told(events: list[WatchedEvent]) -> None:
@@ -96,14 +98,14 @@ async def _inside(data_dir: Path | None) -> Rates:
 
     for _ in range(WATCHES):
         etcd.watch(b"/bench/", prefix_end(b"/bench/"), on_events=told)
-    rates["watch event"] = WATCHES * await _rate(WATCHED * 10, 16, lambda i: etcd.put(_key(i), VALUE))
+    rates["watch event"] = WATCHES * await rate(WATCHED * 10, 16, lambda i: etcd.put(key(i), VALUE))
     if next(seen) != WATCHES * WATCHED * 10:
         raise RuntimeError("a watch missed an event")
     await etcd.stop()
     return rates
 
 
-def _key(number: int) -> bytes:
+def key(number: int) -> bytes:
     return b"/bench/%d" % (number % 1000)
 
 
@@ -112,10 +114,11 @@ def _key(number: int) -> bytes:
 
 def _over_grpc(serve: Callable[..., Any], *, fsync: bool = False) -> Rates:
     with tempfile.TemporaryDirectory(prefix="kubelab-bench-") as folder, serve(Path(folder), fsync) as address:
-        return _run(_load(address))
+        return run(load(address))
 
 
-async def _load(address: str) -> Rates:
+async def load(address: str, only: Sequence[str] = ()) -> Rates:
+    """Return the rates of all loads, or of those named, against the etcd at an address."""
     import grpc.aio
 
     from kubelab.control_plane.etcd.wire import stubs as pb
@@ -125,22 +128,23 @@ async def _load(address: str) -> Rates:
         calls = {name: channel.unary_unary(pb.SERVICES["KV"][name].path) for name in ("Put", "Range", "Txn")}
 
         def put(number: int) -> Any:
-            return pb.PutRequest(key=_key(number), value=VALUE)
+            return pb.PutRequest(key=key(number), value=VALUE)
 
         def txn(number: int) -> Any:
-            return pb.TxnRequest(compare=[pb.Compare(key=_key(number), target=0, result=1, version=0)],
+            return pb.TxnRequest(compare=[pb.Compare(key=key(number), target=0, result=1, version=0)],
                                  success=[pb.RequestOp(request_put=put(number))])
 
         async def sent(name: str, request: Any) -> None:
             await calls[name](request.SerializeToString())
 
-        return {
-            "put": await _rate(CALLS, AT_ONCE, lambda i: sent("Put", put(i))),
-            "range": await _rate(CALLS, AT_ONCE, lambda i: sent("Range", pb.RangeRequest(key=_key(i)))),
-            "range of 500 keys": await _rate(CALLS // 20, 8, lambda i: sent(
-                "Range", pb.RangeRequest(key=b"/bench/", range_end=b"/bench0", limit=500))),
-            "txn": await _rate(CALLS, AT_ONCE, lambda i: sent("Txn", txn(i))),
-            "watch event": await _fan_out(channel, lambda i: sent("Put", put(i)))}
+        many = pb.RangeRequest(key=b"/bench/", range_end=b"/bench0", limit=500)
+        parts: dict[str, Callable[[], Awaitable[float]]] = {
+            "put": lambda: rate(CALLS, AT_ONCE, lambda i: sent("Put", put(i))),
+            "range": lambda: rate(CALLS, AT_ONCE, lambda i: sent("Range", pb.RangeRequest(key=key(i)))),
+            "range of 500 keys": lambda: rate(CALLS // 20, 8, lambda _: sent("Range", many)),
+            "txn": lambda: rate(CALLS, AT_ONCE, lambda i: sent("Txn", txn(i))),
+            "watch event": lambda: _fan_out(channel, lambda i: sent("Put", put(i)))}
+        return {name: await parts[name]() for name in only or parts}
 
 
 async def _fan_out(channel: Any, put: Callable[[int], Awaitable[None]]) -> float:
@@ -160,7 +164,7 @@ async def _fan_out(channel: Any, put: Callable[[int], Awaitable[None]]) -> float
             seen += len((await stream.read()).events)
 
     began = time.perf_counter()
-    await asyncio.gather(all_seen(), _rate(WATCHED, 16, put))
+    await asyncio.gather(all_seen(), rate(WATCHED, 16, put))
     stream.cancel()
     return WATCHES * WATCHED / (time.perf_counter() - began)
 

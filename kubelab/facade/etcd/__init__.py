@@ -83,17 +83,21 @@ class EtcdHandle(Handle):
         try:
             return self._background.call(work)
         except (Compacted, FutureRevision, LeaseNotFound, Unavailable) as error:
-            error.args = (f"{error}. {self._advice(error)}",)
+            error.args = (f"{error}{self._advice(error)}",)
             raise
 
     def _advice(self, error: Exception) -> str:
         if isinstance(error, Compacted):
-            return f"Ask for revision={error.compact_revision or self.oldest} or later"
+            return f". Ask for revision={error.compact_revision or self.oldest} or later"
         if isinstance(error, FutureRevision):
-            return f"The newest there is: revision={self.revision}; .watch() waits for what comes"
+            return f". The newest there is: revision={self.revision}; .watch() waits for what comes"
         if isinstance(error, LeaseNotFound):
-            return "It has expired or was revoked; .lease(ttl_s) makes a new one"
-        return f"The store is {self.state}; .start() starts it" if self.state == "stopped" else f"It is {self.state}"
+            return ". It has expired or was revoked; .lease(ttl_s) makes a new one"
+        if self.state == "stopped":
+            return ". The store is stopped; .start() starts it"
+        if hasattr(self.component, "groups"):
+            return ": no majority of members answers; .members shows who does, .restart(0) and .heal() bring them back"
+        return f". It is {self.state}"
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
