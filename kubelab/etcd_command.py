@@ -96,9 +96,12 @@ async def _on_the_wire(etcd: EtcdServer, options: argparse.Namespace, pki: Path,
 async def _member(options: argparse.Namespace, stack: AsyncExitStack) -> Component:
     from kubelab.control_plane.etcd.members import peers, storage
     from kubelab.control_plane.etcd.members.member import Member
+    from kubelab.control_plane.etcd.snapshot_file import read
 
-    if options.data_dir is None or options.restore is not None:
-        raise ValueError("a member of several needs a --data-dir, and begins with what the others have: no --restore")
+    if options.data_dir is None:
+        raise ValueError("a member of several needs a --data-dir: what it promised to the others must outlive it")
+    if options.restore is not None and options.initial_cluster_state == "existing":
+        raise ValueError("who joins begins with what the others have: leave --restore out")
     founders = _founders(options.initial_cluster)
     ours = [member for member in founders if member.name == options.name]
     if not ours:
@@ -114,12 +117,15 @@ async def _member(options: argparse.Namespace, stack: AsyncExitStack) -> Compone
                          "with `etcdctl member add`, and start it with --initial-cluster-state existing")
     joined = storage.recall(folder)
     if joined is None:
+        begin = read(options.restore) if options.restore is not None else None
         joined = await _membership(options, ours[0], founders, tls)
         storage.remember(folder, joined)
+    else:
+        begin = None
     cluster_id, me = joined
     network = peers.Peers(me, cluster_id, (host, port), tls)
     member = Member(me, cluster_id, storage.Disk(folder), network, RealClock(),
-                    founders=founders if options.initial_cluster_state == "new" else ())
+                    founders=founders if options.initial_cluster_state == "new" else (), begin=begin)
     await member.start()
     stack.push_async_callback(member.stop)
     await network.start(member)
@@ -188,14 +194,16 @@ async def _several(options: argparse.Namespace, stack: AsyncExitStack) -> Compon
     ports = _kept_ports(folder, host, [port + STEP * i for i in range(options.members)] if port else [],
                         options.members)
     scheme, around = ("http" if options.insecure else "https"), f"[{host}]" if ":" in host else host
-    cluster = ",".join(f"m{i}={scheme}://{around}:{peer}" for i, (_, peer) in enumerate(ports))
+    near = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, around)  # the members are all on this machine
+    cluster = ",".join(f"m{i}={scheme}://{near}:{peer}" for i, (_, peer) in enumerate(ports))
     files = None
     if not options.insecure:
         files = certify(folder / "pki", host).files
         peers.certify(folder / "pki" / "peer", host)  # before the members, which must not each make an authority
     words = ["etcd", "--initial-cluster", cluster, "--cert-dir", str(folder / "pki"), "--until-stdin-closes",
-             "--quota-backend-bytes", str(options.quota_backend_bytes), *(["--insecure"] if options.insecure else [])]
-    urls = [f"{scheme}://{around}:{client}" for client, _ in ports]
+             "--quota-backend-bytes", str(options.quota_backend_bytes), *(["--insecure"] if options.insecure else []),
+             *(["--restore", str(options.restore.absolute())] if options.restore is not None else [])]
+    urls = [f"{scheme}://{near}:{client}" for client, _ in ports]
     print(f"{','.join(urls)}   {etcdctl_line(environment(','.join(urls), files))}", flush=True)
     return Replicas("etcd-members", [
         [*words, "--name", f"m{i}", "--listen", f"{around}:{client}", "--data-dir", str(folder / f"m{i}")]
@@ -207,10 +215,10 @@ def _kept_ports(folder: Path, host: str, wanted: Sequence[int], count: int) -> l
     file = folder / "ports.json"
     if file.exists():
         kept = [(client, peer) for client, peer in json.loads(file.read_text())]
-        if len(kept) != count:
-            raise ValueError(f"{folder} holds an etcd of {len(kept)} members; start it with --members {len(kept)}, and "
-                             "add members with `etcdctl member add`")
-        return kept
+        if len(kept) == count:
+            return [(client, peer) for client, (_, peer) in zip(wanted, kept, strict=True)] if wanted else kept
+        raise ValueError(f"{folder} holds an etcd of {len(kept)} members; start it with --members {len(kept)}, and "
+                         "add members with `etcdctl member add`")
     clients = list(wanted) or _free_ports(host, count)
     peers = [port + PEER_STEP for port in wanted] or _free_ports(host, count, besides=clients)
     ports = list(zip(clients, peers, strict=True))

@@ -78,17 +78,23 @@ def signed(blob: bytes) -> bytes:
     return hashlib.sha256(blob).digest()
 
 
-def restore(file: Path, data_dir: Path) -> None:
-    """Make a data directory from a snapshot file. Raises ValueError for another file, FileExistsError for a folder."""
+def read(file: Path) -> Snapshot:
+    """Return the state that a snapshot file holds. Raises ValueError for another file, OSError."""
     data = file.read_bytes()
     blob = data[:-_SUM]
     if len(data) % _PAGE != _SUM:
         raise ValueError(f"{file} is no snapshot of an etcd: save one with `etcdctl snapshot save FILE`")
     if signed(blob) != data[-_SUM:]:
         raise ValueError(f"{file} is damaged: its checksum is wrong; take another copy")
+    return unpack(blob)
+
+
+def restore(file: Path, data_dir: Path) -> None:
+    """Make a data directory from a snapshot file. Raises ValueError for another file, FileExistsError for a folder."""
+    snapshot = read(file)
     if data_dir.exists() and any(data_dir.iterdir()):
         raise FileExistsError(f"{data_dir} is not empty: restore into a new folder")
-    payload = frame(encode_snapshot(unpack(blob)))
+    payload = frame(encode_snapshot(snapshot))
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = data_dir / "snap-00000001"
     path.touch(mode=0o600)

@@ -20,15 +20,15 @@ import pytest
 
 
 class Members:
-    """The processes of one `kubelab etcd --members N`, and etcdctl for them."""
+    """The processes of one `kubelab etcd --members 3`, and etcdctl for them."""
 
-    def __init__(self, folder: Path, count: int = 3) -> None:
+    def __init__(self, folder: Path, *flags: str) -> None:
         self.folder, self.etcdctl_path = folder, shutil.which("etcdctl")
         if self.etcdctl_path is None:
             pytest.skip("Debian's etcd-client is not installed")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "kubelab", "etcd", "--members", str(count), "--listen", "127.0.0.1:0",
-             "--data-dir", str(folder)], stdout=subprocess.PIPE, text=True)
+            [sys.executable, "-m", "kubelab", "etcd", "--members", "3", "--listen", "127.0.0.1:0",
+             "--data-dir", str(folder), *flags], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         first = self.process.stdout.readline().split()
         self.urls = first[0].split(",")
@@ -81,8 +81,8 @@ class Members:
 
 
 @contextmanager
-def members(folder: Path, count: int = 3) -> Iterator[Members]:
-    started = Members(folder, count)
+def members(folder: Path, *flags: str) -> Iterator[Members]:
+    started = Members(folder, *flags)
     try:
         yield started
     finally:

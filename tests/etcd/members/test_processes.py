@@ -207,3 +207,15 @@ async def answer(host: str, port: int, context: ssl.SSLContext, data: bytes) -> 
             return await reader.readexactly(1)
     finally:
         writer.close()
+
+
+def test_three_members_begin_with_a_snapshot_of_another_etcd(tmp_path: Path) -> None:
+    """What `etcdctl snapshot save` took from three members is what three new ones begin with."""
+    with members(tmp_path / "old") as group:
+        for value in ("1", "2"):
+            assert group.etcdctl("put", "/a", value).returncode == 0
+        saved = group.etcdctl("snapshot", "save", str(tmp_path / "file"), at=group.urls[1])
+        assert saved.returncode == 0
+    with members(tmp_path / "new", "--restore", str(tmp_path / "file")) as group:
+        assert group.etcdctl("get", "/a", "--write-out=fields").stdout.count('"Version" : 2') == 1
+        assert len({line.rpartition(", ")[2] for line in hashes(group)}) == 1

@@ -15,7 +15,7 @@ import json
 import struct
 from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from kubelab.control_plane.etcd.api import Compacted, DeleteRange, EtcdError
@@ -33,7 +33,7 @@ from kubelab.control_plane.etcd.members.commands import (
 )
 from kubelab.control_plane.etcd.mvcc import Store
 from kubelab.control_plane.etcd.raft.membership import ConfChange
-from kubelab.control_plane.etcd.records import decode_keys, encode_keys
+from kubelab.control_plane.etcd.records import Snapshot, decode_keys, encode_keys
 from kubelab.control_plane.etcd.server_api import Alarm, MemberInfo
 
 REMEMBERED = 10_000  # request ids; a request is sent again only while its first copy may be on the way
@@ -151,17 +151,25 @@ class Machine:
         return MachineState(self.store.dump(), self.leases.granted(), sorted(self.alarms),
                             list(self.members.values()), sorted(self.gone), list(self._order))
 
+    def begin_with(self, snapshot: Snapshot) -> None:
+        """Begin with the keys and leases of another etcd."""
+        self.store.load(snapshot.kvs, snapshot.revision)
+        self._take_leases(snapshot.leases)
+
     def become(self, state: MachineState) -> None:
         """Be what another member was. Leases have their whole time again."""
         self.store.restore(state.keys)
-        self.leases.clear()
-        for lease, ttl_s in state.leases:
-            self.leases.grant(ttl_s, lease)
-        for kv in self.store.live():
-            self.leases.follow(Change(kv, None))
+        self._take_leases(state.leases)
         self.alarms, self.members = frozenset(state.alarms), {member.id: member for member in state.members}
         self.gone = set(state.gone)
         self._order, self._seen = deque(state.seen), set(state.seen)
+
+    def _take_leases(self, leases: Sequence[tuple[int, int]]) -> None:
+        self.leases.clear()
+        for lease, ttl_s in leases:
+            self.leases.grant(ttl_s, lease)
+        for kv in self.store.live():
+            self.leases.follow(Change(kv, None))
 
 
 def encode(state: MachineState) -> bytes:

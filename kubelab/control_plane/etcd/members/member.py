@@ -42,6 +42,7 @@ from kubelab.control_plane.etcd.members.storage import Storage
 from kubelab.control_plane.etcd.raft import NOBODY, ConfChange, Dropped, Message
 from kubelab.control_plane.etcd.raft import NotLeader as RaftNotLeader
 from kubelab.control_plane.etcd.raft.types import Entry, SoftState
+from kubelab.control_plane.etcd.records import Snapshot
 from kubelab.control_plane.etcd.server_api import Alarm, Identity, MemberInfo, ServerStatus
 from kubelab.control_plane.etcd.watch import WatchHub
 from kubelab.machinery.clock import Clock, Handle
@@ -54,11 +55,11 @@ class Member(Served, Component):
     """One member. `founders` are all the first members of a new etcd; without them it joins one that is there."""
 
     def __init__(self, me: MemberInfo, cluster_id: int, storage: Storage, transport: Transport, clock: Clock, *,
-                 founders: Sequence[MemberInfo] = (), waiting: Waiting | None = None,
+                 founders: Sequence[MemberInfo] = (), begin: Snapshot | None = None, waiting: Waiting | None = None,
                  settings: Settings = Settings()) -> None:  # noqa: B008 - immutable
         super().__init__(me.name)
         self.me, self._cluster_id, self._storage, self._transport = me, cluster_id, storage, transport
-        self._clock, self._founders, self._settings = clock, founders, settings
+        self._clock, self._founders, self._begin, self._settings = clock, founders, begin, settings
         self._waiting = waiting if waiting is not None else Waiting()
         self._mine: dict[int, Pending] = {}  # what came in through this member
         self._reads = Reads()
@@ -81,7 +82,7 @@ class Member(Served, Component):
         self._machine = Machine(self._leases, self._changed)
         self._store = self._machine.store
         self._replica = Replica(self.me, self._machine, self._storage, self._transport, self, self._settings)
-        await self._replica.open(self._founders)
+        await self._replica.open(self._founders, self._begin)
         self._hub.published = self._store.revision
         self._leases.restart(ringing=False)
         self._up, self._crashes = True, False

@@ -32,7 +32,9 @@ from kubelab.control_plane.etcd.raft.types import (
     Snapshot,
     SnapshotMeta,
     SoftState,
+    data_bytes,
 )
+from kubelab.control_plane.etcd.records import Snapshot as State
 from kubelab.control_plane.etcd.server_api import MemberInfo
 
 _AT_ONCE = frozenset({"append", "heartbeat", "snapshot", "read-index", "read-index-response"})  # these promise nothing
@@ -46,6 +48,7 @@ class Settings(NamedTuple):
     election_ticks: int = 12
     heartbeat_ticks: int = 2
     snapshot_every: int = 10_000  # records of the log
+    snapshot_bytes: int = 64 << 20  # or so much in them
     keep: int = 5_000  # entries behind a snapshot, for followers that lag a little
 
 
@@ -72,18 +75,24 @@ class Replica:
         self.me, self.machine, self._storage, self._transport = me, machine_, storage, transport
         self._owner, self._settings = owner, settings
         self._hard = HardState()
+        self._logged_bytes = 0  # since the last snapshot
         self.applied = 0  # by the machine, entry by entry
 
-    async def open(self, founders: Sequence[MemberInfo]) -> None:
-        """Begin with what is on disk; else as one of the `founders`, or, when there are none, as one who joins."""
+    async def open(self, founders: Sequence[MemberInfo], begin: State | None = None) -> None:
+        """Begin with what is on disk; else as one of the `founders`, or, when there are none, as one who joins.
+
+        All founders begin with the same keys: none, or those of `begin`.
+        """
         stored = self._storage.open()
         if stored.snapshot is None and founders:
             self.machine.members = {member.id: member for member in founders}
-            begin = SnapshotMeta(1, 1, ConfState(frozenset(self.machine.members)))
-            done = self._storage.save(begin, partial(machine.encode, self.machine.state()), HardState(), ())
+            if begin is not None:
+                self.machine.begin_with(begin)
+            first = SnapshotMeta(1, 1, ConfState(frozenset(self.machine.members)))
+            done = self._storage.save(first, partial(machine.encode, self.machine.state()), HardState(), ())
             await self._storage.flushed()
             await done
-            meta: SnapshotMeta | None = begin
+            meta: SnapshotMeta | None = first
         else:
             meta = stored.snapshot.meta if stored.snapshot is not None else None
             if stored.snapshot is not None:
@@ -113,7 +122,9 @@ class Replica:
         for entry in ready.committed:
             self._apply(entry)
         self.node.advance(ready)
-        if self._storage.since_snapshot >= self._settings.snapshot_every:
+        self._logged_bytes += data_bytes(ready.entries)
+        if self._storage.since_snapshot >= self._settings.snapshot_every \
+                or self._logged_bytes >= self._settings.snapshot_bytes:
             self._snapshot()
 
     def _sent_at_once(self, message: Message) -> bool:
@@ -170,7 +181,9 @@ class Replica:
         log, meta = self.node.log, self._here()
         self._storage.save(meta, partial(machine.encode, self.machine.state()), self._hard,
                            log.slice(self.applied + 1, log.stable))
-        behind = self.applied - self._settings.keep
+        large = self._logged_bytes >= self._settings.snapshot_bytes
+        behind = self.applied - (0 if large else self._settings.keep)
+        self._logged_bytes = 0
         if behind > log.snapshot.index:
             self.node.compact(behind, meta.conf)
 
