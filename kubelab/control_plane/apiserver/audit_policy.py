@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubelab.control_plane.apiserver.routes import RequestInfo
+from kubelab.control_plane.apiserver.routes import RequestInfo, path_matches
 from kubelab.machinery.request import Obj, User
 from kubelab.machinery.yaml import load_values
 
@@ -100,7 +100,7 @@ def _matches(rule: Obj, user: User, info: RequestInfo) -> bool:
     if rule.get("namespaces") or rule.get("resources"):
         return info.is_resource and _resource_matches(rule, info)
     if rule.get("nonResourceURLs"):
-        return not info.is_resource and any(_url_matches(url, info.path) for url in rule["nonResourceURLs"])
+        return not info.is_resource and any(path_matches(url, info.path) for url in rule["nonResourceURLs"])
     return True
 
 
@@ -119,10 +119,5 @@ def _entry_matches(entry: Obj, info: RequestInfo) -> bool:
         return True
     if entry.get("resourceNames") and info.name not in entry["resourceNames"]:
         return False
-    full = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
-    return any(wanted in (full, "*", f"{info.resource}/*") or (info.subresource and wanted == f"*/{info.subresource}")
-               for wanted in entry["resources"])
-
-
-def _url_matches(wanted: str, path: str) -> bool:
-    return wanted in ("*", path) or (wanted.endswith("*") and path.startswith(wanted[:-1]))
+    fitting = {info.target, "*", f"{info.resource}/*", *([f"*/{info.subresource}"] if info.subresource else [])}
+    return not fitting.isdisjoint(entry["resources"])

@@ -10,9 +10,9 @@ Left out:  what a node may do with volumes and resource claims, which its role a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from kubelab.control_plane.apiserver.routes import RequestInfo
+from kubelab.control_plane.apiserver.routes import RequestInfo, listed, path_matches
 from kubelab.machinery.errors import ApiError, forbidden
 from kubelab.machinery.request import Obj, User
 
@@ -49,7 +49,7 @@ class Rights:
     def decide(self, info: RequestInfo) -> Decision:
         if not info.resource:
             return self._first(("path", info.verb, info.path), lambda rule: allows_path(rule, info.verb, info.path), "")
-        target = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
+        target = info.target
         key = (info.verb, info.group, target, info.namespace)
         found = self._answers.get(key)
         if found is None and key not in self._answers:
@@ -223,7 +223,7 @@ def references(spec: Obj, kind: str) -> set[str]:
 
 def allows_resource(rule: Obj, verb: str, group: str, target: str) -> bool:
     """Match a rule with a verb on `target`, a resource or resource/subresource (names are the caller's matter)."""
-    if not (_has(rule.get("verbs"), verb) and _has(rule.get("apiGroups"), group)):
+    if not (listed(rule.get("verbs"), verb) and listed(rule.get("apiGroups"), group)):
         return False
     resources: Sequence[str] = rule.get("resources") or ()
     if "*" in resources or target in resources:
@@ -233,10 +233,9 @@ def allows_resource(rule: Obj, verb: str, group: str, target: str) -> bool:
 
 
 def allows_path(rule: Obj, verb: str, path: str) -> bool:
-    """Match a rule with a verb on a URL that is no resource; `/healthz/*` means all below."""
+    """Match a rule with a verb on a URL that is no resource."""
     urls: Sequence[str] = rule.get("nonResourceURLs") or ()
-    return _has(rule.get("verbs"), verb) and any(
-        url in ("*", path) or (url.endswith("*") and path.startswith(url.rstrip("*"))) for url in urls)
+    return listed(rule.get("verbs"), verb) and any(path_matches(url, path) for url in urls)
 
 
 def denial(user: User, info: RequestInfo, reason: str) -> ApiError:
@@ -244,9 +243,8 @@ def denial(user: User, info: RequestInfo, reason: str) -> ApiError:
     if not info.resource:
         message = f'User "{user.name}" cannot {info.verb} path "{info.path}"' + (f": {reason}" if reason else "")
         return _bare_forbidden(message)
-    target = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
     where = f'in the namespace "{info.namespace}"' if info.namespace else "at the cluster scope"
-    why = f'User "{user.name}" cannot {info.verb} resource "{target}" in API group "{info.group}" {where}'
+    why = f'User "{user.name}" cannot {info.verb} resource "{info.target}" in API group "{info.group}" {where}'
     return forbidden(info.group, info.resource, info.name, why + (f": {reason}" if reason else ""))
 
 
@@ -262,10 +260,6 @@ class _BareForbidden(ApiError):
 
 def _bare_forbidden(message: str) -> ApiError:
     return _BareForbidden(403, "Forbidden", f"forbidden: {message}")
-
-
-def _has(values: Any, wanted: str) -> bool:
-    return bool(values) and (wanted in values or "*" in values)
 
 
 def _subject_for(user: User, binding: Obj, namespace: str) -> Obj | None:

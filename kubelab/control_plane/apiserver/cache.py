@@ -135,6 +135,13 @@ class Collection:
         watcher.live()
         self.fanout.add(watcher)
 
+    def follow(self, sink: Callable[[WatchEvent], None], *, known: bool = False) -> Watcher:
+        """Give every change from here on to `sink`; with `known`, first what there is already."""
+        watcher = Watcher()
+        watcher.drain_to(sink)
+        self.watch(watcher, None, initial=known, marked=False, revision=0)
+        return watcher
+
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> WatchEvent:
         """Tell a watcher how far it has come, in an object that has nothing but a resourceVersion."""
         metadata: Obj = {"resourceVersion": str(revision)}

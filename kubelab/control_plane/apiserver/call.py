@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from kubelab.control_plane.apiserver.cache import Collection
 from kubelab.control_plane.apiserver.routes import RequestInfo
-from kubelab.machinery.errors import ApiError, FieldError, invalid, not_supported, too_long
-from kubelab.machinery.request import Obj, Request, User
+from kubelab.machinery.errors import ApiError, FieldError, invalid, not_found, not_supported, too_long
+from kubelab.machinery.request import Encoded, Obj, Request, User
 from kubelab.units.catalogue import Kind
 
 OPTIONS_OF_VERB = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions",
@@ -67,6 +67,14 @@ class Call:
     @property
     def key(self) -> str:
         return f"{self.info.namespace}/{self.info.name}" if self.kind.namespaced else self.info.name
+
+    @property
+    def stored(self) -> Encoded:
+        """The object that is asked for, as it is now. Raises `NotFound`."""
+        body = self.collection.objects.get(self.key)
+        if body is None:
+            raise not_found(self.kind.group, self.kind.plural, self.info.name)
+        return body
 
     @property
     def subresource(self) -> str:

@@ -50,15 +50,12 @@ class CustomResources:
         self._crds = storage.of(CRD.group, CRD.plural)
         self._served: dict[str, tuple[Obj, Hub, list[Kind]]] = {}  # by name: the spec, its storage, its kinds
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._watcher = Watcher()
+        self._watcher: Watcher
 
     def start(self) -> None:
         """Serve what is there, then follow."""
         self._registry.serve_kind(replace(CRD, validate=lambda crd: CRD.validate(crd) or [*crd_errors(crd)]))
-        for body in list(self._crds.objects.values()):
-            self._follow("ADDED", body.obj)
-        self._watcher.drain_to(self._on_event)
-        self._crds.fanout.add(self._watcher)
+        self._watcher = self._crds.follow(self._on_event, known=True)
 
     def stop(self) -> None:
         self._watcher.close()
@@ -164,9 +161,7 @@ class CustomResources:
             self._served[name] = spec, hub, kinds
             for kind in kinds:
                 self._registry.serve_custom(kind, hub.versions[kind.version])
-            watcher = Watcher()
-            watcher.drain_to(lambda event: self._on_object(name, event))
-            hub.stored.fanout.add(watcher)
+            hub.stored.follow(lambda event: self._on_object(name, event))
             self._publish(self.kinds())
         if "deletionTimestamp" in crd["metadata"]:
             for collection in self._served[name][1].versions.values():

@@ -23,7 +23,6 @@ from kubelab.control_plane.apiserver.deadline import Way, is_long_running
 from kubelab.control_plane.apiserver.flow_schemas import Schema, built_in, schemas
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.storage import Storage
-from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.machinery.request import Obj, Request, Response, User
 from kubelab.units.flowcontrol import GROUP
 
@@ -183,9 +182,7 @@ def follow_flows(storage: Storage) -> FlowControl:
 
     made = FlowControl(objects)
     for plural in ("flowschemas", "prioritylevelconfigurations"):
-        watcher = Watcher()
-        watcher.drain_to(lambda _: made.reload())
-        storage.of(GROUP, plural).fanout.add(watcher)
+        storage.of(GROUP, plural).follow(lambda _: made.reload())
     return made
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kubelab.control_plane.apiserver.bootstrap_system import flow_objects
-from kubelab.control_plane.apiserver.routes import RequestInfo
+from kubelab.control_plane.apiserver.routes import RequestInfo, listed, path_matches
 from kubelab.machinery.request import Obj, User
 
 
@@ -70,17 +70,9 @@ def _is_subject(subject: Obj, user: User) -> bool:
 
 def _covers(rule: Obj, info: RequestInfo) -> bool:
     if not info.is_resource:
-        return any(_has(r["verbs"], info.verb) and any(_url(u, info.path) for u in r["nonResourceURLs"])
+        return any(listed(r["verbs"], info.verb) and any(path_matches(u, info.path) for u in r["nonResourceURLs"])
                    for r in rule.get("nonResourceRules") or ())
-    full = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
-    return any(_has(r["verbs"], info.verb) and _has(r["apiGroups"], info.group) and _has(r["resources"], full)
-               and (_has(r.get("namespaces") or (), info.namespace) if info.namespace else r.get("clusterScope", False))
+    return any(listed(r["verbs"], info.verb) and listed(r["apiGroups"], info.group)
+               and listed(r["resources"], info.target)
+               and (listed(r.get("namespaces"), info.namespace) if info.namespace else r.get("clusterScope", False))
                for r in rule.get("resourceRules") or ())
-
-
-def _has(wanted: Iterable[str], value: str) -> bool:
-    return any(one in ("*", value) for one in wanted)
-
-
-def _url(wanted: str, path: str) -> bool:
-    return wanted in ("*", path) or (wanted.endswith("/*") and path.startswith(wanted[:-1]))

@@ -14,13 +14,9 @@ from kubelab.control_plane.apiserver import patching, prepare, writing
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.routes import is_true
-from kubelab.control_plane.apiserver.storage import Changed
 from kubelab.machinery import apply
-from kubelab.machinery.errors import STALE, conflict, not_found
 from kubelab.machinery.meta import copy_obj
-from kubelab.machinery.request import Encoded, Obj, Response
-
-ATTEMPTS = 5
+from kubelab.machinery.request import Obj, Response
 
 
 def _ephemeral(spec: Obj) -> Obj:
@@ -56,18 +52,9 @@ class PodParts:
     async def serve(self, call: Call) -> Response:
         """Show the pod, or write the part."""
         if call.info.verb == "get":
-            return Response(200, _stored(call))
-        make = self._maker(call)
-        for _ in range(ATTEMPTS):
-            old = _stored(call)
-            new = make(old.obj)
-            if prepare.pinned(new) not in ("", old.obj["metadata"]["resourceVersion"]):
-                break
-            try:
-                return Response(200, await self._pipeline.write(call, new, old))
-            except Changed:
-                continue
-        raise conflict("", "pods", call.info.name, STALE)
+            return Response(200, call.stored)
+        body, _ = await writing.on_stored(call, self._pipeline, self._maker(call))
+        return Response(200, body)
 
     def _maker(self, call: Call) -> Callable[[Obj], Obj]:
         """Return what makes the new pod of the stored one; the body is read once."""
@@ -99,10 +86,3 @@ def _placed(call: Call, new: Obj, old: Obj, owners: object = None) -> Obj:
     if owners is not None:
         metadata["managedFields"] = owners
     return copy_obj({**old, "metadata": metadata, "spec": put(old["spec"], part(new.get("spec") or {}))})
-
-
-def _stored(call: Call) -> Encoded:
-    body = call.collection.objects.get(call.key)
-    if body is None:
-        raise not_found("", "pods", call.info.name)
-    return body

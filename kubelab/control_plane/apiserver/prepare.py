@@ -16,6 +16,7 @@ from kubelab.control_plane.apiserver.call import SPEC_PARTS, STATUS_PARTS, Call
 from kubelab.machinery import schema
 from kubelab.machinery.decoding import Checked, check
 from kubelab.machinery.errors import (
+    STALE,
     ApiError,
     FieldError,
     bad_request,
@@ -118,6 +119,8 @@ def keep_identity(call: Call, obj: Obj, old: Obj) -> None:
         raise conflict(kind.group, kind.plural, before["name"],
                        f"StorageError: invalid object, Code: 4, Key: {prefix}, ResourceVersion: 0, AdditionalErrorMsg: "
                        f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}")
+    if given and given != before["resourceVersion"]:
+        raise conflict(kind.group, kind.plural, before["name"], STALE)
     for key in KEPT:
         if key in before:
             metadata[key] = before[key]

@@ -13,6 +13,8 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
+import orjson
+
 from kubelab.control_plane.apiserver import event_versions, writing
 from kubelab.control_plane.apiserver.cache import Collection
 from kubelab.control_plane.apiserver.call import Call
@@ -21,7 +23,7 @@ from kubelab.control_plane.apiserver.deleting import Deleter, read_delete_option
 from kubelab.control_plane.apiserver.discovery import answer_of
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.present import Presentation, presentation
-from kubelab.control_plane.apiserver.reading import ListOptions, Page, list_options, list_page, too_large
+from kubelab.control_plane.apiserver.reading import Page, list_options, list_page, too_large
 from kubelab.control_plane.apiserver.routes import RequestInfo, is_true
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.apiserver.versions import FACES
@@ -153,14 +155,8 @@ class Registry:
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def stored(self, call: Call) -> Encoded:
-        body = call.collection.objects.get(call.key)
-        if body is None:
-            raise not_found(call.kind.group, call.kind.plural, call.info.name)
-        return body
-
     async def get(self, call: Call) -> Response:
-        return self.show(call, self.stored(call))
+        return self.show(call, call.stored)
 
     async def list(self, call: Call) -> Response:
         options = list_options(call.collection, event_versions.query(call), "")
@@ -250,8 +246,6 @@ def _list_response(call: Call, page: Page) -> Response:
     item = call.collection.item
 
     def joined() -> bytes:
-        import orjson
-
         return orjson.dumps(head)[:-1] + b',"items":[' + b",".join([item(body.raw) for body in page.items]) + b"]}"
 
     return Response(200, head | {"items": [body.obj for body in page.items]}, encode=joined)
@@ -259,6 +253,3 @@ def _list_response(call: Call, page: Page) -> Response:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
-
-
-__all__ = ["ListOptions", "Registry", "no_such_resource"]

@@ -9,14 +9,12 @@ Models:    k8s.io/apiserver/pkg/endpoints/request, RequestInfoFactory
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 VERB_OF_METHOD = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
-# Resources whose trailing path belongs to the thing they proxy to.
-PROXYING = frozenset({"proxy"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +38,9 @@ class RequestInfo:
         return bool(self.resource)
 
     @property
-    def api_version(self) -> str:
-        return f"{self.group}/{self.version}" if self.group else self.version
+    def target(self) -> str:
+        """The resource as rules name it, with the subresource behind a slash."""
+        return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
 
 
 def request_info(method: str, path: str, query: Mapping[str, str]) -> RequestInfo:
@@ -63,9 +62,9 @@ def request_info(method: str, path: str, query: Mapping[str, str]) -> RequestInf
     resource = rest[0]
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
-    if len(rest) > 3 and subresource not in PROXYING:
+    if len(rest) > 3 and subresource != "proxy":  # whose trailing path belongs to the thing it leads to
         return RequestInfo(method.lower(), path)
-    tail = _tail(path, len(parts) - len(rest) + 3) if subresource in PROXYING else ""
+    tail = _tail(path, len(parts) - len(rest) + 3) if subresource == "proxy" else ""
     verb = _verb(method, name, subresource, query)
     if verb not in ("list", "watch") or "fieldSelector" not in query:
         return RequestInfo(verb, path, group, version, namespace, resource, name, subresource, tail)
@@ -103,3 +102,13 @@ def _tail(path: str, segments: int) -> str:
 def is_true(value: str | None) -> bool:
     """Read a boolean query parameter as Go's conversion does: present and not "0" or "false"."""
     return value is not None and value.lower() not in ("0", "false", "")
+
+
+def listed(values: Iterable[str] | None, wanted: str) -> bool:
+    """Say whether a rule's list names what is wanted, or everything."""
+    return values is not None and any(value in ("*", wanted) for value in values)
+
+
+def path_matches(pattern: str, path: str) -> bool:
+    """Say whether a rule's URL is this path; `/healthz/*` means all below, `*` everything."""
+    return pattern in ("*", path) or (pattern.endswith("*") and path.startswith(pattern[:-1]))

@@ -49,7 +49,6 @@ from kubelab.control_plane.apiserver.subresources import Subresources
 from kubelab.control_plane.apiserver.tokens import TokenIssuer
 from kubelab.control_plane.apiserver.tunnel import Tunnel
 from kubelab.control_plane.apiserver.upkeep import Upkeep
-from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.control_plane.apiserver.webhook_client import WebhookClient
 from kubelab.control_plane.etcd.api import EtcdApi, EtcdError
 from kubelab.machinery.clock import Clock, timestamp
@@ -143,9 +142,7 @@ class ApiServer(Component):
         upkeep.start()
         self.spawn(upkeep.run, name="upkeep")
         for plural in RBAC_KINDS:
-            watcher = Watcher()
-            watcher.drain_to(lambda _: self.authorizer.invalidate())
-            self.storage.of(RBAC, plural).fanout.add(watcher)
+            self.storage.of(RBAC, plural).follow(lambda _: self.authorizer.invalidate())
         self.authorizer.invalidate()
         self.crds.start()
         self._aggregate()
@@ -178,9 +175,8 @@ class ApiServer(Component):
         """Lead to extension servers what APIServices say is theirs."""
         self.aggregator = Aggregator(self.clock, self.handle, self.webhooks, self.discovery, self.pki)
         self.openapi.elsewhere = self.discovery.elsewhere
-        watcher, services = Watcher(), self.storage.of("apiregistration.k8s.io", "apiservices")
-        services.watch(watcher, None, initial=True, marked=False, revision=self.storage.revision)
-        watcher.drain_to(lambda event: self.aggregator.registered(event.type, event.obj))
+        self.storage.of("apiregistration.k8s.io", "apiservices").follow(
+            lambda event: self.aggregator.registered(event.type, event.obj), known=True)
         self.spawn(self.aggregator.run, name="aggregator")
 
     async def _connected(self, call: Call) -> Response:

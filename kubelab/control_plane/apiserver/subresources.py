@@ -71,7 +71,7 @@ class Subresources:
         paths = call.kind.own.scale if call.kind.own is not None else None
         if call.info.verb == "get":
             form = presentation(replace(call, kind=SCALE), self._pipeline.clock.now)
-            shown = scale_of(_stored(call), paths)
+            shown = scale_of(call.stored.obj, paths)
             return Response(200, shown if form is None else form.one(shown))
         if call.info.verb not in ("update", "patch"):
             raise method_not_allowed("the server does not allow this method on the requested resource")
@@ -80,22 +80,19 @@ class Subresources:
             as_scale = replace(call, kind=SCALE)
             manifest = prepare.check_schema(as_scale, writing.read_applied(as_scale), SCALE)
             call.operation = "Apply"
-        for _ in range(ATTEMPTS):
-            old = _stored_body(call)
+
+        def scaled(old: Obj) -> Obj:
             if manifest is not None:
-                version = prepare.pinned(manifest)
-                new = scale_apply.applied(call, old.obj, manifest, force, self._pipeline.stamp(), paths)
+                wanted = manifest
+                new = scale_apply.applied(call, old, manifest, force, self._pipeline.stamp(), paths)
             else:
-                wanted = self._sent(call, scale_of(old.obj, paths))
-                version, new = prepare.pinned(wanted), with_replicas(copy_obj(old.obj), wanted, paths)
-            if version and version != old.obj["metadata"]["resourceVersion"]:
-                break
-            try:
-                body = await self._pipeline.write(call, new, old)
-                return Response(200, scale_of(body.obj, paths))
-            except Changed:
-                continue
-        raise conflict(call.kind.group, call.kind.plural, call.info.name, STALE)
+                wanted = self._sent(call, scale_of(old, paths))
+                new = with_replicas(copy_obj(old), wanted, paths)
+            new["metadata"]["resourceVersion"] = prepare.pinned(wanted) or old["metadata"]["resourceVersion"]
+            return new
+
+        body, _ = await writing.on_stored(call, self._pipeline, scaled)
+        return Response(200, scale_of(body.obj, paths))
 
     def _sent(self, call: Call, old: Obj) -> Obj:
         """Return the Scale that a PUT brings or a PATCH makes of `old`."""
@@ -163,7 +160,7 @@ class Subresources:
                                 call.dry_run or bool(given.get("dryRun")))
         if sent["metadata"].get("name") not in (None, "", call.info.name):
             raise bad_request("name in URL does not match name in Eviction object")
-        pod = _stored(call)
+        pod = call.stored.obj
         await self._pipeline.admission.create_part(call, sent)
         await self._budgets.spare(pod, dry_run=options.dry_run)
         if not options.dry_run and "deletionTimestamp" not in pod["metadata"]:
@@ -185,7 +182,7 @@ class Subresources:
     async def token(self, call: Call) -> Response:
         """Issue a token for a service account. Raises `Invalid` for a life that is too short."""
         sent = self._read(call, TOKEN_REQUEST)
-        account, spec = _stored(call), dict(sent.get("spec") or {})
+        account, spec = call.stored.obj, dict(sent.get("spec") or {})
         seconds = spec.get("expirationSeconds", DEFAULT_TOKEN_S)
         if seconds < MIN_TOKEN_S or seconds > MAX_TOKEN_S:
             why = "may not specify a duration less than 10 minutes" if seconds < MIN_TOKEN_S else \
@@ -243,7 +240,7 @@ class Subresources:
     async def _change(self, call: Call, make: Callable[[Obj], Obj]) -> Encoded:
         """Store what `make` makes of the object, again when another writer was faster."""
         for _ in range(ATTEMPTS):
-            old = _stored_body(call)
+            old = call.stored
             new = make(old.obj)
             if call.dry_run or new == old.obj:
                 return old
@@ -254,14 +251,3 @@ class Subresources:
             except Changed:
                 continue
         raise conflict(call.kind.group, call.kind.plural, call.info.name, STALE)
-
-
-def _stored_body(call: Call) -> Encoded:
-    body = call.collection.objects.get(call.key)
-    if body is None:
-        raise not_found(call.kind.group, call.kind.plural, call.info.name)
-    return body
-
-
-def _stored(call: Call) -> Obj:
-    return _stored_body(call).obj

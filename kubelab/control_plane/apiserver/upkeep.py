@@ -17,7 +17,6 @@ from kubelab.control_plane.apiserver import bootstrap
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
 from kubelab.control_plane.apiserver.bootstrap_system import address, dangling
 from kubelab.control_plane.apiserver.storage import Changed, Storage
-from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.machinery.clock import Clock, timestamp
 from kubelab.machinery.meta import get_condition
 from kubelab.machinery.request import Obj, WatchEvent
@@ -40,11 +39,7 @@ class Upkeep:
     def start(self) -> None:
         """Look at everything once, and from here on at every change."""
         for plural, group, sink in self._watched():
-            collection, watcher = self._storage.of(group, plural), Watcher()
-            for body in collection.objects.values():
-                sink(WatchEvent("ADDED", body.obj, b""))
-            watcher.drain_to(sink)
-            collection.fanout.add(watcher)
+            self._storage.of(group, plural).follow(sink, known=True)
 
     def _watched(self) -> Iterator[tuple[str, str, Callable[[WatchEvent], None]]]:
         yield "services", "", self._service

@@ -12,7 +12,7 @@ Models:    k8s.io/apiserver/pkg/endpoints/handlers create.go, update.go, patch.g
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kubelab.control_plane.apiserver import patching, prepare
 from kubelab.control_plane.apiserver.call import Call, invalid_options
@@ -20,7 +20,7 @@ from kubelab.control_plane.apiserver.decode import as_kind, read_object
 from kubelab.control_plane.apiserver.routes import is_true
 from kubelab.control_plane.apiserver.storage import Changed
 from kubelab.machinery import apply
-from kubelab.machinery.errors import STALE, bad_request, conflict, not_found, required
+from kubelab.machinery.errors import STALE, bad_request, conflict, required
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Encoded, Obj
 
@@ -46,13 +46,10 @@ async def create(call: Call, pipeline: Pipeline) -> Encoded:
 async def update(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
     """Replace an object by the body of the request; return it and whether it is new."""
     sent = read_update(call)
-    version = prepare.pinned(sent)
-    exists = call.key in call.collection.objects
-    if not version and call.kind.builtin in NEEDS_VERSION and exists:
+    if call.kind.builtin in NEEDS_VERSION and not prepare.pinned(sent) and call.key in call.collection.objects:
         raise prepare.unversioned(call.kind, call.info.name)
-    if call.kind.builtin in CREATED_BY_UPDATE and not call.subresource and not exists:
-        return await pipeline.write(call, sent, None), True
-    return await _on_stored(call, pipeline, lambda old: sent if version else copy_obj(sent), version), False
+    creates = call.kind.builtin in CREATED_BY_UPDATE and not call.subresource
+    return await on_stored(call, pipeline, lambda _: copy_obj(sent), creates=creates)
 
 
 def read_update(call: Call) -> Obj:
@@ -69,46 +66,36 @@ async def patch(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
     if format_ == "apply":
         return await _apply(call, pipeline)
     body = patching.read_patch(call, format_)
-    version = prepare.pinned(body) if isinstance(body, dict) else ""
-
-    def patched(old: Obj) -> Obj:
-        return patching.patched(call, call.kind, old, format_, body)
-
-    return await _on_stored(call, pipeline, patched, version), False
-
-
-async def _on_stored(call: Call, pipeline: Pipeline, make: Callable[[Obj], Obj], version: str) -> Encoded:
-    """Write what `make` makes of the stored object, again when another writer was faster."""
-    for _ in range(ATTEMPTS):
-        old = call.collection.objects.get(call.key)
-        if old is None:
-            raise not_found(call.kind.group, call.kind.plural, call.info.name)
-        if version and version.isdigit() and version != old.obj["metadata"]["resourceVersion"]:
-            break
-        try:
-            return await pipeline.write(call, make(call.outward(old.obj)), old)
-        except Changed:
-            continue
-    raise conflict(call.kind.group, call.kind.plural, call.info.name, STALE)
+    return await on_stored(call, pipeline, lambda old: patching.patched(call, call.kind, old, format_, body))
 
 
 async def _apply(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
     """Server-side apply: the body is all that its manager wants of the object."""
-    sent = read_applied(call)
-    version, force = prepare.pinned(sent), is_true(call.query.get("force"))
+    sent, force = read_applied(call), is_true(call.query.get("force"))
+
+    def merged(live: Obj | None) -> Obj:
+        new = apply.apply(live, sent, call.manager, force, pipeline.stamp(), subresource=call.subresource,
+                          node=call.kind.own.node if call.kind.own is not None else None)
+        return new if new is live else patching.checked(call, call.kind, new)
+
+    return await on_stored(call, pipeline, merged, creates=not call.subresource)
+
+
+async def on_stored(call: Call, pipeline: Pipeline, make: Callable[[Any], Obj], *,
+                    creates: bool = False) -> tuple[Encoded, bool]:
+    """Write what `make` makes of the stored object, again when another writer was faster; say whether it is new.
+
+    `make` is given the object as its client sees it (None where there is none and the write `creates` it) and returns
+    a fresh one, or the same for nothing to write. Raises `NotFound`, `Conflict`.
+    """
     for _ in range(ATTEMPTS):
-        old = call.collection.objects.get(call.key)
-        if old is None and call.subresource:
-            raise not_found(call.kind.group, call.kind.plural, call.info.name)
-        if old is not None and version and version != old.obj["metadata"]["resourceVersion"]:
-            break
+        old = call.stored if not creates else call.collection.objects.get(call.key)
         live = call.outward(old.obj) if old is not None else None
-        merged = apply.apply(live, sent, call.manager, force, pipeline.stamp(), subresource=call.subresource,
-                             node=call.kind.own.node if call.kind.own is not None else None)
-        if old is not None and merged is live:
+        new = make(live)
+        if old is not None and new is live:
             return old, False
         try:
-            return await pipeline.write(call, patching.checked(call, call.kind, merged), old), old is None
+            return await pipeline.write(call, new, old), old is None
         except Changed:
             continue
     raise conflict(call.kind.group, call.kind.plural, call.info.name, STALE)

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from kubelab.control_plane.apiserver.admission.plugin import Attributes, Plugin
-from kubelab.control_plane.apiserver.authorization import MASTERS, Authorizer, allows_path
+from kubelab.control_plane.apiserver.authorization import MASTERS, Authorizer, allows_path, allows_resource
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.storage import Storage
-from kubelab.machinery.errors import not_found
+from kubelab.machinery.errors import not_found, shown
 from kubelab.machinery.request import Obj
 
 GROUP = "rbac.authorization.k8s.io"
@@ -66,7 +66,7 @@ class Escalation(Plugin):
             return
         user = a.call.user
         what = "\n".join(sorted({_shown(rule) for rule in _compact(lacking)}))
-        raise a.forbidden(f"user {_quoted(user.name)} (groups={_list(user.groups)}) is attempting to grant RBAC "
+        raise a.forbidden(f"user {shown(user.name)} (groups={_list(user.groups)}) is attempting to grant RBAC "
                           f"permissions not currently held:\n{what}")
 
     def _lacking(self, a: Attributes, rules: Sequence[Obj]) -> list[Obj]:
@@ -106,12 +106,7 @@ def _covers(rule: Obj, right: Obj) -> bool:
     verb, = right["verbs"]
     if "nonResourceURLs" in right:
         return allows_path(rule, verb, right["nonResourceURLs"][0])
-    verbs, groups, resources = (rule.get(field) or () for field in ("verbs", "apiGroups", "resources"))
-    group, resource = right["apiGroups"][0], right["resources"][0]
-    if not ("*" in verbs or verb in verbs) or not ("*" in groups or group in groups):
-        return False
-    _, slash, subresource = resource.partition("/")
-    if not ("*" in resources or resource in resources or (slash and f"*/{subresource}" in resources)):
+    if not allows_resource(rule, verb, right["apiGroups"][0], right["resources"][0]):
         return False
     names = rule.get("resourceNames") or ()
     return not names or (bool(right.get("resourceNames")) and right["resourceNames"][0] in names)
@@ -138,8 +133,4 @@ def _shown(rule: Obj) -> str:
 
 
 def _list(values: Iterable[str]) -> str:
-    return "[" + " ".join(_quoted(value) for value in values) + "]"
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r") + '"'
+    return "[" + " ".join(map(shown, values)) + "]"

@@ -10,16 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes
 from kubelab.control_plane.apiserver.cel import CelError, compiled
+from kubelab.control_plane.apiserver.routes import listed
 from kubelab.machinery.request import Obj
 from kubelab.machinery.selectors import from_label_selector
 
-EXEMPT_GROUP = "admissionregistration.k8s.io"
 CONDITION_VARIABLES = ("object", "oldObject", "request", "authorizer")
 Namespaces = Callable[[str], Obj | None]
-
-
-def is_exempt(a: Attributes) -> bool:
-    return a.call.kind.group == EXEMPT_GROUP
 
 
 def any_rule_matches(rules: Iterable[Obj], a: Attributes, *, equivalent: bool = True) -> bool:
@@ -27,28 +23,24 @@ def any_rule_matches(rules: Iterable[Obj], a: Attributes, *, equivalent: bool = 
 
     With `equivalent`, a rule for another version of the same resource is as good.
     """
-    return any(equivalent or _has(versions, a.call.kind.version) for versions in _matching(rules, a))
+    return any(equivalent or listed(versions, a.call.kind.version) for versions in _matching(rules, a))
 
 
 def version_wanted(rules: Iterable[Obj], a: Attributes) -> str:
     """Return the version in which the rules that match name the resource: the request's own, or the first other."""
     named = [version for versions in _matching(rules, a) for version in versions]
     own = a.call.kind.version
-    return own if not named or _has(named, own) else str(named[0])
+    return own if not named or listed(named, own) else str(named[0])
 
 
 def _matching(rules: Iterable[Obj], a: Attributes) -> Iterator[Sequence[str]]:
     """Yield the versions of each rule that matches in everything else."""
     for rule in rules:
-        if _has(rule.get("operations"), a.operation) and _has(rule.get("apiGroups"), a.call.kind.group) \
+        if listed(rule.get("operations"), a.operation) and listed(rule.get("apiGroups"), a.call.kind.group) \
                 and _scope_matches(rule.get("scope") or "*", a) \
                 and any(_resource_matches(pattern, a) for pattern in rule.get("resources") or ()) \
                 and (not rule.get("resourceNames") or a.name in rule["resourceNames"]):
             yield rule.get("apiVersions") or ()
-
-
-def _has(values: Iterable[str] | None, wanted: str) -> bool:
-    return values is not None and any(value in ("*", wanted) for value in values)
 
 
 def _scope_matches(scope: str, a: Attributes) -> bool:
