@@ -99,7 +99,7 @@ class Replica:
                 self.machine.become(machine.decode(stored.snapshot.data))
         self._hard, self.applied = stored.hard, meta.index if meta is not None else 0
         config = RaftConfig(self.me.id, self._settings.election_ticks, self._settings.heartbeat_ticks,
-                            random=random.Random())
+                            random=random.Random(random.getrandbits(64)))
         self.node = RaftNode(config, stored.hard, meta and meta.conf, meta, stored.entries, self.applied)
         self._transport.know(list(self.machine.members.values()), self.machine.gone)
 
