@@ -1,7 +1,6 @@
 """Admission policies and their bindings: rules in CEL that refuse a write, or change it.
 
 Models:    pkg/registry/admissionregistration, pkg/apis/admissionregistration of kube-apiserver
-Left out:  whether an expression compiles; that is checked where CEL is
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from kubelab.machinery import names
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units import rules
+from kubelab.units import admission_expressions, rules
 from kubelab.units.admissionrules import (
     CATEGORIES,
     FAILURE_POLICIES,
@@ -50,12 +49,13 @@ def _prepare(policy: Obj) -> None:
 
 def _validate(policy: Obj) -> Sequence[FieldError]:
     spec = policy.get("spec") or {}
-    return [*_common_errors(spec), *_validation_errors(policy["metadata"].get("name") or "", spec)]
+    own = _validation_errors(policy["metadata"].get("name") or "", spec)
+    return [*_common_errors(spec), *own, *admission_expressions.of_policy(spec)]
 
 
 def _validate_mutating(policy: Obj) -> Sequence[FieldError]:
     spec = policy.get("spec") or {}
-    return [*_common_errors(spec), *_mutation_errors(spec)]
+    return [*_common_errors(spec), *_mutation_errors(spec), *admission_expressions.of_policy(spec)]
 
 
 def _common_errors(spec: Obj) -> rules.Errors:

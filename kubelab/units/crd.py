@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kubelab.machinery import jsonpath, names
+from kubelab.machinery.cel_rules import uncompiled
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Kind
@@ -62,7 +63,14 @@ def prepare_update(new: Obj, old: Obj) -> None:
 
 
 def validate(crd: Obj) -> list[FieldError]:
-    return list(_errors(crd))
+    return list(_errors(crd)) or list(_rule_errors((crd.get("spec") or {}).get("versions") or []))
+
+
+def _rule_errors(versions: list[Obj]) -> Errors:
+    """What keeps the CEL rules of the schemas from being asked; what all versions share is told once."""
+    schemas = {place(versions, i, "schema"): version["schema"]["openAPIV3Schema"] for i, version in enumerate(versions)}
+    for path, schema in schemas.items():
+        yield from uncompiled(schema, f"{path}.openAPIV3Schema")
 
 
 def _errors(crd: Obj) -> Errors:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from kubelab.machinery import names
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units import rules
+from kubelab.units import admission_expressions, rules
 from kubelab.units.admissionrules import (
     CATEGORIES,
     FAILURE_POLICIES,
@@ -56,6 +56,8 @@ def _errors(hooks: Sequence[Obj]) -> rules.Errors:
         if name and name in seen:
             yield duplicate(f"{path}.name", name)
         seen.add(name)
+    for i, hook in enumerate(hooks):
+        yield from admission_expressions.of_hook(f"webhooks[{i}]", hook)
 
 
 def _hook_errors(path: str, hook: Obj) -> rules.Errors:

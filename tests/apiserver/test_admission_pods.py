@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kubelab.control_plane.apiserver.admission.pod_security_checks import violations
 from kubelab.machinery.request import Obj
 from kubelab.units import Deployment
+from kubelab.units.pod_security import violations
 
 from .conftest import World, pod, refused
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kubelab.control_plane.apiserver.admission.object_literals import as_maps
+from kubelab.machinery.cel_literals import as_maps
 from kubelab.machinery.request import Obj
 from kubelab.units import Deployment
 

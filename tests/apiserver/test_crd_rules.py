@@ -113,12 +113,12 @@ async def test_a_definition_with_a_wrong_rule_is_refused(world: World, rule: Obj
 async def test_without_the_package_rules_are_refused_with_what_to_install(
         world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A definition with rules says what to install; one without is served."""
-    from kubelab.control_plane.apiserver import cel, crd_rules
+    from kubelab.machinery import cel, cel_rules
 
     def missing(*_: object) -> None:
         raise cel.CelError(cel.MISSING)
 
-    monkeypatch.setattr(crd_rules, "compiled", missing)
+    monkeypatch.setattr(cel_rules, "compiled", missing)
     refused = body(await world.send("POST", CRDS, ruled({"rule": "self.a > 1"}, a=INTEGER)), 422)
     assert "pip install 'kubelab[cel]'" in refused["message"]
     body(await world.send("POST", CRDS, crd()), 201)

@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from kubelab.control_plane.apiserver import openapi_protobuf
-from kubelab.control_plane.apiserver.protobuf import _fields
+from kubelab.machinery import openapi_protobuf
+from kubelab.machinery.protobuf import _fields
 from kubelab.machinery.request import Obj
 
 from .conftest import World

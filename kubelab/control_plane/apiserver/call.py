@@ -22,7 +22,7 @@ SPEC_PARTS = frozenset({"ephemeralcontainers", "resize"})
 FIELD_VALIDATION = ("", "Ignore", "Strict", "Warn")
 
 
-def _same(obj: Obj) -> Obj:
+def same(obj: Obj) -> Obj:
     return obj
 
 
@@ -41,13 +41,13 @@ class Call:
     manager: str = ""
     operation: str = "Update"  # or Apply, whose managed fields are known already
     duplicates: list[str] = field(default_factory=list)
-    outward: Callable[[Obj], Obj] = _same  # from the stored version to the one asked for
-    inward: Callable[[Obj], Obj] = _same  # and back
+    outward: Callable[[Obj], Obj] = same  # from the stored version to the one asked for
+    inward: Callable[[Obj], Obj] = same  # and back
 
     @property
     def is_face(self) -> bool:
         """Say whether another version is asked for than the one that is stored."""
-        return self.outward is not _same
+        return self.outward is not same
 
     @property
     def audit(self) -> dict[str, str]:

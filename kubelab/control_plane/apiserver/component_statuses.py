@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from kubelab.control_plane.apiserver.call import Call
-from kubelab.control_plane.apiserver.present import presentation
+from kubelab.control_plane.apiserver.present import Whole, presentation
 from kubelab.machinery.errors import not_found
-from kubelab.machinery.request import Obj, Response
+from kubelab.machinery.request import Response
 from kubelab.units.componentstatus import component_status
 
 Probe = Callable[[], str | Awaitable[str]]  # what is wrong, "" when it answers
@@ -37,16 +37,13 @@ class ComponentStatuses:
         probe = self._probes().get(call.info.name)
         if probe is None:
             raise not_found("", "componentstatuses", call.info.name)
-        how, shown = presentation(call, self._now), component_status(call.info.name, await _ask(probe))
-        return Response(200, how.one(shown) if how is not None else shown)
+        how = presentation(call, self._now) or Whole(call.kind)
+        return Response(200, how.one(component_status(call.info.name, await _ask(probe))))
 
     async def list(self, call: Call) -> Response:
         items = [component_status(name, await _ask(probe)) for name, probe in sorted(self._probes().items())]
-        how, metadata = presentation(call, self._now), {"resourceVersion": ""}
-        if how is not None:
-            return Response(200, how.page(items, metadata))
-        bare: list[Obj] = [{k: v for k, v in item.items() if k not in ("kind", "apiVersion")} for item in items]
-        return Response(200, {"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": metadata, "items": bare})
+        how = presentation(call, self._now) or Whole(call.kind)
+        return Response(200, how.page(items, {"resourceVersion": ""}))
 
 
 async def _ask(probe: Probe) -> str:

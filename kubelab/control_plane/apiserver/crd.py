@@ -12,14 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.crd_conversion import WebhookConverter
-from kubelab.control_plane.apiserver.crd_kind import kinds_of
-from kubelab.control_plane.apiserver.crd_names import granted
-from kubelab.control_plane.apiserver.crd_rules import crd_errors
 from kubelab.control_plane.apiserver.crd_storage import Hub
 from kubelab.control_plane.apiserver.deleting import DeleteOptions
 from kubelab.control_plane.apiserver.registry import Registry
@@ -33,7 +29,9 @@ from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, Request, User, WatchEvent
 from kubelab.units.catalogue import Kind
 from kubelab.units.crd import CUSTOM_RESOURCE_DEFINITION as CRD
+from kubelab.units.crd_names import granted
 from kubelab.units.crd_status import FINALIZER, is_established, terminating
+from kubelab.units.custom import kinds_of
 
 SELF = User("system:apiserver", ("system:masters",))
 SETTLES_S = 2.0
@@ -54,7 +52,6 @@ class CustomResources:
 
     def start(self) -> None:
         """Serve what is there, then follow."""
-        self._registry.serve_kind(replace(CRD, validate=lambda crd: CRD.validate(crd) or [*crd_errors(crd)]))
         self._watcher = self._crds.follow(self._on_event, known=True)
 
     def stop(self) -> None:

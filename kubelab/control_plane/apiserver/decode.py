@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from kubelab.control_plane.apiserver import protobuf
+from kubelab.machinery import protobuf
 from kubelab.machinery.decoding import parse_json
 from kubelab.machinery.errors import ApiError, bad_request
 from kubelab.machinery.meta import copy_obj

@@ -14,10 +14,10 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from kubelab.control_plane.apiserver.crd_kind import priority
-from kubelab.control_plane.apiserver.versions import FACES
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Kind
+from kubelab.units.custom import priority
+from kubelab.units.versions import FACES
 
 # The order in which kube-apiserver lists its groups.
 GROUPS = ("apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io",

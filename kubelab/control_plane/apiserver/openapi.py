@@ -17,9 +17,9 @@ from typing import Any
 
 import orjson
 
-from kubelab.control_plane.apiserver import crd_openapi, openapi_protobuf
+from kubelab.control_plane.apiserver import crd_openapi
 from kubelab.control_plane.apiserver.discovery import VIRTUAL, answer_of
-from kubelab.machinery import schema
+from kubelab.machinery import openapi_protobuf, schema
 from kubelab.machinery.request import Obj, Request, Response
 from kubelab.units.catalogue import Kind
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import orjson
 
-from kubelab.control_plane.apiserver import event_versions, writing
+from kubelab.control_plane.apiserver import writing
 from kubelab.control_plane.apiserver.cache import Collection
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.decode import read_object
@@ -23,14 +23,14 @@ from kubelab.control_plane.apiserver.deleting import Deleter, read_delete_option
 from kubelab.control_plane.apiserver.discovery import answer_of
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.present import Presentation, presentation
-from kubelab.control_plane.apiserver.reading import Page, list_options, list_page, too_large
+from kubelab.control_plane.apiserver.reading import ListOptions, Page, list_options, list_page, too_large
 from kubelab.control_plane.apiserver.routes import RequestInfo, is_true
 from kubelab.control_plane.apiserver.storage import Storage
-from kubelab.control_plane.apiserver.versions import FACES
 from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.machinery.errors import ApiError, bad_request, method_not_allowed, not_found
 from kubelab.machinery.request import Encoded, Obj, Request, Response, User
 from kubelab.units.catalogue import Kind
+from kubelab.units.versions import FACES
 
 Handler = Callable[[Call], Awaitable[Response]]
 MIN_WATCH_S = 1800  # a watch without timeoutSeconds over the wire ends between this and twice this
@@ -159,15 +159,19 @@ class Registry:
         return self.show(call, call.stored)
 
     async def list(self, call: Call) -> Response:
-        options = list_options(call.collection, event_versions.query(call), "")
+        options = self._list_options(call)
         page = await list_page(self.storage, call.collection, call.namespace, options)
         how = self._presentation(call)
         if how is not None:
             return Response(200, how.page([body.obj for body in page.items], page.metadata))
         return _list_response(call, page)
 
+    def _list_options(self, call: Call) -> ListOptions:
+        face = FACES.get((call.info.group, call.info.version, call.info.resource))
+        return list_options(call.collection, call.query if face is None else face.query(call.query), call.info.name)
+
     async def watch(self, call: Call) -> Response:
-        options = list_options(call.collection, event_versions.query(call), call.info.name)
+        options = self._list_options(call)
         if options.revision and not await self.storage.fresh(options.revision):
             raise too_large(options.revision, self.storage.revision)
         how, query = self._presentation(call), call.query

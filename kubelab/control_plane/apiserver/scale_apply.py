@@ -9,12 +9,12 @@ Models:    k8s.io/apiserver/pkg/util/managedfields/scalehandler.go
 from __future__ import annotations
 
 from kubelab.control_plane.apiserver.call import Call
-from kubelab.control_plane.apiserver.scale import SCALE, scale_of, with_replicas
 from kubelab.machinery import apply, jsonpath
 from kubelab.machinery.fieldset import FieldSet, difference, intersection
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.ownership import identity_of, in_order
 from kubelab.machinery.request import Obj
+from kubelab.units.scale import SCALE, scale_of, with_replicas
 
 IN_SCALE: FieldSet = {"f:spec": {"f:replicas": {}}}
 

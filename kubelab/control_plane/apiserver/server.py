@@ -22,7 +22,6 @@ from kubelab.control_plane.apiserver import bootstrap, deadline
 from kubelab.control_plane.apiserver.admission import Plugins
 from kubelab.control_plane.apiserver.admission.dynamic import Outside
 from kubelab.control_plane.apiserver.admission.escalation import Escalation
-from kubelab.control_plane.apiserver.admission.expressions import with_expressions
 from kubelab.control_plane.apiserver.aggregation import Aggregator, authentication_config
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
 from kubelab.control_plane.apiserver.authentication import UNAUTHORIZED, Authenticator, impersonated
@@ -123,7 +122,7 @@ class ApiServer(Component):
         if self.pki is not None and not joins:
             await self._listen(self.pki)
         allocator = ServiceAllocator(self.storage.of("", "services"), self.service_cidr)
-        self.registry = Registry(self.storage, map(with_expressions, CATALOGUE))
+        self.registry = Registry(self.storage, CATALOGUE)
         self.discovery = Discovery(self.registry.served.values(), f"{self.host}:{self.port}")
         self.openapi = OpenApi(self.registry.served.values())
         outside = Outside(self.webhooks, self.authorizer.check, lambda: timestamp(self.clock.now()))

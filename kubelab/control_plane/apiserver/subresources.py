@@ -22,7 +22,6 @@ from kubelab.control_plane.apiserver.pipeline import Pipeline, is_finished
 from kubelab.control_plane.apiserver.pod_parts import PARTS, PodParts
 from kubelab.control_plane.apiserver.present import presentation
 from kubelab.control_plane.apiserver.routes import is_true
-from kubelab.control_plane.apiserver.scale import SCALE, scale_of, with_replicas
 from kubelab.control_plane.apiserver.storage import Changed
 from kubelab.control_plane.apiserver.tokens import TokenIssuer
 from kubelab.machinery.errors import (
@@ -41,6 +40,7 @@ from kubelab.machinery.errors import (
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Encoded, Obj, Response
 from kubelab.units.catalogue import Kind
+from kubelab.units.scale import SCALE, scale_of, with_replicas
 
 ATTEMPTS = 5
 BINDING = Kind("Binding", "bindings")

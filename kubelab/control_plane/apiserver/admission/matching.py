@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes
-from kubelab.control_plane.apiserver.cel import CelError, compiled
 from kubelab.control_plane.apiserver.routes import listed
+from kubelab.machinery.cel import CelError, compiled
 from kubelab.machinery.request import Obj
 from kubelab.machinery.selectors import from_label_selector
+from kubelab.units.admission_expressions import CONDITION_VARIABLES
 
-CONDITION_VARIABLES = ("object", "oldObject", "request", "authorizer")
 Namespaces = Callable[[str], Obj | None]
 
 

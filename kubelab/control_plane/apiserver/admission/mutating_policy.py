@@ -6,11 +6,11 @@ Models:    k8s.io/apiserver/pkg/admission/plugin/policy/mutating
 from __future__ import annotations
 
 from kubelab.control_plane.apiserver.admission.dynamic import adopt
-from kubelab.control_plane.apiserver.admission.object_literals import as_maps
 from kubelab.control_plane.apiserver.admission.plugin import Attributes
 from kubelab.control_plane.apiserver.admission.policy_base import Evaluation, Policies
-from kubelab.control_plane.apiserver.cel import CelError
 from kubelab.machinery import schema, typed
+from kubelab.machinery.cel import CelError
+from kubelab.machinery.cel_literals import as_maps
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.fieldset import ANY
 from kubelab.machinery.meta import copy_obj

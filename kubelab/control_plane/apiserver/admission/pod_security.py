@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes, Plugin
-from kubelab.control_plane.apiserver.admission.pod_security_checks import LEVELS, violations
 from kubelab.machinery.errors import FieldError, invalid
 from kubelab.machinery.request import Obj
+from kubelab.units.pod_security import LEVELS, violations
 
 PREFIX = "pod-security.kubernetes.io/"
 TEMPLATED = ("replicationcontrollers", "replicasets", "deployments", "daemonsets", "statefulsets", "jobs", "cronjobs",

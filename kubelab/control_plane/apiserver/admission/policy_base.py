@@ -17,11 +17,11 @@ from kubelab.control_plane.apiserver.admission.dynamic import GROUP, Dynamic
 from kubelab.control_plane.apiserver.admission.matching import any_rule_matches, conditions_hold, selectors_match
 from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes
 from kubelab.control_plane.apiserver.cache import Collection
-from kubelab.control_plane.apiserver.cel import CelError, compiled
+from kubelab.machinery.cel import CelError, compiled
 from kubelab.machinery.request import Obj
 from kubelab.machinery.selectors import from_label_selector
+from kubelab.units.admission_expressions import VARIABLES
 
-VARIABLES = ("object", "oldObject", "request", "params", "namespaceObject", "authorizer", "variables")
 _VARIABLE = re.compile(r"\bvariables\.(\w+)")
 _NO_PARAMS = "no params found for policy binding with `Deny` parameterNotFoundAction"
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import uuid
 
 from kubelab.control_plane.apiserver.admission.plugin import Attributes
-from kubelab.control_plane.apiserver.scale import scale_of
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj
+from kubelab.units.scale import scale_of
 
 API_VERSION = "admission.k8s.io/v1"
 KIND_OF_SUBRESOURCE = {"binding": ("", "v1", "Binding"), "eviction": ("policy", "v1", "Eviction"),

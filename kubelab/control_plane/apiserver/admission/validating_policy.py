@@ -12,7 +12,7 @@ import orjson
 
 from kubelab.control_plane.apiserver.admission.plugin import Attributes
 from kubelab.control_plane.apiserver.admission.policy_base import Evaluation, Policies
-from kubelab.control_plane.apiserver.cel import CelError
+from kubelab.machinery.cel import CelError
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj
 

@@ -23,9 +23,9 @@ from kubelab.control_plane.apiserver.admission.matching import (
 )
 from kubelab.control_plane.apiserver.admission.plugin import Attributes
 from kubelab.control_plane.apiserver.admission.review import failure, rejection, response_of, review_of
-from kubelab.control_plane.apiserver.cel import CelError
 from kubelab.control_plane.apiserver.crd_storage import VersionCollection
 from kubelab.control_plane.apiserver.webhook_client import WebhookFailed
+from kubelab.machinery.cel import CelError
 from kubelab.machinery.errors import ApiError, bad_request
 from kubelab.machinery.patch import json_patch
 from kubelab.machinery.request import Obj

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kubelab.control_plane.apiserver.autoscaling_versions import PREFIX, to_v1, to_v2
+from kubelab.units.autoscaling_versions import PREFIX, to_v1, to_v2
 
 CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}
 PODS = {"type": "Pods", "pods": {"metric": {"name": "rps"}, "target": {"type": "AverageValue", "averageValue": "5"}}}

@@ -8,15 +8,13 @@ Models:    the conversion functions of k8s.io/kubernetes/pkg/apis
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-import orjson
-
-from kubelab.control_plane.apiserver import autoscaling_versions, event_versions
-from kubelab.control_plane.apiserver.watch import frame
 from kubelab.machinery.errors import FieldError
-from kubelab.machinery.request import Obj, WatchEvent
+from kubelab.machinery.request import Obj
+from kubelab.units import autoscaling_versions, event_versions
 from kubelab.units.catalogue import Kind
 
 
@@ -33,13 +31,19 @@ class Face:
     def kind_of(self, stored: Kind, group: str, version: str) -> Kind:
         """Return the kind as this version shows it: what is wrong is told under its own names."""
         def validate(obj: Obj) -> list[FieldError]:
-            return [replace(error, field=self._shown(error.field)) for error in stored.validate(obj)]
+            return [replace(error, field=_renamed(error.field, self.names)) for error in stored.validate(obj)]
 
         return replace(stored, group=group, version=version, validate=validate if self.names else stored.validate)
 
-    def _shown(self, path: str) -> str:
-        first, dot, rest = path.partition(".")
-        return f"{self.names.get(first, first)}{dot}{rest}"
+    def query(self, query: Mapping[str, str]) -> Mapping[str, str]:
+        """Return a query whose field selector names the fields as the store knows them."""
+        stored = {shown: own for own, shown in self.names.items()}
+        selector = ",".join(_renamed(part, stored) for part in query.get("fieldSelector", "").split(","))
+        return {**query, "fieldSelector": selector} if selector else query
+
+
+def _renamed(path: str, names: Mapping[str, str]) -> str:
+    return re.sub(r"^\w+", lambda first: names.get(first[0], first[0]), path)
 
 
 FACES: Mapping[tuple[str, str, str], Face] = {
@@ -48,24 +52,3 @@ FACES: Mapping[tuple[str, str, str], Face] = {
     ("autoscaling", "v1", "horizontalpodautoscalers"): Face("autoscaling", "v2", autoscaling_versions.to_v1,
                                                                autoscaling_versions.to_v2),
 }
-
-
-class Converted:
-    """Presents stored objects in another version."""
-
-    def __init__(self, kind: str, api_version: str, outward: Callable[[Obj], Obj]) -> None:
-        self._kind, self._api_version, self._outward = kind, api_version, outward
-
-    def one(self, obj: Obj) -> Obj:
-        return self._outward(obj)
-
-    def page(self, items: list[Obj], metadata: Obj) -> Obj:
-        shown = [{key: value for key, value in self._outward(item).items() if key not in ("kind", "apiVersion")}
-                 for item in items]
-        return {"kind": f"{self._kind}List", "apiVersion": self._api_version, "metadata": metadata, "items": shown}
-
-    def event(self, event: WatchEvent) -> WatchEvent:
-        if event.type == "ERROR":
-            return event
-        obj = self._outward(event.obj)
-        return WatchEvent(event.type, obj, frame(event.type, orjson.dumps(obj)), event.cause)

@@ -70,7 +70,7 @@ def _environment(variables: tuple[str, ...], types: tuple[str, ...]) -> Any:
         from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
     except ImportError:
         raise CelError(MISSING) from None
-    from kubelab.control_plane.apiserver.cel_library import functions
+    from kubelab.machinery.cel_library import functions
 
     named = dict(zip(variables, (*types, *["dyn"] * len(variables)), strict=False))
     return cel.NewEnv(

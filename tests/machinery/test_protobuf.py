@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
-from kubelab.control_plane.apiserver.protobuf import MAGIC, decode
 from kubelab.machinery.errors import ApiError
+from kubelab.machinery.protobuf import MAGIC, decode
 
 
 def field(number: int, value: bytes | int) -> bytes:

@@ -9,9 +9,6 @@ Models:    pkg/apis/events/v1/conversion.go of kube-apiserver
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from kubelab.control_plane.apiserver.call import Call
 from kubelab.machinery.request import Obj
 
 NEW_OF_CORE = {"involvedObject": "regarding", "message": "note", "source": "deprecatedSource",
@@ -33,13 +30,3 @@ def to_core(event: Obj) -> Obj:
     """Make what is stored of an events.k8s.io/v1 Event."""
     out = {CORE_OF_NEW.get(key, key): value for key, value in event.items()}
     return {**out, "apiVersion": "v1"}
-
-
-def query(call: Call) -> Mapping[str, str]:
-    """Return the query with the selectors' field names as the store knows them."""
-    selector = call.query.get("fieldSelector")
-    if call.info.group != GROUP or not selector:
-        return call.query
-    for new, core in (("regarding.", "involvedObject."), ("reportingController", "reportingComponent")):
-        selector = selector.replace(new, core)
-    return {**call.query, "fieldSelector": selector}

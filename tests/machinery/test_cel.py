@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from kubelab.control_plane.apiserver.cel import CelError, compiled
-from kubelab.control_plane.apiserver.cel_library import asked
+from kubelab.machinery.cel import CelError, compiled
+from kubelab.machinery.cel_library import asked
 
 
 def value(expression: str, **data: Any) -> Any:

@@ -16,12 +16,11 @@ from typing import Any
 
 import orjson
 
-from kubelab.control_plane.apiserver.cel import CelError, Program, compiled
+from kubelab.machinery.cel import CelError, Program, compiled
 from kubelab.machinery.errors import FieldError, duplicate, forbidden_field, invalid_value, required
 from kubelab.machinery.openapi_check import MISSING, check, map_key, old_items
 from kubelab.machinery.request import Obj
 from kubelab.machinery.structural import child_of, children
-from kubelab.units.crd import place
 
 RULES = "x-kubernetes-validations"
 Errors = Iterator[FieldError]
@@ -57,19 +56,8 @@ def validate(schema: Obj, new: Obj, old: Obj | None, *, asks: bool) -> Errors:
 # ── a CRD comes ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def crd_errors(crd: Obj) -> Errors:
-    """Yield what keeps the rules of a CRD from being asked."""
-    versions: list[Obj] = (crd.get("spec") or {}).get("versions") or []
-    seen: set[str] = set()
-    for i, version in enumerate(versions):
-        path = place(versions, i, "schema")
-        if path not in seen:
-            seen.add(path)
-            schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
-            yield from _uncompiled(schema, f"{path}.openAPIV3Schema")
-
-
-def _uncompiled(schema: Obj, path: str) -> Errors:
+def uncompiled(schema: Obj, path: str) -> Errors:
+    """Yield what keeps the rules of a schema from being asked."""
     for i, rule in enumerate(schema.get(RULES) or ()):
         where = f"{path}.{RULES}[{i}]"
         shown = {name: rule.get(name[0].lower() + name[1:], None if name in ("Reason", "OptionalOldSelf") else "")
@@ -83,7 +71,7 @@ def _uncompiled(schema: Obj, path: str) -> Errors:
                 text = orjson.dumps(shown).replace(b">", b"\\u003e").replace(b"<", b"\\u003c").replace(b"&", b"\\u0026")
                 yield FieldError(f"{where}.{field}", "FieldValueInvalid", f"Invalid value: {text.decode()}: {why}")
     for keyword, name, child in children(schema):
-        yield from _uncompiled(child, f"{path}.{keyword}[{name}]" if name else f"{path}.{keyword}")
+        yield from uncompiled(child, f"{path}.{keyword}[{name}]" if name else f"{path}.{keyword}")
 
 
 def _wrong(schema: Obj, rule: Obj, field: str, wanted: str) -> str:

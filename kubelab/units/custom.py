@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from kubelab.control_plane.apiserver.crd_rules import has_rules, validate
 from kubelab.machinery import jsonpath, schema, structural
+from kubelab.machinery.cel_rules import has_rules, validate
 from kubelab.machinery.clock import parse_timestamp
 from kubelab.machinery.decoding import Checked
 from kubelab.machinery.errors import FieldError

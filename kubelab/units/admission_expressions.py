@@ -5,49 +5,28 @@ Models:    pkg/apis/admissionregistration/validation
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 
-from kubelab.control_plane.apiserver.admission.matching import CONDITION_VARIABLES
-from kubelab.control_plane.apiserver.admission.object_literals import as_maps
-from kubelab.control_plane.apiserver.admission.policy_base import VARIABLES
-from kubelab.control_plane.apiserver.cel import CelError, compiled
+from kubelab.machinery.cel import CelError, compiled
+from kubelab.machinery.cel_literals import as_maps
 from kubelab.machinery.errors import FieldError, invalid_value
 from kubelab.machinery.request import Obj
-from kubelab.units.catalogue import Kind
 
-GROUP = "admissionregistration.k8s.io"
+CONDITION_VARIABLES = ("object", "oldObject", "request", "authorizer")
+VARIABLES = ("object", "oldObject", "request", "params", "namespaceObject", "authorizer", "variables")
 # (path to a list, field of an item, what it must evaluate to) of a policy's spec
 OF_POLICY = (("variables", "expression", ""), ("validations", "expression", "bool"),
              ("validations", "messageExpression", "string"), ("auditAnnotations", "valueExpression", "string"),
              ("mutations", "jsonPatch.expression", ""), ("mutations", "applyConfiguration.expression", ""))
 
 
-def with_expressions(kind: Kind) -> Kind:
-    """Return a kind whose validation compiles the expressions in it too."""
-    if kind.group != GROUP:
-        return kind
-    errors: Callable[[Obj], Iterator[FieldError]]
-    if kind.kind.endswith("WebhookConfiguration"):
-        errors = _webhook_errors
-    elif kind.kind.endswith("Policy"):
-        errors = _policy_errors
-    else:
-        return kind
-
-    def validate(obj: Obj) -> Sequence[FieldError]:
-        return [*kind.validate(obj), *errors(obj)]
-
-    return replace(kind, validate=validate)
+def of_hook(path: str, hook: Obj) -> Iterator[FieldError]:
+    """What is wrong with the expressions of a webhook."""
+    return _condition_errors(f"{path}.matchConditions", hook, CONDITION_VARIABLES)
 
 
-def _webhook_errors(obj: Obj) -> Iterator[FieldError]:
-    for i, hook in enumerate(obj.get("webhooks") or ()):
-        yield from _condition_errors(f"webhooks[{i}].matchConditions", hook, CONDITION_VARIABLES)
-
-
-def _policy_errors(obj: Obj) -> Iterator[FieldError]:
-    spec = obj.get("spec") or {}
+def of_policy(spec: Obj) -> Iterator[FieldError]:
+    """What is wrong with the expressions of a policy."""
     yield from _condition_errors("spec.matchConditions", spec, VARIABLES)
     for place, name, type_ in OF_POLICY:
         for i, item in enumerate(spec.get(place) or ()):
