@@ -31,7 +31,7 @@ __all__ = [
     "dns1123_subdomain_errors", "get_condition", "hash_of", "is_terminating", "key_of", "label_value_errors", "labels",
     "name", "namespace", "owner_reference", "path_segment_errors", "qualified_name_errors", "random_suffix",
     "safe_encode", "set_condition", "split_key", "uid", "validate_annotations", "validate_labels",
-    "validate_object_meta",
+    "validate_object_meta", "with_condition",
 ]
 
 SAFE_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # no vowels, no look-alikes: no words come out by chance
@@ -117,6 +117,13 @@ def set_condition(conditions: list[Obj], condition: Obj, now: float) -> bool:
         return new != old
     conditions.append({**condition, "lastTransitionTime": condition.get("lastTransitionTime") or stamp})
     return True
+
+
+def with_condition(obj: Obj, condition: Obj) -> Obj:
+    """Return the status of an object with this condition in place of the one of its type, or behind the others."""
+    status = obj.get("status") or {}
+    others = [old for old in status.get("conditions") or () if old.get("type") != condition["type"]]
+    return {**status, "conditions": [*others, condition]}
 
 
 def safe_encode(text: str) -> str:

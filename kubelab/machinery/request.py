@@ -27,6 +27,13 @@ class User:
     uid: str = ""
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    @property
+    def info(self) -> Obj:
+        """The user as an authentication.k8s.io/v1 UserInfo."""
+        told = {"username": self.name, "uid": self.uid, "groups": list(self.groups),
+                "extra": {key: list(values) for key, values in self.extra.items()}}
+        return {key: value for key, value in told.items() if value}
+
 
 @dataclass(slots=True)
 class Request:

@@ -122,25 +122,17 @@ class CustomResources:
 
     async def _write_status(self, name: str, make: Callable[[Obj], Obj], finalizers: list[str] | None = None) -> None:
         """Write a CRD's status as kube-apiserver itself, and take finalizers off when `finalizers` says what stays."""
-        for _ in range(5):
-            old = self._crds.objects.get(name)
-            if old is None:
-                return
-            new = {**old.obj, "metadata": {**old.obj["metadata"]}, "status": make(old.obj)}
+        def told(old: Obj) -> Obj | None:
+            new = {**old, "metadata": {**old["metadata"]}, "status": make(old)}
             if finalizers is not None:
                 new["metadata"]["finalizers"] = finalizers
-            if new == old.obj:
-                return
+            if new == old:
+                return None
             new["metadata"] = prepare.ordered(new["metadata"])
-            apply.track_update(old.obj, new, "kube-apiserver", "Update", "status", timestamp(self._clock.now()))
-            try:
-                if "deletionTimestamp" in new["metadata"] and not new["metadata"].get("finalizers"):
-                    await self._storage.delete(self._crds, name, old)
-                else:
-                    await self._storage.update(self._crds, name, new, old)
-                return
-            except Changed:
-                continue
+            apply.track_update(old, new, "kube-apiserver", "Update", "status", timestamp(self._clock.now()))
+            return new
+
+        await self._storage.change(self._crds, name, told)
 
     # ── serving ──────────────────────────────────────────────────────────────────────────────────────────────
 

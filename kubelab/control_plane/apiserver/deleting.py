@@ -18,7 +18,7 @@ from kubelab.control_plane.apiserver.call import Call, invalid_options
 from kubelab.control_plane.apiserver.decode import Malformed, read_body
 from kubelab.control_plane.apiserver.prepare import ordered
 from kubelab.control_plane.apiserver.reading import integer, list_options, list_page
-from kubelab.control_plane.apiserver.storage import Changed, Storage
+from kubelab.control_plane.apiserver.storage import Changed, Storage, is_finished, keeps_content
 from kubelab.machinery import schema
 from kubelab.machinery.clock import Clock, timestamp
 from kubelab.machinery.decoding import check
@@ -59,6 +59,16 @@ class DeleteOptions:
     resource_version: str = ""
     dry_run: bool = False
 
+    @classmethod
+    def of(cls, given: Obj, dry_run: bool) -> DeleteOptions:
+        """Take the options from a meta/v1 DeleteOptions, or from a request that was a dry run already."""
+        policy, orphan = given.get("propagationPolicy") or "", given.get("orphanDependents")
+        if orphan is not None and not policy:
+            policy = "Orphan" if orphan else "Background"
+        conditions = given.get("preconditions") or {}
+        return cls(given.get("gracePeriodSeconds"), policy, conditions.get("uid") or "",
+                   conditions.get("resourceVersion") or "", dry_run or bool(given.get("dryRun")))
+
 
 def read_delete_options(call: Call) -> DeleteOptions:
     """Take the options from the body, or from the query where there is no body. Raises `Invalid`, `BadRequest`."""
@@ -82,11 +92,7 @@ def read_delete_options(call: Call) -> DeleteOptions:
                                  f'Unsupported value: {dry_run}: supported values: "All"'.replace("'", '"')))
     if errors:
         raise invalid_options("DeleteOptions", errors)
-    if orphan is not None and not policy:
-        policy = "Orphan" if orphan else "Background"
-    conditions = given.get("preconditions") or {}
-    return DeleteOptions(given.get("gracePeriodSeconds"), policy, conditions.get("uid") or "",
-                         conditions.get("resourceVersion") or "", bool(dry_run) or call.dry_run)
+    return DeleteOptions.of(given, call.dry_run)
 
 
 def _typed(body: Obj) -> Obj:
@@ -162,9 +168,7 @@ class Deleter:
         new = self._marked(call, options, old.obj)
         if new is None:
             return old
-        metadata = new["metadata"]
-        held = metadata.get("finalizers") or metadata.get("deletionGracePeriodSeconds") \
-            or (call.kind.builtin == "namespaces" and (new.get("spec") or {}).get("finalizers"))
+        held = not is_finished(new)
         if options.dry_run:
             return new if held or call.kind.builtin in RETURNED else gone(call, old.obj)
         if held:
@@ -177,7 +181,7 @@ class Deleter:
         metadata = {**old["metadata"]}
         finalizers = self._finalizers(call, options, metadata)
         grace_s = self._grace(call, options, old)
-        marked, held = "deletionTimestamp" in metadata, finalizers or grace_s or _emptying(call, old)
+        marked, held = "deletionTimestamp" in metadata, finalizers or grace_s or keeps_content(old)
         if marked and held and finalizers == (metadata.get("finalizers") or []):
             left_s = metadata.get("deletionGracePeriodSeconds")
             if not left_s or grace_s >= left_s:
@@ -220,10 +224,6 @@ class Deleter:
             return 0
         grace_s = options.grace_s if options.grace_s is not None else spec.get("terminationGracePeriodSeconds", 30)
         return max(int(grace_s), 1) if grace_s and grace_s < 0 else int(grace_s)
-
-
-def _emptying(call: Call, old: Obj) -> bool:
-    return call.kind.builtin == "namespaces" and bool((old.get("spec") or {}).get("finalizers"))
 
 
 def gone(call: Call, old: Obj) -> Obj:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from kubelab.control_plane.apiserver.storage import Changed, Storage
 from kubelab.machinery.clock import Clock, timestamp
 from kubelab.machinery.errors import ApiError, forbidden
-from kubelab.machinery.meta import get_condition
+from kubelab.machinery.meta import get_condition, with_condition
 from kubelab.machinery.request import Encoded, Obj
 from kubelab.machinery.selectors import from_label_selector
 
@@ -21,7 +21,6 @@ SEVERAL = "This pod has more than one PodDisruptionBudget, which the eviction su
 ALLOWED = "DisruptionAllowed"
 MAX_UNCONFIRMED = 2000
 RETRY_S = 10
-ATTEMPTS = 20
 
 
 class Budgets:
@@ -42,20 +41,16 @@ class Budgets:
         collection = self._storage.of("policy", "poddisruptionbudgets")
         metadata = found[0].obj["metadata"]
         key = f"{metadata['namespace']}/{metadata['name']}"
-        for _ in range(ATTEMPTS):
-            budget = collection.objects.get(key)
-            if budget is None:
-                return
-            new = self._charged(budget.obj, pod["metadata"]["name"])
-            if dry_run:
-                return
-            try:
-                await self._storage.update(collection, key, new, budget)  # one of the allowed disruptions is taken
-                return
-            except Changed:
-                continue
-        raise ApiError(504, "Timeout", f"Timeout: couldn't update PodDisruptionBudget \"{metadata['name']}\" due to "
-                       "conflicts", {"retryAfterSeconds": RETRY_S})
+
+        def charged(budget: Obj) -> Obj | None:
+            new = self._charged(budget, pod["metadata"]["name"])
+            return None if dry_run else new
+
+        try:
+            await self._storage.change(collection, key, charged)  # one of the allowed disruptions is taken
+        except Changed:
+            why = f"Timeout: couldn't update PodDisruptionBudget \"{metadata['name']}\" due to conflicts"
+            raise ApiError(504, "Timeout", why, {"retryAfterSeconds": RETRY_S}) from None
 
     def _selecting(self, pod: Obj) -> list[Encoded]:
         collection = self._storage.collections.get(("policy", "poddisruptionbudgets"))
@@ -87,10 +82,9 @@ class Budgets:
         stamp = timestamp(self._clock.now())
         status = {**status, "disruptionsAllowed": left - 1, "disruptedPods": {**disrupted, pod_name: stamp}}
         if left == 1:
-            others = [c for c in status.get("conditions") or () if c["type"] != ALLOWED]
-            status["conditions"] = [*others, {
+            status = with_condition({"status": status}, {
                 "type": ALLOWED, "status": "False", "observedGeneration": status.get("observedGeneration", 0),
-                "lastTransitionTime": stamp, "reason": "InsufficientPods", "message": ""}]
+                "lastTransitionTime": stamp, "reason": "InsufficientPods", "message": ""})
         return {**budget, "metadata": {**metadata}, "status": status}
 
 

@@ -22,7 +22,7 @@ from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.request_metrics import RequestMetrics
 from kubelab.control_plane.apiserver.routes import RequestInfo, request_info
-from kubelab.control_plane.apiserver.storage import Changed, Claim, Contended, Storage
+from kubelab.control_plane.apiserver.storage import Changed, Claim, Contended, Storage, is_finished
 from kubelab.control_plane.etcd.api import EtcdError
 from kubelab.machinery import apply
 from kubelab.machinery.clock import Clock, timestamp
@@ -188,8 +188,9 @@ class Pipeline:
     async def _stored(self, call: Call, obj: Obj, old: Encoded | None, claim: Claim | None = None) -> Encoded:
         if old is None:
             return await self._create(call, obj, claim)
-        if is_finished(obj):
-            return await self.remove(call, obj, old)
+        if is_finished(obj):  # the last finalizer is gone: the object goes with it, and its writer sees it as it left
+            await self.storage.delete(call.collection, call.key, old)
+            return Encoded(obj, orjson.dumps(obj))
         return await self.storage.update(call.collection, call.key, obj, old, claim)
 
     async def _create(self, call: Call, obj: Obj, claim: Claim | None) -> Encoded:
@@ -203,11 +204,6 @@ class Pipeline:
                 metadata["name"] = prepare.generated_name(metadata["generateName"])
         raise already_exists(call.kind.group, call.kind.plural, metadata["name"])
 
-    async def remove(self, call: Call, obj: Obj, old: Encoded) -> Encoded:
-        """The last finalizer is gone: the object goes with it, and its writer sees it as it left."""
-        await self.storage.delete(call.collection, call.key, old)
-        return Encoded(obj, orjson.dumps(obj))
-
     def _only_shown(self, call: Call, obj: Obj, old: Encoded | None) -> Encoded:
         """Answer a dry run: everything has happened but the write."""
         if old is None and _key(obj) in call.collection.objects:
@@ -220,13 +216,6 @@ class Pipeline:
 
     def _record(self, request: Request, info: RequestInfo, user: User) -> int:
         return self.journal.record("request", info.verb, request.path, actor=user.name, cause=request.cause)
-
-
-def is_finished(obj: Obj) -> bool:
-    """Say whether nothing holds a terminating object any more."""
-    metadata = obj["metadata"]
-    return "deletionTimestamp" in metadata and not metadata.get("finalizers") \
-        and not metadata.get("deletionGracePeriodSeconds") and not (obj.get("spec") or {}).get("finalizers")
 
 
 def _key(obj: Obj) -> str:

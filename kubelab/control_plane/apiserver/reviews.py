@@ -68,7 +68,7 @@ class Reviews:
             apply.track_update(None, review, manager, "Update", "", self._stamp())
 
     def _who_am_i(self, call: Call, review: Obj) -> Obj:
-        return {"userInfo": shown(call.user)}
+        return {"userInfo": call.user.info}
 
     def _whose_token(self, call: Call, review: Obj) -> Obj:
         spec = review.get("spec") or {}
@@ -78,7 +78,7 @@ class Reviews:
             verified = self._authenticator.review(spec["token"], spec.get("audiences") or ())
         except InvalidToken:
             return {"user": {}, "error": "invalid bearer token"}
-        out: Obj = {"authenticated": True, "user": shown(verified.user)}
+        out: Obj = {"authenticated": True, "user": verified.user.info}
         return out | ({"audiences": list(verified.audiences)} if verified.audiences else {})
 
     def _may_i(self, call: Call, review: Obj) -> Obj:
@@ -119,15 +119,3 @@ class Reviews:
             raise bad_request("no namespace on request")
         resources, paths = self._authorizer.rules_of(call.user, namespace)
         return {"resourceRules": resources, "nonResourceRules": paths, "incomplete": False}
-
-
-def shown(user: User) -> Obj:
-    """Write a user as UserInfo."""
-    out: Obj = {"username": user.name}
-    if user.uid:
-        out["uid"] = user.uid
-    if user.groups:
-        out["groups"] = list(user.groups)
-    if user.extra:
-        out["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return out

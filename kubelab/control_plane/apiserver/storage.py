@@ -12,7 +12,7 @@ Models:    k8s.io/apiserver/pkg/storage/etcd3 and cacher
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
 from typing import NamedTuple, TypeVar
 
@@ -45,6 +45,8 @@ ETCD_SECONDS = Histogram("etcd_request_duration_seconds", "Etcd request latency 
                          "object type.", ("operation", "group", "resource"), SECONDS)
 ALLOCATION = b'{"kind":"RangeAllocation","apiVersion":"v1","metadata":{"resourceVersion":""},"range":"","data":""}'
 TXN_OPS = 100  # etcd takes 128 at most
+ATTEMPTS = 20  # to write before others do
+T = TypeVar("T")
 PLACEHOLDER = b'"resourceVersion":""'
 # Kinds that Kubernetes keeps under an older name than their plural.
 KEY_OF_PLURAL = {"services": "services/specs", "endpoints": "services/endpoints", "nodes": "minions",
@@ -61,9 +63,6 @@ class Claim(NamedTuple):
 
     key: str
     revision: int
-
-
-T = TypeVar("T")
 
 
 class Changed(Exception):
@@ -251,6 +250,26 @@ class Storage(Freshness):
             raise Changed
         return result.revision
 
+    async def change(self, collection: Collection, key: str, make: Callable[[Obj], Obj | None]) -> Encoded | None:
+        """Store what `make` makes of an object, again when another writer was faster; return it as it is then.
+
+        An object that nothing holds any more goes. `make` returns None, or what is there, for nothing to write; where
+        there is no object, so does this. Raises `Changed` when others are faster every time.
+        """
+        for _ in range(ATTEMPTS):
+            old = collection.objects.get(key)
+            new = make(old.obj) if old is not None else None
+            if old is None or new is None or new == old.obj:
+                return old
+            try:
+                if not is_finished(new):
+                    return await self.update(collection, key, new, old)
+                await self.delete(collection, key, old)
+                return Encoded(new, orjson.dumps(new))
+            except Changed:
+                continue
+        raise Changed
+
     async def create_missing(self, objects: list[tuple[Collection, str, Obj]]) -> None:
         """Store several new objects, in few transactions; what exists is left alone (bootstrap)."""
         ops: list[Put] = []
@@ -295,6 +314,18 @@ def stored(value: bytes, revision: int, obj: Obj | None = None) -> Encoded:
             value = orjson.dumps(obj)
         obj["metadata"]["resourceVersion"] = text
     return Encoded(obj, value.replace(PLACEHOLDER, b'"resourceVersion":"%b"' % text.encode(), 1))
+
+
+def is_finished(obj: Obj) -> bool:
+    """Say whether nothing holds a terminating object any more."""
+    metadata = obj["metadata"]
+    return "deletionTimestamp" in metadata and not metadata.get("finalizers") \
+        and not metadata.get("deletionGracePeriodSeconds") and not keeps_content(obj)
+
+
+def keeps_content(obj: Obj) -> bool:
+    """Say whether this is a Namespace whose content is still to be removed."""
+    return (obj["kind"], obj["apiVersion"]) == ("Namespace", "v1") and bool((obj.get("spec") or {}).get("finalizers"))
 
 
 def revision_of(body: Encoded) -> int:

@@ -18,7 +18,7 @@ from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.deleting import DeleteOptions, Deleter
 from kubelab.control_plane.apiserver.eviction import Budgets
-from kubelab.control_plane.apiserver.pipeline import Pipeline, is_finished
+from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.pod_parts import PARTS, PodParts
 from kubelab.control_plane.apiserver.present import presentation
 from kubelab.control_plane.apiserver.routes import is_true
@@ -37,12 +37,11 @@ from kubelab.machinery.errors import (
     not_supported,
     required,
 )
-from kubelab.machinery.meta import copy_obj
+from kubelab.machinery.meta import copy_obj, with_condition
 from kubelab.machinery.request import Encoded, Obj, Response
 from kubelab.units.catalogue import Kind
 from kubelab.units.scale import SCALE, scale_of, with_replicas
 
-ATTEMPTS = 5
 BINDING = Kind("Binding", "bindings")
 EVICTION = Kind("Eviction", "evictions", "policy")
 TOKEN_REQUEST = Kind("TokenRequest", "tokenrequests", "authentication.k8s.io")
@@ -143,21 +142,15 @@ class Subresources:
             metadata = {**metadata, "annotations": {**(metadata.get("annotations") or {}), **sent["annotations"]}}
         if sent.get("labels"):
             metadata = {**metadata, "labels": {**sent["labels"], **(metadata.get("labels") or {})}}
-        status = pod.get("status") or {}
-        others = [c for c in status.get("conditions") or () if c["type"] != "PodScheduled"]
         scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None,
                      "lastTransitionTime": self._pipeline.stamp(), "observedGeneration": metadata.get("generation", 1)}
         return {**pod, "metadata": prepare.ordered(metadata), "spec": {**spec, "nodeName": node},
-                "status": {**status, "conditions": [*others, scheduled]}}
+                "status": with_condition(pod, scheduled)}
 
     async def eviction(self, call: Call) -> Response:
         """Ask a pod to leave: it is deleted gracefully, with a condition that says why."""
         sent = self._read(call, EVICTION)
-        given = sent.get("deleteOptions") or {}
-        conditions = given.get("preconditions") or {}
-        options = DeleteOptions(given.get("gracePeriodSeconds"), given.get("propagationPolicy") or "",
-                                conditions.get("uid") or "", conditions.get("resourceVersion") or "",
-                                call.dry_run or bool(given.get("dryRun")))
+        options = DeleteOptions.of(sent.get("deleteOptions") or {}, call.dry_run)
         if sent["metadata"].get("name") not in (None, "", call.info.name):
             raise bad_request("name in URL does not match name in Eviction object")
         pod = call.stored.obj
@@ -169,13 +162,11 @@ class Subresources:
         return Response(201, SUCCESS)
 
     def _targeted(self, pod: Obj) -> Obj:
-        status = pod.get("status") or {}
-        others = [c for c in status.get("conditions") or () if c["type"] != "DisruptionTarget"]
         target = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
                   "message": "Eviction API: evicting", "lastProbeTime": None,
                   "lastTransitionTime": self._pipeline.stamp(),
                   "observedGeneration": pod["metadata"].get("generation", 1)}
-        return {**pod, "metadata": {**pod["metadata"]}, "status": {**status, "conditions": [*others, target]}}
+        return {**pod, "metadata": {**pod["metadata"]}, "status": with_condition(pod, target)}
 
     # ── others ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -238,16 +229,12 @@ class Subresources:
         return prepare.check_schema(call, sent, kind)
 
     async def _change(self, call: Call, make: Callable[[Obj], Obj]) -> Encoded:
-        """Store what `make` makes of the object, again when another writer was faster."""
-        for _ in range(ATTEMPTS):
-            old = call.stored
-            new = make(old.obj)
-            if call.dry_run or new == old.obj:
-                return old
-            try:
-                if is_finished(new):
-                    return await self._pipeline.remove(call, new, old)
-                return await self._pipeline.storage.update(call.collection, call.key, new, old)
-            except Changed:
-                continue
-        raise conflict(call.kind.group, call.kind.plural, call.info.name, STALE)
+        """Store what `make` makes of the object, beside admission and validation."""
+        stored = call.stored
+        if call.dry_run:
+            make(stored.obj)
+            return stored
+        try:
+            return await self._pipeline.storage.change(call.collection, call.key, make) or call.stored
+        except Changed:
+            raise conflict(call.kind.group, call.kind.plural, call.info.name, STALE) from None

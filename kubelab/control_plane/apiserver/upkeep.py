@@ -18,7 +18,7 @@ from kubelab.control_plane.apiserver.allocator import ServiceAllocator
 from kubelab.control_plane.apiserver.bootstrap_system import address, dangling
 from kubelab.control_plane.apiserver.storage import Changed, Storage
 from kubelab.machinery.clock import Clock, timestamp
-from kubelab.machinery.meta import get_condition
+from kubelab.machinery.meta import get_condition, with_condition
 from kubelab.machinery.request import Obj, WatchEvent
 from kubelab.units.flowcontrol import GROUP as FLOW
 
@@ -97,19 +97,15 @@ class Upkeep:
             await self._storage.delete(collection, ip, old)
 
     async def _keep_schema(self, name: str) -> None:
-        collection = self._storage.of(FLOW, "flowschemas")
-        old = collection.objects.get(name)
-        if old is None:
-            return
-        level = old.obj["spec"]["priorityLevelConfiguration"]["name"]
-        exists = level in self._storage.of(FLOW, "prioritylevelconfigurations").objects
-        wanted, found = dangling(level, exists, timestamp(self._clock.now())), get_condition(old.obj, "Dangling")
-        if found is not None and all(found.get(key) == wanted[key] for key in ("status", "reason", "message")):
-            return
-        status = old.obj.get("status") or {}
-        others = [c for c in status.get("conditions") or () if c.get("type") != "Dangling"]
-        new = {**old.obj, "metadata": {**old.obj["metadata"]}, "status": {**status, "conditions": [*others, wanted]}}
-        await self._storage.update(collection, name, new, old)
+        def judged(schema: Obj) -> Obj | None:
+            level = schema["spec"]["priorityLevelConfiguration"]["name"]
+            exists = level in self._storage.of(FLOW, "prioritylevelconfigurations").objects
+            wanted, found = dangling(level, exists, timestamp(self._clock.now())), get_condition(schema, "Dangling")
+            if found is not None and all(found.get(key) == wanted[key] for key in ("status", "reason", "message")):
+                return None
+            return {**schema, "metadata": {**schema["metadata"]}, "status": with_condition(schema, wanted)}
+
+        await self._storage.change(self._storage.of(FLOW, "flowschemas"), name, judged)
 
 
 def _is_ours(obj: Obj) -> bool:

@@ -33,7 +33,7 @@ class Certificates(Plugin):
 
     def admit(self, a: Attributes) -> None:
         if a.operation == "CREATE":
-            a.obj.setdefault("spec", {}).update(_asker(a.call.user))
+            a.obj.setdefault("spec", {}).update(a.call.user.info)
             return
         verb, signer = VERBS[a.call.info.subresource], a.old["spec"].get("signerName", "")
         issued = (a.obj.get("status") or {}).get("certificate") != (a.old.get("status") or {}).get("certificate")
@@ -54,12 +54,6 @@ class Certificates(Plugin):
             except ApiError:
                 continue
         return False
-
-
-def _asker(user: User) -> Obj:
-    asker: Obj = {"username": user.name, "groups": list(user.groups), "uid": user.uid,
-                  "extra": {key: list(values) for key, values in user.extra.items()}}
-    return {key: value for key, value in asker.items() if value}
 
 
 def _stamp(status: Obj, before: Obj, now: str) -> None:

@@ -20,7 +20,6 @@ from kubelab.units.pod_resources import Amounts, written
 from kubelab.units.quota_usage import counts, unstated, usage_of
 
 CHANGING = frozenset({"services", "persistentvolumeclaims", "pods/resize"})  # whose usage an update may raise
-ATTEMPTS = 20
 
 
 class ResourceQuota(Plugin):
@@ -44,20 +43,17 @@ class ResourceQuota(Plugin):
         if a.old:
             before = usage_of(kind.plural, kind.group, a.old)
             usage = {k: v - before.get(k, 0) for k, v in usage.items() if v > before.get(k, 0)}
-        names = [quota["metadata"]["name"] for quota in self.objects("", "resourcequotas", a.namespace)
-                 if counts(quota, kind.plural, kind.group, a.obj)]
-        for name in names:  # first see whether all have room, so that nothing is taken in vain
-            self._room(a, name, usage)
+        quotas = [quota for quota in self.objects("", "resourcequotas", a.namespace)
+                  if counts(quota, kind.plural, kind.group, a.obj)]
+        for quota in quotas:  # first see whether all have room, so that nothing is taken in vain
+            self._room(a, quota, usage)
         if not a.call.dry_run:
-            for name in names:
-                await self._take(a, name, usage)
+            for quota in quotas:
+                await self._take(a, quota["metadata"]["name"], usage)
 
-    def _room(self, a: Attributes, name: str, usage: Amounts) -> Obj | None:
+    def _room(self, a: Attributes, quota: Obj, usage: Amounts) -> Obj | None:
         """Return the status of a quota with this usage added, or None when it does not count it."""
-        quota = self.get("", "resourcequotas", f"{a.namespace}/{name}")
-        if quota is None:
-            return None
-        status = quota.get("status") or NO_OBJ
+        name, status = quota["metadata"]["name"], quota.get("status") or NO_OBJ
         hard: Mapping[str, str] = status.get("hard") or NO_OBJ
         wanted = {**((quota.get("spec") or NO_OBJ).get("hard") or NO_OBJ), **hard}
         if a.call.kind.plural == "pods" and not a.call.kind.group and a.operation == "CREATE":
@@ -81,19 +77,15 @@ class ResourceQuota(Plugin):
 
     async def _take(self, a: Attributes, name: str, usage: Amounts) -> None:
         collection = self.storage.of("", "resourcequotas")
-        key = f"{a.namespace}/{name}"
-        for _ in range(ATTEMPTS):
-            old = collection.objects.get(key)
-            status = self._room(a, name, usage)
-            if old is None or status is None:
-                return
-            new = {**old.obj, "metadata": {**old.obj["metadata"]}, "status": status}
-            try:
-                await self.storage.update(collection, key, new, old)  # the reservation
-                return
-            except Changed:
-                continue
-        raise a.forbidden(f"status unknown for quota: {name}, resources: {','.join(sorted(usage))}")
+
+        def charged(quota: Obj) -> Obj | None:
+            status = self._room(a, quota, usage)
+            return status and {**quota, "metadata": {**quota["metadata"]}, "status": status}
+
+        try:
+            await self.storage.change(collection, f"{a.namespace}/{name}", charged)  # the reservation
+        except Changed:
+            raise a.forbidden(f"status unknown for quota: {name}, resources: {','.join(sorted(usage))}") from None
 
 
 def _shown(amounts: Mapping[str, Fraction]) -> str:

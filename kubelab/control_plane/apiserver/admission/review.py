@@ -26,12 +26,9 @@ def request_of(a: Attributes) -> Obj:
     group, version, name = KIND_OF_SUBRESOURCE.get(call.subresource, (kind.group, kind.version, kind.kind))
     gvk = {"group": group, "version": version, "kind": name}
     gvr = {"group": kind.group, "version": kind.version, "resource": kind.plural}
-    user = call.user
     out: Obj = {"uid": str(uuid.uuid4()), "kind": gvk, "resource": gvr, "requestKind": gvk, "requestResource": gvr,
                 "name": a.name, "operation": a.operation, "dryRun": call.dry_run,
-                "userInfo": {"username": user.name, "groups": list(user.groups),
-                             **({"uid": user.uid} if user.uid else {}),
-                             **({"extra": {k: list(v) for k, v in user.extra.items()}} if user.extra else {})}}
+                "userInfo": {"groups": [], **call.user.info}}
     if call.subresource:
         out["subResource"] = out["requestSubResource"] = call.subresource
     if a.namespace or kind.plural == "namespaces":
