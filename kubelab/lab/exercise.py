@@ -84,7 +84,7 @@ class Exercise:
         chosen = self.cluster = cluster or self.cluster
         if chosen is None:
             raise ValueError("which cluster? Call ex.start(cluster) first, or ex.check(cluster)")
-        return self.check_with(Look(chosen.client, chosen.call))
+        return self.check_with(Look(chosen.client, chosen.call, getattr(chosen, "etcd", None)))
 
     def check_with(self, look: Look) -> Result:
         found: list[Requirement] = []

@@ -1,13 +1,14 @@
 """How a check looks at a cluster: read-only, through the API, the same for ours and for any other.
 
-    check(look) ─► look.get / look.list / look.visit ─► Client ─► API server
+    check(look) ─┬─ look.get / look.list / look.visit ─► Client ─► API server
+                 └─ look.members ─► the cluster's store, where it can be asked
 
 Invariant: nothing here writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from kubelab.client.client import Client
@@ -16,10 +17,15 @@ from kubelab.machinery.request import Obj
 
 
 class Look:
-    """A window on a cluster; `call` runs a coroutine on the client's loop."""
+    """A window on a cluster; `call` runs a coroutine on the client's loop, `etcd` is the hand on its store."""
 
-    def __init__(self, client: Client, call: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
-        self._client, self._call = client, call
+    def __init__(self, client: Client, call: Callable[[Coroutine[Any, Any, Any]], Any], etcd: Any = None) -> None:
+        self._client, self._call, self._etcd = client, call, etcd
+
+    @property
+    def members(self) -> Sequence[Any]:
+        """What each member of the store says of itself (name, state, leader, revision); none where nobody can ask."""
+        return [] if self._etcd is None else list(self._etcd.members)
 
     def get(self, resource: str, name: str, namespace: str | None = None) -> Obj | None:
         """Return an object, None where there is none."""
