@@ -422,10 +422,13 @@ class Member(Served, Component):
             raise NotLeader
         if member not in node.conf.voters:
             raise BadTransferee
-        node.transfer_leader(member)
-        self._wake.set()
-        deadline = self._clock.monotonic() + REQUEST_S
+        began, asked = self._clock.monotonic(), float("-inf")
         while node.leader != member:
-            if self._clock.monotonic() > deadline:
+            now = self._clock.monotonic()
+            if now > began + REQUEST_S:
                 raise EtcdError("etcdserver: request timed out, leader transfer took too long")
+            if node.role == "leader" and now - asked > 2 * self._settings.election_ticks * self._settings.tick_s:
+                asked = now  # again: after an election time-out the core goes on leading, for its clients' sake
+                node.transfer_leader(member)
+                self._wake.set()
             await self._clock.sleep(self._settings.tick_s)
