@@ -15,6 +15,7 @@ from aiohttp.web_server import Server
 
 from kubelab.client.pki import Pki
 from kubelab.control_plane.apiserver.connect import Connect, check_log_options, container_of, kubelet_of, split_name
+from kubelab.control_plane.apiserver.outbound import Outbound
 from kubelab.control_plane.apiserver.routes import request_info
 from kubelab.control_plane.apiserver.tunnel import Target, Tunnel
 from kubelab.machinery.errors import ApiError
@@ -97,8 +98,9 @@ class World:
             ("services", "shop", "svc"): {"spec": {"ports": [{"name": "http", "port": 80}]}},
             ("endpoints", "shop", "svc"): {"subsets": [{"addresses": [{"ip": "127.0.0.1"}],
                                                         "ports": [{"name": "http", "port": pod_port}]}]}}
-        self.tunnel = Tunnel(lambda: PKI.client_context("kube-apiserver-kubelet-client", ["system:masters"]))
-        self.connect = Connect(self.tunnel, lambda *key: self.objects.get(key))
+        self.outbound = Outbound()
+        tunnel = Tunnel(self.outbound, lambda: PKI.client_context("kube-apiserver-kubelet-client", ["system:masters"]))
+        self.connect = Connect(tunnel, lambda *key: self.objects.get(key))
         self.url = ""
 
     async def handle(self, wire: BaseRequest) -> Any:
@@ -140,7 +142,7 @@ async def running() -> AsyncIterator[World]:
     finally:
         listener.close()
         await front.shutdown(0.1)
-        await world.tunnel.close()
+        await world.outbound.close()
         await secure.close()
         await plain.close()
 

@@ -16,12 +16,13 @@ import asyncio
 import base64
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from kubelab.control_plane.apiserver.deadline import is_long_running
+from kubelab.control_plane.apiserver.outbound import Outbound, chunks
 from kubelab.control_plane.apiserver.routes import RequestInfo, is_true
 from kubelab.control_plane.apiserver.webhook_client import WebhookClient
 from kubelab.machinery.clock import Clock, timestamp
@@ -62,17 +63,12 @@ class Aggregator:
     """Knows the APIServices that lead elsewhere, leads requests there, and says whether they are available."""
 
     def __init__(self, clock: Clock, handle: Callable[[Request], Awaitable[Response]], finder: WebhookClient,
-                 discovery: Discovery, pki: Pki | None) -> None:
-        self._clock, self._handle, self._finder, self._discovery, self._pki = clock, handle, finder, discovery, pki
+                 outbound: Outbound, discovery: Discovery, pki: Pki | None) -> None:
+        self._clock, self._handle, self._finder, self._outbound = clock, handle, finder, outbound
+        self._discovery, self._pki = discovery, pki
         self._services: dict[Version, Obj] = {}
-        self._session: aiohttp.ClientSession | None = None
         self._contexts: dict[tuple[str, bool], ssl.SSLContext] = {}
         self._changed = asyncio.Event()
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
 
     def registered(self, type_: str, service: Obj) -> None:
         """Follow one change of an APIService."""
@@ -116,7 +112,7 @@ class Aggregator:
             raise ApiError(503, "ServiceUnavailable", f"error trying to reach service: {error}", {}) from None
         headers = {key.lower(): value for key, value in answer.headers.items() if key.lower() not in NOT_PASSED_BACK}
         if is_true(request.query.get("watch")) or is_long_running(info):
-            return Response(answer.status, headers=headers, chunks=_chunks(answer))
+            return Response(answer.status, headers=headers, chunks=chunks(answer))
         async with answer:
             raw = await answer.read()
         if request.wire is None and "json" in headers.get("content-type", ""):
@@ -126,17 +122,11 @@ class Aggregator:
     async def _send(self, service: Obj, method: str, path_qs: str, headers: Any,
                     body: bytes | None) -> aiohttp.ClientResponse:
         """Send one request to an endpoint of the service. Raises ValueError where there is none."""
-        import aiohttp
-        from yarl import URL
-
-        if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(sock_connect=CHECK_TAKES_S),
-                                                  auto_decompress=False)
         spec = service["spec"]
         url, name = self._finder.address({"service": {**spec["service"], "path": "/"}})
         context = self._context(spec.get("caBundle") or "", bool(spec.get("insecureSkipTLSVerify")))
-        return await self._session.request(method, URL(url.rstrip("/") + path_qs, encoded=True), headers=headers,
-                                           data=body, ssl=context, server_hostname=name, allow_redirects=False)
+        return await self._outbound.request(method, url.rstrip("/") + path_qs, headers=headers, data=body, ssl=context,
+                                            server_hostname=name)
 
     def _context(self, ca_bundle: str, insecure: bool) -> ssl.SSLContext:
         """Return our side of TLS: whom we trust, and the front proxy's certificate."""
@@ -243,9 +233,3 @@ def _headers(request: Request, user: User) -> Any:
         if key not in NOT_PASSED_ON and not key.startswith(("x-remote-extra-", "impersonate-")):
             headers.add(key, value)
     return headers
-
-
-async def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    async with answer:
-        async for chunk in answer.content.iter_any():
-            yield chunk

@@ -53,7 +53,7 @@ class Connect:
         return await self._stream(request, info)
 
     async def _log(self, request: Request, info: RequestInfo) -> Response:
-        pod = self._pod(info)
+        pod = self._found("pods", info.namespace, info.name)
         options = {name: request.query[name] for name in LOG_OPTIONS if request.query.get(name)}
         check_log_options(info.name, options)
         container = container_of(pod, request.query.get("container", ""))
@@ -63,7 +63,7 @@ class Connect:
         return await self._tunnel.get(self._kubelet_of(pod), f"{path}?{urlencode(options)}" if options else path)
 
     async def _stream(self, request: Request, info: RequestInfo) -> Response:
-        pod = self._pod(info)
+        pod = self._found("pods", info.namespace, info.name)
         if not pod["spec"].get("nodeName"):
             raise bad_request(f"pod {info.name} does not have a host assigned")
         asked = parse_qsl(_raw_query(request), keep_blank_values=True)
@@ -91,34 +91,26 @@ class Connect:
 
     # ── where things are ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _pod(self, info: RequestInfo) -> Obj:
-        pod = self._get("pods", info.namespace, info.name)
-        if pod is None:
-            raise not_found("", "pods", info.name)
-        return pod
+    def _found(self, plural: str, namespace: str, name: str, shown: str = "") -> Obj:
+        found = self._get(plural, namespace, name)
+        if found is None:
+            raise not_found("", shown or plural, name)
+        return found
 
     def _kubelet_of(self, pod: Obj) -> Target:
-        name = pod["spec"]["nodeName"]
-        node = self._get("nodes", "", name)
-        if node is None:
-            raise not_found("", "pods", name)  # upstream, too, speaks of the node as if it were a pod
-        return kubelet_of(node)
+        # upstream, too, speaks of the node as if it were a pod
+        return kubelet_of(self._found("nodes", "", pod["spec"]["nodeName"], shown="pods"))
 
     def _node_port(self, info: RequestInfo) -> Target:
         scheme, name, port = split_name(info.name, "node")
-        node = self._get("nodes", "", name)
-        if node is None:
-            raise not_found("", "nodes", name)
-        kubelet = kubelet_of(node)
+        kubelet = kubelet_of(self._found("nodes", "", name))
         if not port or port == str(kubelet.port):
             return kubelet
         return Target(kubelet.host, _number(port, info.name), scheme == "https")
 
     def _pod_port(self, info: RequestInfo) -> Target:
         scheme, name, port = split_name(info.name, "pod")
-        pod = self._get("pods", info.namespace, name)
-        if pod is None:
-            raise not_found("", "pods", name)
+        pod = self._found("pods", info.namespace, name)
         ip = (pod.get("status") or {}).get("podIP")
         if not ip or not _may_be_asked(ip):
             raise bad_request("address not allowed")
@@ -130,9 +122,7 @@ class Connect:
     def _service_port(self, info: RequestInfo) -> Target:
         """Choose one of the ready endpoints, any of them."""
         scheme, name, port = split_name(info.name, "service")
-        service = self._get("services", info.namespace, name)
-        if service is None:
-            raise not_found("", "services", name)
+        service = self._found("services", info.namespace, name)
         ports: list[Obj] = service["spec"].get("ports") or []
         if not port and len(ports) == 1:
             port = ports[0].get("name", "")

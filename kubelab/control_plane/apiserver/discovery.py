@@ -119,10 +119,7 @@ class Discovery:
         kinds = self._kinds.get((group, version))
         if kinds is None:
             return None
-        found: list[Obj] = []
-        for kind in kinds:
-            found.append(_resource(kind))
-            found += [_subresource(kind, name) for name in sorted(kind.subresources)]
+        found = [one for kind in kinds for one in _resources(kind)]
         out: Obj = {"kind": "APIResourceList"}
         if group:
             out["apiVersion"] = "v1"
@@ -131,7 +128,11 @@ class Discovery:
     def _version(self, group: str, version: str) -> list[Obj]:
         if (group, version) in self.elsewhere:
             return from_list(group, version, self.elsewhere[group, version])
-        return [_aggregated(kind) for kind in self._kinds[group, version]]
+        found = []
+        for kind in self._kinds[group, version]:  # what our own kinds answer with is left for the reader to know
+            answer = ("", "") if kind.own is None else (group, version)
+            found += from_list(*answer, _resources(kind))
+        return found
 
     def _aggregated(self, groups: Iterable[str]) -> Obj:
         items = []
@@ -160,9 +161,13 @@ def from_list(group: str, version: str, resources: Iterable[Obj]) -> list[Obj]:
     return list(found.values())
 
 
+def _resources(kind: Kind) -> list[Obj]:
+    return [_resource(kind), *(_subresource(kind, name) for name in sorted(kind.subresources))]
+
+
 def _resource(kind: Kind) -> Obj:
-    out: Obj = {"name": kind.plural, "singularName": singular(kind), "namespaced": kind.namespaced, "kind": kind.kind,
-                "verbs": list(kind.verbs)}
+    out: Obj = {"name": kind.plural, "singularName": kind.singular or kind.kind.lower(), "namespaced": kind.namespaced,
+                "kind": kind.kind, "verbs": list(kind.verbs)}
     if kind.short_names:
         out["shortNames"] = list(kind.short_names)
     if kind.categories:
@@ -186,32 +191,6 @@ def answer_of(kind: Kind, subresource: str) -> tuple[str, str, str, tuple[str, .
         return "", "", f"{kind.kind}ProxyOptions", _HTTP
     group, version, answer, verbs = SUBRESOURCES[subresource]
     return group, version, answer or kind.kind, verbs
-
-
-def _aggregated(kind: Kind) -> Obj:
-    group, version = (kind.group, kind.version) if kind.own is not None else ("", "")
-    out: Obj = {"resource": kind.plural, "responseKind": {"group": group, "version": version, "kind": kind.kind},
-                "scope": "Namespaced" if kind.namespaced else "Cluster", "singularResource": singular(kind),
-                "verbs": list(kind.verbs)}
-    if kind.short_names:
-        out["shortNames"] = list(kind.short_names)
-    if kind.categories:
-        out["categories"] = list(kind.categories)
-    if kind.subresources:
-        out["subresources"] = [_aggregated_subresource(kind, name) for name in sorted(kind.subresources)]
-    return out
-
-
-def _aggregated_subresource(kind: Kind, name: str) -> Obj:
-    group, version, answer, verbs = answer_of(kind, name)
-    if kind.own is not None and not group:
-        group, version = kind.group, kind.version
-    return {"subresource": name, "responseKind": {"group": group, "version": version, "kind": answer},
-            "verbs": list(verbs)}
-
-
-def singular(kind: Kind) -> str:
-    return kind.singular or kind.kind.lower()
 
 
 def storage_version_hash(kind: Kind) -> str:

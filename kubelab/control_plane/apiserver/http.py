@@ -26,6 +26,7 @@ from kubelab.client.transport import close_events
 from kubelab.control_plane.apiserver import limits
 from kubelab.control_plane.apiserver.authentication import peer_certificate
 from kubelab.control_plane.apiserver.decode import opened
+from kubelab.control_plane.apiserver.tunnel import Written
 from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Encoded, Handler, Request, Response, WatchEvent
@@ -189,20 +190,6 @@ class Sink:
         self._flush()
         if not self._transport.is_closing():
             self._transport.write(b"0\r\n\r\n")
-
-
-class Written:
-    """What aiohttp is told when the answer is on the wire already."""
-
-    def __init__(self, keep_alive: bool) -> None:
-        self.keep_alive = keep_alive
-        self.status, self.body_length = 200, 0
-
-    async def prepare(self, request: BaseRequest) -> None:
-        """The head is written."""
-
-    async def write_eof(self) -> None:
-        """So is the body."""
 
 
 WRITTEN, WRITTEN_AND_CLOSED = Written(True), Written(False)

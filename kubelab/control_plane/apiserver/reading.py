@@ -112,29 +112,23 @@ def _check_fields(collection: Collection, fields: FieldSelector) -> None:
 
 
 def _check_match(query: Mapping[str, str], revision: str, match: str) -> None:
-    errors: list[FieldError] = []
+    path, initial = "resourceVersionMatch", query.get("sendInitialEvents") is not None
     watching = is_true(query.get("watch"))
-    initial = query.get("sendInitialEvents")
-    path = "resourceVersionMatch"
-    if initial is not None and not watching:
-        errors.append(forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"))
-    if watching:
-        if initial is not None and match != "NotOlderThan":
-            errors.append(forbidden_field(path, "sendInitialEvents requires setting resourceVersionMatch to "
-                                          "NotOlderThan"))
-        if match and initial is None:
-            errors.append(forbidden_field(path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents "
-                                          "is provided"))
-    elif match:
-        if not revision:
-            errors.append(forbidden_field(path, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
-        if query.get("continue"):
-            errors.append(forbidden_field(path, "resourceVersionMatch is forbidden when continue is provided"))
-        if match not in MATCHES:
-            errors.append(FieldError(path, "FieldValueNotSupported", f'Unsupported value: "{match}": supported values: '
-                                     '"Exact", "NotOlderThan", ""'))
-        elif match == "Exact" and revision == "0":
-            errors.append(forbidden_field(path, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
+    listing = bool(match) and not watching
+    rules = (
+        (initial and not watching, "sendInitialEvents", "sendInitialEvents is forbidden for list"),
+        (initial and watching and match != "NotOlderThan", path,
+         "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"),
+        (watching and match and not initial, path,
+         "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"),
+        (listing and not revision, path, "resourceVersionMatch is forbidden unless resourceVersion is provided"),
+        (listing and query.get("continue"), path, "resourceVersionMatch is forbidden when continue is provided"),
+        (listing and match == "Exact" and revision == "0", path,
+         'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
+    errors = [forbidden_field(field, why) for broken, field, why in rules if broken]
+    if listing and match not in MATCHES:
+        errors.append(FieldError(path, "FieldValueNotSupported", f'Unsupported value: "{match}": supported values: '
+                                 '"Exact", "NotOlderThan", ""'))
     if errors:
         raise invalid_options("ListOptions", errors)
 

@@ -37,6 +37,7 @@ from kubelab.control_plane.apiserver.discovery import VIRTUAL, Discovery
 from kubelab.control_plane.apiserver.flow_control import follow_flows
 from kubelab.control_plane.apiserver.health import VERSION, Health, text
 from kubelab.control_plane.apiserver.openapi import OpenApi
+from kubelab.control_plane.apiserver.outbound import Outbound
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.present import only
 from kubelab.control_plane.apiserver.registry import Registry, no_such_resource
@@ -96,8 +97,8 @@ class ApiServer(Component):
         issuer = TokenIssuer(pki.sa_key_pem, clock, self._stored) if pki is not None else None
         self.authenticator = Authenticator(issuer, static_tokens)
         self.authorizer = Authorizer(self._all, self._stored)
-        self._tunnel = Tunnel(self._kubelet_tls)
-        self._connect = Connect(self._tunnel, self._stored, lowest_port=lowest_port)
+        self._outbound = Outbound()
+        self._connect = Connect(Tunnel(self._outbound, self._kubelet_tls), self._stored, lowest_port=lowest_port)
         self.audit, self._audit_trail = audit, contextlib.ExitStack()
         self._pipeline: Pipeline | None = None
         self._http: HttpServer | None = None
@@ -116,7 +117,7 @@ class ApiServer(Component):
     async def setup(self) -> None:
         self.storage = Storage(self.etcd, CATALOGUE, self.clock)
         await self.storage.start()
-        self.webhooks = WebhookClient(self.storage, lowest_port=self.lowest_port)
+        self.webhooks = WebhookClient(self.storage, self._outbound, lowest_port=self.lowest_port)
         self.metrics.storage = self.storage
         joins = self.reuse_port and self.port != 0  # others answer there: connections come when we can
         if self.pki is not None and not joins:
@@ -172,7 +173,7 @@ class ApiServer(Component):
 
     def _aggregate(self) -> None:
         """Lead to extension servers what APIServices say is theirs."""
-        self.aggregator = Aggregator(self.clock, self.handle, self.webhooks, self.discovery, self.pki)
+        self.aggregator = Aggregator(self.clock, self.handle, self.webhooks, self._outbound, self.discovery, self.pki)
         self.openapi.elsewhere = self.discovery.elsewhere
         self.storage.of("apiregistration.k8s.io", "apiservices").follow(
             lambda event: self.aggregator.registered(event.type, event.obj), known=True)
@@ -230,9 +231,7 @@ class ApiServer(Component):
             await self._http.stop()
             self._http = None
         self._audit_trail.close()
-        await self._tunnel.close()
-        await self.webhooks.close()
-        await self.aggregator.close()
+        await self._outbound.close()
 
     def _kubelet_tls(self) -> ssl.SSLContext:
         """Prove to kubelets that this is the API server."""

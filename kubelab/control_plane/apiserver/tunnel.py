@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from kubelab.control_plane.apiserver.outbound import DIAL_S, Outbound, chunks
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Request, Response
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _HIGH_WATER = 256 * 1024
 _MAX_HEAD = 64 * 1024
-_DIAL_S = 10.0
 _DIAL_FAULTS = (OSError, TimeoutError, ValueError, OverflowError)
 """The last two: a node's status may name any text as its address, any number as its port."""
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
@@ -52,17 +52,17 @@ class Target:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-class Spliced:
-    """What the HTTP server is told when a connection was a tunnel and has ended."""
+class Written:
+    """What aiohttp is told when an answer is on the wire already, or the connection was a tunnel and has ended."""
 
-    keep_alive = False
-    status, body_length = 101, 0
+    def __init__(self, keep_alive: bool, status: int = 200) -> None:
+        self.keep_alive, self.status, self.body_length = keep_alive, status, 0
 
     async def prepare(self, request: object) -> None:
-        """The other side's head was passed on."""
+        """The head is written."""
 
     async def write_eof(self) -> None:
-        """Nothing follows."""
+        """So is the body."""
 
 
 def is_upgrade(headers: Mapping[str, str]) -> bool:
@@ -73,15 +73,9 @@ def is_upgrade(headers: Mapping[str, str]) -> bool:
 class Tunnel:
     """Opens connections for the API server. `kubelet_tls` makes the context that kubelets are reached with."""
 
-    def __init__(self, kubelet_tls: Callable[[], ssl.SSLContext] | None = None) -> None:
-        self._kubelet_tls = kubelet_tls
+    def __init__(self, outbound: Outbound, kubelet_tls: Callable[[], ssl.SSLContext] | None = None) -> None:
+        self._outbound, self._kubelet_tls = outbound, kubelet_tls
         self._context: ssl.SSLContext | None = None
-        self._session: aiohttp.ClientSession | None = None
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
 
     # ── bytes ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -99,7 +93,7 @@ class Tunnel:
                 return await backend.refusal(status, head)
             backend.splice(wire, head)
             await backend.closed
-            return Response(101, answered=Spliced())
+            return Response(101, answered=Written(keep_alive=False, status=101))
         except (ConnectionError, IndexError, ValueError) as error:
             raise _no_stream(target, error) from error
         finally:
@@ -109,7 +103,7 @@ class Tunnel:
         loop = asyncio.get_running_loop()
         context = self._tls(target)
         try:
-            async with asyncio.timeout(_DIAL_S):
+            async with asyncio.timeout(DIAL_S):
                 _, backend = await loop.create_connection(lambda: Backend(loop), target.host, target.port, ssl=context)
         except _DIAL_FAULTS as error:
             raise _no_stream(target, error) from error
@@ -135,7 +129,7 @@ class Tunnel:
             async with answer:
                 raise kubelet_error(answer.status, (await answer.read()).decode(errors="replace"))
         media = answer.headers.get("Content-Type", "text/plain")
-        return Response(answer.status, None, {"content-type": media}, chunks=_chunks(answer))
+        return Response(answer.status, None, {"content-type": media}, chunks=chunks(answer))
 
     async def proxy(self, request: Request, target: Target, path_qs: str, prefix: str) -> Response:
         """Pass a request on to `path_qs` at the target; `prefix` is the URL path that stands for its root here."""
@@ -154,21 +148,15 @@ class Tunnel:
             if location.startswith(f"{root}/"):
                 shown["location"] = prefix + location[len(root):]
                 break
-        return Response(answer.status, None, shown, chunks=_chunks(answer))
+        return Response(answer.status, None, shown, chunks=chunks(answer))
 
     async def _send(self, target: Target, method: str, path_qs: str, headers: Mapping[str, str],
                     body: bytes, what: str) -> aiohttp.ClientResponse:
         import aiohttp
-        from yarl import URL
 
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=_DIAL_S)
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout,
-                                                  auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar(),
-                                                  skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"))
         try:
-            return await self._session.request(method, URL(target.url + path_qs, encoded=True), headers=headers,
-                                               data=body or None, allow_redirects=False, ssl=self._tls(target) or True)
+            return await self._outbound.request(method, target.url + path_qs, headers=headers, data=body or None,
+                                                ssl=self._tls(target) or True)
         except (aiohttp.ClientError, *_DIAL_FAULTS) as error:
             raise ApiError(503, "ServiceUnavailable", f"{what}: {_dial_fault(target, error)}") from error
 
@@ -266,7 +254,7 @@ class Backend(asyncio.Protocol):
         lines = head.decode("latin-1").split("\r\n")[1:]
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         length = headers.get("content-length", "")
-        async with asyncio.timeout(_DIAL_S):
+        async with asyncio.timeout(DIAL_S):
             while not self.closed.done() and not (length.isdigit() and len(self._buffer) >= int(length)):
                 if headers.get("transfer-encoding") == "chunked" and self._buffer.endswith(b"0\r\n\r\n"):
                     break
@@ -288,12 +276,6 @@ def _unchunked(data: bytes) -> bytes:
         parts.append(rest[:length])
         data = rest[length + 2:]
     return b"".join(parts)
-
-
-async def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    async with answer:
-        async for chunk in answer.content.iter_any():
-            yield chunk
 
 
 def _request_head(wire: Any, target: Target, path_qs: str) -> bytes:

@@ -16,17 +16,15 @@ import random
 import ssl
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import orjson
 
+from kubelab.control_plane.apiserver.outbound import Outbound
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.machinery.ports import mapped
 from kubelab.machinery.request import Obj
-
-if TYPE_CHECKING:
-    import aiohttp
 
 MAX_ANSWER = 3 * 1024 * 1024
 
@@ -38,28 +36,20 @@ class WebhookFailed(Exception):
 class WebhookClient:
     """Calls webhooks, admission and conversion alike."""
 
-    def __init__(self, storage: Storage, *, lowest_port: int = 0) -> None:
-        self._storage, self._lowest_port = storage, lowest_port
-        self._session: aiohttp.ClientSession | None = None
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+    def __init__(self, storage: Storage, outbound: Outbound, *, lowest_port: int = 0) -> None:
+        self._storage, self._outbound, self._lowest_port = storage, outbound, lowest_port
 
     async def call(self, config: Obj, review: Obj, timeout_s: float) -> Obj:
         """Return the answer to a review. Raises `WebhookFailed`."""
         import aiohttp
 
-        if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout())
         shown = f"{shown_url(config)}?timeout={timeout_s:g}s"
         try:
             url, name = self.address(config)
             async with asyncio.timeout(timeout_s):
-                async with self._session.post(
-                        f"{url}?timeout={timeout_s:g}s", data=orjson.dumps(review),
-                        ssl=_context(config.get("caBundle")), server_hostname=name, allow_redirects=False,
+                async with await self._outbound.request(
+                        "POST", f"{url}?timeout={timeout_s:g}s", encoded=False, data=orjson.dumps(review),
+                        ssl=_context(config.get("caBundle")), server_hostname=name,
                         headers={"content-type": "application/json", **({"host": name} if name else {})}) as answer:
                     body = await answer.content.read(MAX_ANSWER)
         except TimeoutError:
