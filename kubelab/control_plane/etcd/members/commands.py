@@ -1,11 +1,11 @@
 """What members agree on: each change of the state machine as a value, and as bytes for the log.
 
-    api call ─► Command ─► encode(request id, command) ─► Raft's log ─► decode on every member ─► Machine.apply
+    api call ─► Command ─► encode(request id, until, command) ─► Raft's log ─► decode on every member ─► Machine.apply
 
-    request  =  id u64 │ tag u8 │ fields
+    request  =  id u64 │ the last place in the log where it counts u64 │ tag u8 │ fields
     txn      =  number of compares, of success ops, of failure ops u32 │ compare … │ op …
 
-Invariant: decode(encode(id, c)) == (id, c), and bytes that no encode has made raise ValueError.
+Invariant: decode(encode(id, until, c)) == (id, until, c), and bytes that are no command raise ValueError.
 Models:    etcdserverpb's InternalRaftRequest (the request id is its header's)
 """
 
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from kubelab.control_plane.etcd.api import Compare, DeleteRange, NestedTxn, Op, Put, Range
 from kubelab.control_plane.etcd.server_api import AlarmKind
 
-_ID = struct.Struct("<QB")
+_ID = struct.Struct("<QQB")
 _TXN = struct.Struct("<III")
 _COMPARE = struct.Struct("<BBBiiq")  # target, operator, whether the value is bytes, lengths, value or its length
 _PUT = struct.Struct("<BBqii")  # tag, flags, lease, lengths
@@ -77,8 +77,17 @@ _KINDS: tuple[Any, ...] = (Transaction, GrantLease, RenewLease, RevokeLease, Com
 _ALARMS: tuple[AlarmKind, ...] = ("NOSPACE", "CORRUPT")
 
 
-def encode(request: int, command: Command) -> bytes:
-    parts = [_ID.pack(request, _KINDS.index(type(command)))]
+class Request(NamedTuple):
+    """A command with the id of who wants it; it counts no later in the log than at `until`."""
+
+    id: int
+    until: int
+    command: Command
+
+
+def encode(request: int, until: int, command: Command) -> bytes:
+    """Return a request as bytes. Raises TypeError for a compare with a value of the wrong kind."""
+    parts = [_ID.pack(request, until, _KINDS.index(type(command)))]
     if isinstance(command, Transaction):
         _encode_txn(command, parts)
     elif isinstance(command, GrantLease):
@@ -95,10 +104,10 @@ def encode(request: int, command: Command) -> bytes:
     return b"".join(parts)
 
 
-def decode(data: bytes) -> tuple[int, Command]:
-    """Return (request id, command). Raises ValueError."""
+def decode(data: bytes) -> Request:
+    """Read what `encode` made. Raises ValueError."""
     try:
-        (request, kind), at = _ID.unpack_from(data), _ID.size
+        (request, until, kind), at = _ID.unpack_from(data), _ID.size
         made = _KINDS[kind]
         if made is Transaction:
             txn, at = _decode_txn(data, at)
@@ -112,11 +121,11 @@ def decode(data: bytes) -> tuple[int, Command]:
             command, at = _decode_publish(data, at)
         else:
             command, at = made(_TWO.unpack_from(data, at)[0]), at + _TWO.size
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
+    except (struct.error, IndexError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"not a command: {error}") from None
     if at != len(data):
         raise ValueError("not a command: its parts do not fit")
-    return request, command
+    return Request(request, until, command)
 
 
 def _decode_publish(data: bytes, at: int) -> tuple[Publish, int]:
@@ -125,7 +134,7 @@ def _decode_publish(data: bytes, at: int) -> tuple[Publish, int]:
     for _ in range(count + 1):
         size, at = _SIZE.unpack_from(data, at)[0], at + _SIZE.size
         text, at = _take(data, at, size)
-        texts.append((text or b"").decode())
+        texts.append(text.decode())
     return Publish(member, texts[0], tuple(texts[1:])), at
 
 
@@ -136,6 +145,8 @@ def _encode_txn(txn: Transaction | NestedTxn, parts: list[bytes]) -> None:
     parts.append(_TXN.pack(len(txn.compares), len(txn.success), len(txn.failure)))
     for key, target, op, value, end in txn.compares:
         is_bytes = isinstance(value, bytes)
+        if is_bytes != (target == "value"):  # else every member would fall over it
+            raise TypeError(f"a compare of {target} with {value!r}: a value is bytes, everything else a number")
         parts += (_COMPARE.pack(_TARGETS.index(target), _OPERATORS.index(op), is_bytes, len(key), _length(end),
                                 len(value) if isinstance(value, bytes) else value),
                   key, end or b"", value if isinstance(value, bytes) else b"")
@@ -165,9 +176,11 @@ def _decode_txn(data: bytes, at: int) -> tuple[tuple[list[Compare], list[Op], li
     for _ in range(compared):
         target, operator, is_bytes, size, end_size, number = _COMPARE.unpack_from(data, at)
         key, at = _take(data, at + _COMPARE.size, size)
-        end, at = _take(data, at, end_size)
+        end, at = _take_end(data, at, end_size)
         value, at = _take(data, at, number) if is_bytes else (number, at)
-        compares.append(Compare(key or b"", _TARGETS[target], _OPERATORS[operator], value, end))  # type: ignore[arg-type]
+        if is_bytes != (_TARGETS[target] == "value"):
+            raise ValueError("not a command: it compares what cannot be compared")
+        compares.append(Compare(key, _TARGETS[target], _OPERATORS[operator], value, end))  # type: ignore[arg-type]
     ops = []
     for _ in range(wins + loses):
         op, at = _decode_op(data, at)
@@ -181,18 +194,18 @@ def _decode_op(data: bytes, at: int) -> tuple[Op, int]:
         _, flags, lease, size, value_size = _PUT.unpack_from(data, at)
         key, at = _take(data, at + _PUT.size, size)
         value, at = _take(data, at, value_size)
-        return Put(key or b"", value or b"", lease, bool(flags & 1), bool(flags & 2), bool(flags & 4)), at
+        return Put(key, value, lease, bool(flags & 1), bool(flags & 2), bool(flags & 4)), at
     if tag == _DELETE_TAG:
         _, prev, size, end_size = _DELETE.unpack_from(data, at)
         key, at = _take(data, at + _DELETE.size, size)
-        end, at = _take(data, at, end_size)
-        return DeleteRange(key or b"", end, bool(prev)), at
+        end, at = _take_end(data, at, end_size)
+        return DeleteRange(key, end, bool(prev)), at
     if tag == _RANGE_TAG:
         _, flags, size, end_size, revision, limit, *bounds, sort, order = _RANGE.unpack_from(data, at)
         low_mod, high_mod, low_create, high_create = bounds
         key, at = _take(data, at + _RANGE.size, size)
-        end, at = _take(data, at, end_size)
-        return Range(key or b"", end, revision, limit, bool(flags & 1), bool(flags & 2), _SORTS[sort],  # type: ignore[arg-type]
+        end, at = _take_end(data, at, end_size)
+        return Range(key, end, revision, limit, bool(flags & 1), bool(flags & 2), _SORTS[sort],  # type: ignore[arg-type]
                      _ORDERS[order], low_mod, high_mod, low_create, high_create, bool(flags & 4)), at  # type: ignore[arg-type]
     if tag == _NESTED_TAG:
         txn, at = _decode_txn(data, at + 1)
@@ -204,9 +217,11 @@ def _length(data: bytes | None) -> int:
     return -1 if data is None else len(data)
 
 
-def _take(data: bytes, at: int, size: int) -> tuple[bytes | None, int]:
-    if size < 0:
-        return None, at
-    if at + size > len(data):
+def _take(data: bytes, at: int, size: int) -> tuple[bytes, int]:
+    if size < 0 or at + size > len(data):
         raise ValueError("not a command: it is cut off")
     return data[at:at + size], at + size
+
+
+def _take_end(data: bytes, at: int, size: int) -> tuple[bytes | None, int]:
+    return (None, at) if size == -1 else _take(data, at, size)

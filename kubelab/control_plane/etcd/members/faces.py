@@ -68,7 +68,7 @@ def _key(entry: Entry) -> str:
         return "(members)"
     if not entry.data:
         return ""
-    command = decode(entry.data)[1]
+    command = decode(entry.data).command
     if isinstance(command, Transaction):
         return _written((*command.success, *command.failure)) or "(nothing)"
     return f"({type(command).__name__})"

@@ -56,6 +56,7 @@ class EtcdGroup(Served, Component):
         self.size, self.data_dir, self._clock, self._settings = size, data_dir, clock, settings
         self._journal, self.network = journal, network or Network()
         self._waiting, self._hub = Waiting(), WatchHub(0)
+        self._proofs: dict[asyncio.Future[None], None] = {}  # what readers wait for, in the order in which they came
         self._recent: deque[tuple[int, list[Change]]] = deque(maxlen=RECENT)
         self._all: list[Member] = []
         self._disks: dict[str, SlowDisk] = {}
@@ -79,7 +80,9 @@ class EtcdGroup(Served, Component):
         self._go_to(best)
         best.campaign()
         self._up = True
-        await self.confirm()
+        machine = await self.confirm()
+        for member in [member for member in self._all if member.me.id in machine.gone]:
+            await self._retire(member)  # we ended before it was
 
     def _found(self) -> None:
         paths = self.data_dir.glob("m*") if self.data_dir is not None else ()
@@ -87,18 +90,21 @@ class EtcdGroup(Served, Component):
         kept = [found[1] for folder in folders if (found := recall(folder)) is not None]
         if kept and len(kept) != self.size:
             log.warning("%s holds an etcd of %d members: it goes on with those", self.data_dir, len(kept))
-        infos = kept or [MemberInfo(id_of(f"kubelab/{name}"), name, (_url(name),))
+        infos = kept or [MemberInfo(_founder(name), name, (_url(name),))
                          for name in (f"m{i}" for i in range(self.size))]
+        founders = [info for info in infos if info.id == _founder(info.name)]
         self._known = infos
-        self._all = [self._make(info, infos) for info in infos]
+        self._all = [self._make(info, founders if info in founders else ()) for info in infos]
 
     def _make(self, info: MemberInfo, founders: Sequence[MemberInfo]) -> Member:
         if self.data_dir is not None:
             remember(self.data_dir / info.name, (CLUSTER_ID, info))
-        storage = self._disks[info.name] = SlowDisk(Disk(self.data_dir / info.name) if self.data_dir else Memory())
+        disk = Disk(self.data_dir / info.name) if self.data_dir else Memory()
+        storage = self._disks[info.name] = SlowDisk(disk, self._clock)
         member = Member(info, CLUSTER_ID, storage, Way(self.network, info.id), self._clock, founders=founders,
-                        waiting=self._waiting, settings=self._settings)
+                        settings=self._settings)
         member.on_changes, member.on_turn = partial(self._publish, member), self._turned
+        member.on_applied = self._waiting.answer  # the first to apply answers
         member.on_state.append(lambda _: self._state_changed(member))
         self.network.attach(info.id, info.name, member)
         return member
@@ -112,7 +118,7 @@ class EtcdGroup(Served, Component):
     async def teardown(self) -> None:
         self._up = False
         await asyncio.gather(*(member.stop() for member in self._all))
-        for pending in self._waiting.all():
+        for pending in self._waiting:
             settle(pending.future, Unavailable())
 
     async def run(self) -> None:
@@ -160,16 +166,19 @@ class EtcdGroup(Served, Component):
         if soft.role == "leader" and node.term >= self._term:
             self._term = node.term
             self._go_to(member)
+        elif member is self._current:
+            self._go_to(member)  # it may have begun again, with another machine
 
     def _go_to(self, member: Member) -> None:
         """Bring every request to this member from now on, also what another one could not answer yet."""
         before, self._current = self._current, member
         self._store, self._leases = member.machine.store, member.machine.leases
         if before is not None and before is not member:
-            orphans = before.let_go()
-            before.turn_away(LeaderChanged())
-            for pending in orphans:
+            before.let_go(self._waiting)
+            for pending in self._waiting:
                 member.take(pending)
+            for proof in list(self._proofs):
+                settle(proof, LeaderChanged())
 
     def _hand_over(self, gone: Member) -> None:
         """Leave a member that does not answer any more."""
@@ -177,7 +186,8 @@ class EtcdGroup(Served, Component):
             return
         others = [m for m in self._all if m is not gone and m.state == "running" and not m.paused]
         if others:
-            self._go_to(max(others, key=lambda m: (m.role == "leader", m.replica.node.term, m.replica.applied)))
+            self._go_to(max(others, key=lambda m: (m.role == "leader", m.role != "learner", m.replica.node.term,
+                                                   m.replica.applied)))
 
     def _route(self) -> Member:
         member = self._current
@@ -203,7 +213,11 @@ class EtcdGroup(Served, Component):
         while True:
             member = self._route()
             try:
-                return await member.confirm()
+                proof = member.prove()
+                self._proofs[proof] = None
+                proof.add_done_callback(self._proofs.pop)
+                await proof
+                return member.machine
             except Unavailable:
                 if member is self._current:
                     raise
@@ -229,9 +243,13 @@ class EtcdGroup(Served, Component):
         self._check()
         past: list[Change] = []
         if 0 < start_revision <= self._hub.published:
-            store = self._store
+            store = max((m.machine.store for m in self._all if m.state == "running"), key=lambda s: s.revision,
+                        default=self._store)
             if start_revision < store.compact_revision:
                 raise Compacted(store.compact_revision)
+            remembered = self._recent[0][0] if self._recent else self._hub.published + 1
+            if remembered > max(store.revision + 1, start_revision):
+                raise Unavailable  # whoever has just begun again does not know the past yet
             past = list(store.changes_since(start_revision))
             past += [change for revision, changes in self._recent if revision > store.revision for change in changes]
         watcher = Watcher(self._hub, key, range_end, start_revision, prev_kv, on_events, on_progress, on_lost)
@@ -297,10 +315,7 @@ class EtcdGroup(Served, Component):
         """End a member as kill -9 would."""
         gone = self._at(member)
         self._hand_over(gone)
-        orphans = gone.let_go()
         await gone.crash()
-        for pending in orphans:  # there was nobody to take them
-            settle(pending.future, Unavailable())
 
     async def restart(self, member: int) -> None:
         """Start a member that is dead, with what its disk has."""
@@ -318,7 +333,10 @@ class EtcdGroup(Served, Component):
         self._hand_over(still)
 
     async def resume(self, member: int) -> None:
-        self._at(member).resume()
+        back = self._at(member)
+        back.resume()
+        if back.state == "running" and (self._current is None or self._current.state != "running"):
+            self._go_to(back)
 
     async def slow_disk(self, member: int, seconds: float) -> None:
         """Let a member's disk take so long for each write; 0 is as fast as it can."""
@@ -365,6 +383,11 @@ class EtcdGroup(Served, Component):
     async def promote(self, member: int) -> None:
         """Give a learner its vote. Raises MemberNotLearner, LearnerNotReady."""
         await self.member_promote(self._at(member).me.id)
+
+
+def _founder(name: str) -> int:
+    """Return the id of one of the first members; those who join later are given another."""
+    return id_of(f"kubelab/{name}")
 
 
 def _url(name: str) -> str:

@@ -36,7 +36,7 @@ from kubelab.control_plane.etcd.raft.membership import ConfChange
 from kubelab.control_plane.etcd.records import Snapshot, decode_keys, encode_keys
 from kubelab.control_plane.etcd.server_api import Alarm, MemberInfo
 
-REMEMBERED = 10_000  # request ids; a request is sent again only while its first copy may be on the way
+REMEMBERED = 30_000  # request ids; a request counts only so many places in the log after what was there before it
 RETAINED_REVISIONS = 5_000  # history kept for watches and reads from the past, as the member that is alone keeps it
 _HEAD = struct.Struct("<QQIIII")  # revision, compact revision; how many: keys, log, ids, bytes of JSON
 
@@ -71,9 +71,12 @@ class Machine:
         except EtcdError as refusal:
             return refusal
 
-    def first_time(self, request: int) -> bool:
-        """Tell whether a request has not been applied before, and remember it: it may stand in the log twice."""
-        if request in self._seen:
+    def first_time(self, request: int, index: int, until: int) -> bool:
+        """Tell whether a request at this place in the log is to be applied, and remember it: it may stand there twice.
+
+        After `until` it is not, for its first copy may be forgotten.
+        """
+        if request in self._seen or index > until:
             return False
         self._seen.add(request)
         self._order.append(request)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,10 +22,12 @@ from kubelab.client.component import Component
 from kubelab.control_plane.etcd.errors import (
     BadTransferee,
     EtcdError,
+    LeaderFailed,
     LearnerNotReady,
+    NoLeader,
     NotForLearner,
     NotLeader,
-    StoreFailed,
+    TimedOut,
     TooManyRequests,
     Unavailable,
 )
@@ -33,9 +35,9 @@ from kubelab.control_plane.etcd.history import Change
 from kubelab.control_plane.etcd.lease import Leases
 from kubelab.control_plane.etcd.members import commands
 from kubelab.control_plane.etcd.members.commands import Command, Publish, RevokeLease
-from kubelab.control_plane.etcd.members.machine import Machine
-from kubelab.control_plane.etcd.members.parcels import Parcel, Proposal, Refusal, Transport
-from kubelab.control_plane.etcd.members.proposals import AGAIN_TICKS, REQUEST_S, Pending, Reads, Waiting
+from kubelab.control_plane.etcd.members.machine import REMEMBERED, Machine
+from kubelab.control_plane.etcd.members.parcels import Parcel, Proposal, Refusal, Transport, weight
+from kubelab.control_plane.etcd.members.proposals import AGAIN_TICKS, REQUEST_S, Pending, Reads, Waiting, settle
 from kubelab.control_plane.etcd.members.replica import Replica, Settings, context_of
 from kubelab.control_plane.etcd.members.serving import Served
 from kubelab.control_plane.etcd.members.storage import Storage
@@ -48,6 +50,7 @@ from kubelab.control_plane.etcd.watch import WatchHub
 from kubelab.machinery.clock import Clock, Handle
 
 MAX_PENDING = 5_000  # as etcd: so many requests may be under way
+INBOX_BYTES = 4 << 20  # as a socket would keep for a process that stands still
 READY_SHARE = 0.9  # of the leader's log that a learner must have before it may vote, as in etcd
 
 
@@ -55,22 +58,24 @@ class Member(Served, Component):
     """One member. `founders` are all the first members of a new etcd; without them it joins one that is there."""
 
     def __init__(self, me: MemberInfo, cluster_id: int, storage: Storage, transport: Transport, clock: Clock, *,
-                 founders: Sequence[MemberInfo] = (), begin: Snapshot | None = None, waiting: Waiting | None = None,
+                 founders: Sequence[MemberInfo] = (), begin: Snapshot | None = None,
                  settings: Settings = Settings()) -> None:  # noqa: B008 - immutable
         super().__init__(me.name)
         self.me, self._cluster_id, self._storage, self._transport = me, cluster_id, storage, transport
         self._clock, self._founders, self._begin, self._settings = clock, founders, begin, settings
-        self._waiting = waiting if waiting is not None else Waiting()
-        self._mine: dict[int, Pending] = {}  # what came in through this member
+        self._mine = Waiting()  # what came in through this member
         self._reads = Reads()
         self._leases = Leases(clock, self._lease_over)
         self._hub = WatchHub(0)
         self._wake, self._going = asyncio.Event(), asyncio.Event()
         self._inbox: list[Parcel] = []  # while paused
+        self._inbox_bytes = 0
         self._timer: Handle | None = None
         self._ticks, self._leader_lost_at = 0, float("-inf")
         self._crashes = False
+        self._client_urls: Sequence[str] | None = None  # once told
         self.on_changes: Callable[[list[Change], int], None] = lambda changes, revision: None
+        self.on_applied: Callable[[int, Any], None] = lambda request, result: None
         self.on_turn: Callable[[Member, SoftState], None] = lambda member, soft: None
         self.removed = asyncio.Event()
 
@@ -88,6 +93,8 @@ class Member(Served, Component):
         self._up, self._crashes = True, False
         self.resume()
         self._tick()
+        if self._client_urls is not None:
+            self.advertise(self._client_urls)  # it may have ended before the others heard of it
 
     async def teardown(self) -> None:
         """Turn everyone away and let go of the disk."""
@@ -97,7 +104,10 @@ class Member(Served, Component):
         self._leases.stop()
         self._hub.lose(Unavailable())
         self._reads.fail(Unavailable())
-        self.let_go()
+        for pending in self._mine:
+            settle(pending.future, Unavailable())
+        self._inbox, self._inbox_bytes = [], 0
+        self._going.set()
         await self._storage.close(crash=self._crashes)
 
     async def crash(self) -> None:
@@ -106,12 +116,12 @@ class Member(Served, Component):
         await self.stop()
 
     def pause(self) -> None:
-        """Stand still as after SIGSTOP: what comes in waits."""
+        """Stand still as after SIGSTOP: what comes in waits, as much as fits."""
         self._going.clear()
 
     def resume(self) -> None:
         self._going.set()
-        inbox, self._inbox = self._inbox, []
+        inbox, self._inbox, self._inbox_bytes = self._inbox, [], 0
         for parcel in inbox:
             self.receive(parcel)
 
@@ -120,7 +130,7 @@ class Member(Served, Component):
         return not self._going.is_set()
 
     async def run(self) -> None:
-        """Turn the core for ever. When the disk refused a write, begin again with what it did take."""
+        """Turn the core for ever. When that fails, begin again with what the disk did take."""
         if not self._up:
             await self.teardown()
             await self.setup()
@@ -134,7 +144,7 @@ class Member(Served, Component):
                     await self._replica.turn()
                     self._reads.apply(self._replica.applied)
                     self._ask_for_proof()
-        except StoreFailed:
+        except Exception:
             self._up = False  # this member's silence is seen by the others, its error by those who look here
             raise
 
@@ -149,7 +159,9 @@ class Member(Served, Component):
         if not self._up:
             return
         if self.paused:
-            self._inbox.append(parcel)
+            self._inbox_bytes += weight(parcel)
+            if self._inbox_bytes <= INBOX_BYTES:
+                self._inbox.append(parcel)
             return
         if isinstance(parcel, Message):
             self._replica.node.step(parcel)
@@ -186,7 +198,7 @@ class Member(Served, Component):
         if refusal.error is None:
             pending.term = NOBODY  # the next tick offers it again
         else:
-            self._waiting.answer(refusal.request, refusal.error)
+            settle(pending.future, refusal.error)
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -199,12 +211,17 @@ class Member(Served, Component):
     def pend(self, command: Command) -> Pending:
         """Return a command as a request with an id of its own."""
         request = random.getrandbits(64)
-        return Pending(request, "normal", commands.encode(request, command), self._clock.monotonic() + REQUEST_S)
+        return Pending(request, "normal", commands.encode(request, self._until(), command),
+                       self._clock.monotonic() + REQUEST_S)
 
     def pend_change(self, change: ConfChange, about: MemberInfo | None) -> Pending:
         request = random.getrandbits(64)
-        data = change._replace(context=context_of(request, about)).encode()
+        data = change._replace(context=context_of(request, self._until(), about)).encode()
         return Pending(request, "config", data, self._clock.monotonic() + REQUEST_S)
+
+    def _until(self) -> int:
+        """Return the last place in the log where a request of now counts; its first copy comes after `commit`."""
+        return self._replica.node.commit + REMEMBERED
 
     async def _answer_of(self, pending: Pending) -> Any:
         self._serve()
@@ -214,7 +231,6 @@ class Member(Served, Component):
         self._check()
         if len(self._mine) >= MAX_PENDING:
             raise TooManyRequests
-        self._waiting.add(pending)
         self.take(pending)
         return await pending.future
 
@@ -226,18 +242,13 @@ class Member(Served, Component):
 
     def take(self, pending: Pending) -> None:
         """Bring a request into the log, now and as often as it takes."""
-        self._mine[pending.request] = pending
-        pending.future.add_done_callback(lambda _: self._mine.pop(pending.request, None))
+        self._mine.add(pending)
         self._offer(pending)
 
-    def let_go(self) -> list[Pending]:
-        """Care no longer for the requests that came in here, and return them: another member may take them."""
-        mine, self._mine = list(self._mine.values()), {}
-        return mine
-
-    def turn_away(self, why: EtcdError) -> None:
-        """Answer the readers that wait here with an error: they may ask another member."""
-        self._reads.fail(why)
+    def let_go(self, those: Iterable[Pending]) -> None:
+        """Care no longer for some requests: another member takes them."""
+        for pending in those:
+            self._mine.forget(pending)
 
     def _offer(self, pending: Pending) -> None:
         node = self._replica.node
@@ -251,7 +262,7 @@ class Member(Served, Component):
         except (RaftNotLeader, Dropped):
             pending.term = NOBODY
         except EtcdError as refusal:
-            self._waiting.answer(pending.request, refusal)
+            settle(pending.future, refusal)
 
     def _propose(self, proposal: Proposal) -> None:
         """Put a request into this leader's log. Raises RaftNotLeader, Dropped, LearnerNotReady."""
@@ -280,11 +291,15 @@ class Member(Served, Component):
     # ── reads ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def confirm(self) -> Machine:
+        await self.prove()
+        return self._machine
+
+    def prove(self) -> asyncio.Future[None]:
+        """Return what is done once all that was answered to anyone before is applied here. Raises Unavailable."""
         self._serve()
         proof = self._reads.join(self._clock.monotonic())
         self._ask_for_proof()
-        await proof
-        return self._machine
+        return proof
 
     def _ask_for_proof(self) -> None:
         """Ask once for all that wait, one question at a time."""
@@ -304,7 +319,8 @@ class Member(Served, Component):
     # ── what comes of the consensus ──────────────────────────────────────────────────────────────────────────
 
     def applied(self, request: int, result: Any) -> None:
-        self._waiting.answer(request, result)
+        self._mine.answer(request, result)
+        self.on_applied(request, result)
         if self.me.id in self._machine.gone:
             self.removed.set()
 
@@ -315,7 +331,7 @@ class Member(Served, Component):
         self._reads.ask_again()
         self._leases.restart(ringing=soft.role == "leader")
         if soft.leader != NOBODY:
-            for pending in list(self._mine.values()):
+            for pending in self._mine:
                 self._offer(pending)
         self.on_turn(self, soft)
 
@@ -325,7 +341,7 @@ class Member(Served, Component):
     def restored(self) -> None:
         """Go on from a snapshot of another member: what became of our own requests in it, nobody here knows."""
         self.make_up()
-        for pending in list(self._mine.values()):
+        for pending in self._mine:
             if self._machine.knows(pending.request):
                 pending.deadline = float("-inf")
 
@@ -334,7 +350,8 @@ class Member(Served, Component):
         self.on_changes(changes, revision)
 
     def _lease_over(self, lease: int) -> None:
-        self.spawn(partial(self._revoke, lease), name=f"revoke-{lease}")
+        if not self.paused:
+            self.spawn(partial(self._revoke, lease), name=f"revoke-{lease}")
 
     async def _revoke(self, lease: int) -> None:
         try:
@@ -351,15 +368,22 @@ class Member(Served, Component):
         self._ticks += 1
         self._replica.node.tick()
         now = self._clock.monotonic()
-        for pending in list(self._mine.values()):
-            if pending.term == NOBODY or self._ticks - pending.offered > AGAIN_TICKS:
+        for pending in self._mine:
+            if pending.deadline <= now:
+                settle(pending.future, LeaderFailed() if self._leader_lost_at >= now - REQUEST_S else TimedOut())
+            elif self._may_be_lost(pending):
                 self._offer(pending)
-        self._waiting.expire(now, self._leader_lost_at)
         self._reads.expire(now)
         if self._reads.unanswered and self._ticks - self._reads.asked_at > AGAIN_TICKS:
             self._reads.ask_again()
         self._ask_for_proof()
         self._wake.set()
+
+    def _may_be_lost(self, pending: Pending) -> bool:
+        node = self._replica.node
+        if node.role == "leader" and pending.term == node.term:
+            return False  # it stands in this log, for as long as this leader leads
+        return pending.term == NOBODY or self._ticks - pending.offered > AGAIN_TICKS
 
     # ── about this member ────────────────────────────────────────────────────────────────────────────────────
 
@@ -387,17 +411,19 @@ class Member(Served, Component):
         return log.slice(max(log.first, log.last - count + 1), log.last)
 
     def advertise(self, client_urls: Sequence[str]) -> None:
-        self.spawn(partial(self._publish, tuple(client_urls)), name="publish")
+        self._client_urls = tuple(client_urls)
+        self.spawn(partial(self._publish, self._client_urls), name="publish")
 
     async def _publish(self, client_urls: Sequence[str]) -> None:
         """Tell the others name and address, as soon as there is a leader."""
-        while True:
+        while client_urls is self._client_urls:
             known = self._machine.members.get(self.me.id)
             if known is not None and (known.name, known.client_urls) == (self.me.name, client_urls):
                 return
-            publication = self.pend(Publish(self.me.id, self.me.name, client_urls))
             try:
-                await self._carried(publication)
+                if known is None:  # who joins learns first of all that it did
+                    raise NoLeader
+                await self._carried(self.pend(Publish(self.me.id, self.me.name, client_urls)))
             except EtcdError:
                 await self._clock.sleep(self._settings.tick_s * self._settings.election_ticks)
 

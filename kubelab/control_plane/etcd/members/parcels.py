@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from kubelab.control_plane.etcd.errors import EtcdError, error_of
 from kubelab.control_plane.etcd.raft.codec import decode as decode_message
 from kubelab.control_plane.etcd.raft.codec import encode as encode_message
-from kubelab.control_plane.etcd.raft.types import EntryKind, Message
+from kubelab.control_plane.etcd.raft.types import EntryKind, Message, data_bytes
 from kubelab.control_plane.etcd.server_api import MemberInfo
 
 
@@ -63,6 +63,13 @@ class Transport(Protocol):
         ...
 
 
+def weight(parcel: Parcel) -> int:
+    """Return about how many bytes a parcel takes."""
+    if isinstance(parcel, Message):
+        return 100 + data_bytes(parcel.entries) + (len(parcel.snapshot.data) if parcel.snapshot is not None else 0)
+    return 100 + (len(parcel.data) if isinstance(parcel, Proposal) else 0)
+
+
 def encode(parcel: Parcel) -> bytes:
     if isinstance(parcel, Message):
         return b"R" + encode_message(parcel)
@@ -87,7 +94,7 @@ def decode(data: bytes) -> Parcel:
             return Proposal(int(request), int(from_), entry_kind, rest)
         if kind == b"N":
             return Refusal(int(request), error_of(*fields) if fields else None)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"not a parcel of a member: {error}") from None
     raise ValueError(f"not a parcel of a member: its kind is {kind!r}")
 

@@ -11,10 +11,11 @@ Models:    etcdserver's wait and its linearizable read loop
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from kubelab.control_plane.etcd.errors import EtcdError, LeaderFailed, TimedOut
+from kubelab.control_plane.etcd.errors import EtcdError, TimedOut
 from kubelab.control_plane.etcd.raft.types import EntryKind
 
 REQUEST_S = 7.0  # as etcd: five seconds and two election time-outs of one second
@@ -34,7 +35,7 @@ class Pending:
 
 
 class Waiting:
-    """The requests that someone waits for, by their id. Members in one process share it: the first to apply answers."""
+    """The requests that someone waits for, by their id."""
 
     def __init__(self) -> None:
         self._pending: dict[int, Pending] = {}
@@ -42,9 +43,15 @@ class Waiting:
     def __len__(self) -> int:
         return len(self._pending)
 
+    def __iter__(self) -> Iterator[Pending]:
+        return iter(list(self._pending.values()))
+
     def add(self, pending: Pending) -> None:
         self._pending[pending.request] = pending
-        pending.future.add_done_callback(lambda _: self._pending.pop(pending.request, None))
+        pending.future.add_done_callback(lambda _: self.forget(pending))
+
+    def get(self, request: int) -> Pending | None:
+        return self._pending.get(request)
 
     def answer(self, request: int, result: Any) -> None:
         """Give a request its result, or the EtcdError that is its result, if someone waits for it."""
@@ -52,82 +59,84 @@ class Waiting:
         if pending is not None:
             settle(pending.future, result)
 
-    def all(self) -> Iterator[Pending]:
-        return iter(list(self._pending.values()))
+    def forget(self, pending: Pending) -> None:
+        self._pending.pop(pending.request, None)
 
-    def expire(self, now: float, leader_lost_at: float) -> None:
-        """Answer what has waited too long; `leader_lost_at` is when the last leader was lost."""
-        for pending in [p for p in self._pending.values() if p.deadline <= now]:
-            late = leader_lost_at >= pending.deadline - REQUEST_S
-            settle(pending.future, LeaderFailed() if late else TimedOut())
+
+class Reader(NamedTuple):
+    """One that wants to be told when this member's keys are the newest, `since` when."""
+
+    since: float
+    future: asyncio.Future[None]
 
 
 class Reads:
-    """Readers that want to be told when this member's keys are the newest. One proof serves all that came before it."""
+    """The readers. One proof serves all that came before it was asked for."""
 
     def __init__(self) -> None:
-        self._next: list[asyncio.Future[None]] = []  # wait for the next proof
-        self._asked: dict[bytes, list[asyncio.Future[None]]] = {}  # wait for the proof with this context
-        self._proven: list[tuple[int, list[asyncio.Future[None]]]] = []  # wait until this index is applied
+        self._next: list[Reader] = []  # wait for the next proof
+        self._asked: list[Reader] = []  # wait for the proof with this context
+        self._context: bytes | None = None
+        self._proven: list[tuple[int, list[Reader]]] = []  # wait until this index is applied
         self.asked_at = 0  # the tick of the newest question
-        self._since = 0.0  # when the first of those came that have no proof
 
     def join(self, now: float) -> asyncio.Future[None]:
         """Return what is done when this member's keys are as new as the newest of this moment."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if not self._next and not self._asked:
-            self._since = now
-        self._next.append(future)
+        self._next.append(Reader(now, future))
         return future
 
     @property
     def wanted(self) -> bool:
         """Tell whether a question is to be asked now."""
-        return bool(self._next) and not self._asked
+        return bool(self._next) and not self.unanswered
 
     @property
     def unanswered(self) -> bool:
-        return bool(self._asked)
+        return self._context is not None
 
     def ask(self, context: bytes, tick: int) -> None:
         """Note that a question with this context goes to the leader, for all that wait for one."""
-        self._asked[context], self._next, self.asked_at = self._next, [], tick
+        self._context, self._asked, self._next, self.asked_at = context, self._next, [], tick
 
     def ask_again(self) -> None:
         """Let the unanswered wait for a new question: the old one may have gone to a leader that is none."""
-        for futures in self._asked.values():
-            self._next += futures
-        self._asked.clear()
+        self._context, self._asked, self._next = None, [], self._asked + self._next
 
     def prove(self, context: bytes, index: int, applied: int) -> None:
         """Take the leader's answer: whoever has applied `index` may answer."""
-        futures = self._asked.pop(context, None)
-        if futures is not None:
-            self._proven.append((index, futures))
+        if context == self._context:
+            self._proven.append((index, self._asked))
+            self._context, self._asked = None, []
             self.apply(applied)
 
     def apply(self, applied: int) -> None:
         """Let those go whose index is applied now."""
         if self._proven:
-            for index, futures in self._proven:
+            for index, readers in self._proven:
                 if index <= applied:
-                    for future in futures:
-                        settle(future, None)
-            self._proven = [(index, futures) for index, futures in self._proven if index > applied]
+                    for reader in readers:
+                        settle(reader.future, None)
+            self._proven = [(index, readers) for index, readers in self._proven if index > applied]
 
     def expire(self, now: float) -> None:
-        """Turn away those that have waited too long for a proof."""
-        if (self._next or self._asked) and now - self._since > REQUEST_S:
-            self.fail(TimedOut())
+        """Turn away those that have waited too long, for a proof or for what it asks them to have applied."""
+        for readers in (self._next, self._asked, *(readers for _, readers in self._proven)):
+            late = bisect_left(readers, now - REQUEST_S, key=_since)  # in the order in which they came
+            for reader in readers[:late]:
+                settle(reader.future, TimedOut())
+            del readers[:late]
 
     def fail(self, why: EtcdError) -> None:
         """Turn everyone away."""
-        waiting = [*self._next, *(f for futures in self._asked.values() for f in futures),
-                   *(f for _, futures in self._proven for f in futures)]
-        self._next, self._proven = [], []
-        self._asked.clear()
-        for future in waiting:
-            settle(future, why)
+        waiting = [*self._next, *self._asked, *(reader for _, readers in self._proven for reader in readers)]
+        self._context, self._next, self._asked, self._proven = None, [], [], []
+        for reader in waiting:
+            settle(reader.future, why)
+
+
+def _since(reader: Reader) -> float:
+    return reader.since
 
 
 def settle(future: asyncio.Future[Any], result: Any) -> None:

@@ -4,7 +4,8 @@
                        ├─ entries, hard state ─► Storage ─► on disk ─► promises ─► Transport   (votes, acknowledgements)
                        └─ committed ─► first time? ─► Machine ─► Owner.applied(request, result)
 
-Invariant: a promise leaves when what it promises is on disk; entries are applied in order, each once after a start.
+Invariant: a promise leaves when what it promises is on disk, and nothing leaves before the term it is of; entries are
+           applied in order, each once after a start.
 Models:    etcdserver's raft.go and the applying half of its server.go
 """
 
@@ -38,7 +39,7 @@ from kubelab.control_plane.etcd.records import Snapshot as State
 from kubelab.control_plane.etcd.server_api import MemberInfo
 
 _AT_ONCE = frozenset({"append", "heartbeat", "snapshot", "read-index", "read-index-response"})  # these promise nothing
-_REQUEST = struct.Struct("<Q")
+_REQUEST = struct.Struct("<QQ")
 
 
 class Settings(NamedTuple):
@@ -110,11 +111,13 @@ class Replica:
         ready = self.node.ready()
         if ready.soft is not None:
             self._owner.turned(ready.soft)
-        promises = [message for message in ready.messages if not self._sent_at_once(message)]
+        known = ready.hard is None or ready.hard.term == self._hard.term  # else not even our term is on disk yet
+        promises = [message for message in ready.messages if not (known and self._sent_at_once(message))]
         self._hard = ready.hard or self._hard
         await self._keep(ready)
         for message in promises:  # what they promise is on disk now
-            self._transport.send(message.to, message)
+            if not self._sent_at_once(message):
+                self._transport.send(message.to, message)
         for read in ready.reads:
             self._owner.proven(read.context, read.index)
         if ready.snapshot is not None:
@@ -123,9 +126,9 @@ class Replica:
             self._apply(entry)
         self.node.advance(ready)
         self._logged_bytes += data_bytes(ready.entries)
-        if self._storage.since_snapshot >= self._settings.snapshot_every \
-                or self._logged_bytes >= self._settings.snapshot_bytes:
-            self._snapshot()
+        if self.node.log.pending is None and (self._storage.since_snapshot >= self._settings.snapshot_every
+                                              or self._logged_bytes >= self._settings.snapshot_bytes):
+            self._snapshot()  # unless a newer one has just come from the leader
 
     def _sent_at_once(self, message: Message) -> bool:
         if message.type not in _AT_ONCE:
@@ -154,16 +157,16 @@ class Replica:
         if entry.kind == "config":
             self._apply_conf(entry)
         elif entry.data:
-            request, command = commands.decode(entry.data)
-            if self.machine.first_time(request):
+            request, until, command = commands.decode(entry.data)
+            if self.machine.first_time(request, entry.index, until):
                 result = self.machine.apply(command)  # from here on it has happened
                 self._owner.applied(request, result)
         self.applied = entry.index
 
     def _apply_conf(self, entry: Entry) -> None:
         change = ConfChange.decode(entry.data)
-        request, about = read_context(change.context)
-        if self.machine.first_time(request):
+        request, until, about = read_context(change.context)
+        if self.machine.first_time(request, entry.index, until):
             self.node.apply_conf(change)
             self.machine.change_members(change, about)
             self._transport.know(list(self.machine.members.values()), self.machine.gone)
@@ -198,11 +201,12 @@ class Replica:
         self._owner.restored()
 
 
-def context_of(request: int, about: MemberInfo | None) -> bytes:
-    """Return what a change of the members carries for us: the request's id, and the member as JSON."""
-    return _REQUEST.pack(request) + json.dumps(about).encode()
+def context_of(request: int, until: int, about: MemberInfo | None) -> bytes:
+    """Return what a change of the members carries for us: the request's id and last place, and the member as JSON."""
+    return _REQUEST.pack(request, until) + json.dumps(about).encode()
 
 
-def read_context(context: bytes) -> tuple[int, MemberInfo | None]:
+def read_context(context: bytes) -> tuple[int, int, MemberInfo | None]:
+    request, until = _REQUEST.unpack_from(context)
     fields = json.loads(context[_REQUEST.size:])
-    return _REQUEST.unpack_from(context)[0], None if fields is None else member_of(fields)
+    return request, until, None if fields is None else member_of(fields)

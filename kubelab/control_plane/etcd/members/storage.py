@@ -5,7 +5,8 @@
 
     record  =  'E' entry │ 'H' term u64, vote u64, commit u64        snapshot  =  Raft's, with the machine as its data
 
-Invariant: what `flushed` has returned for is there after kill -9, what came after may be lost, but only from the end.
+Invariant: what `flushed` has returned for is there after kill -9, what came after may be lost, but only from the end;
+           `commit` never says more than the log that is there: a snapshot may not have come to the disk before its end.
 Models:    etcdserver's storage.go over its wal and snap packages
 """
 
@@ -25,6 +26,7 @@ from kubelab.control_plane.etcd.raft.codec import decode_entry, decode_snapshot,
 from kubelab.control_plane.etcd.raft.types import Entry, HardState, Snapshot, SnapshotMeta
 from kubelab.control_plane.etcd.server_api import MemberInfo
 from kubelab.control_plane.etcd.wal import CorruptLog, Wal
+from kubelab.machinery.clock import Clock
 
 _HARD = struct.Struct("<QQQ")
 MakeData = Callable[[], bytes]  # the machine's state as bytes, made only when they are written
@@ -157,8 +159,8 @@ class Memory:
 class SlowDisk:
     """Another storage behind a disk that takes `delay_s` for each flush, or refuses at all while `broken`."""
 
-    def __init__(self, inner: Storage) -> None:
-        self._inner, self.delay_s, self.broken = inner, 0.0, False
+    def __init__(self, inner: Storage, clock: Clock) -> None:
+        self._inner, self._clock, self.delay_s, self.broken = inner, clock, 0.0, False
 
     @property
     def since_snapshot(self) -> int:
@@ -167,17 +169,22 @@ class SlowDisk:
     def open(self) -> Stored:
         return self._inner.open()
 
-    def append(self, entries: Sequence[Entry], hard: HardState | None) -> None:
+    def _check(self) -> None:
         if self.broken:
             raise StoreFailed("etcd cannot write: the disk refuses")
+
+    def append(self, entries: Sequence[Entry], hard: HardState | None) -> None:
+        self._check()
         self._inner.append(entries, hard)
 
     async def flushed(self) -> None:
         if self.delay_s:
-            await asyncio.sleep(self.delay_s)
+            await self._clock.sleep(self.delay_s)
+        self._check()
         await self._inner.flushed()
 
     def save(self, meta: SnapshotMeta, data: MakeData, hard: HardState, after: Sequence[Entry]) -> asyncio.Future[None]:
+        self._check()
         return self._inner.save(meta, data, hard, after)
 
     async def close(self, *, crash: bool = False) -> None:
@@ -221,6 +228,8 @@ def _replay(snapshot: Snapshot | None, payloads: Iterable[bytes]) -> Stored:
                 hard, at = HardState(*_HARD.unpack_from(payload, at)), at + _HARD.size
             else:
                 raise ValueError(f"a record of kind {kind!r}")
+    if hard.commit > (entries[-1].index if entries else base):
+        hard = hard._replace(commit=base)  # it is of a snapshot that is not here; what is here may be of another leader
     return Stored(snapshot, hard, entries)
 
 
