@@ -147,7 +147,7 @@ def _leader_election(parser: argparse.ArgumentParser, name: str) -> None:
 
 def _seconds(text: str) -> float:
     """Read "15s" or "1m30s", or a plain number of seconds."""
-    from kubelab.control_plane.apiserver.deadline import duration_s
+    from kubelab.machinery.durations import duration_s
 
     return float(text) if text.replace(".", "", 1).isdigit() else duration_s(text)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from kubelab.control_plane.apiserver.authentication import ANONYMOUS
-from kubelab.control_plane.apiserver.authorization import Authorizer, references
+from kubelab.control_plane.apiserver.authorization import Authorizer
 from kubelab.control_plane.apiserver.bootstrap_policy import policy_objects
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, User
+from kubelab.units.pod_references import references
 
 GROUP = "rbac.authorization.k8s.io"
 PLURAL = {"ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings", "Role": "roles",

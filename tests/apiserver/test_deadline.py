@@ -16,19 +16,6 @@ from .conftest import World, config_map
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("1m30s", 90), ("500ms", 0.5), ("1.5h", 5400), ("0", 0), ("-2s", -2)])
-def test_durations(text: str, seconds: float) -> None:
-    """Durations are read as Go reads them."""
-    assert deadline.duration_s(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "5", "s", "1x", "1s!", "!1s"])
-def test_bad_durations(text: str) -> None:
-    """What Go would not read is refused in its words."""
-    with pytest.raises(ValueError, match="time: invalid duration"):
-        deadline.duration_s(text)
-
-
 async def _send(path: str, query: dict[str, str], method: str = "POST") -> Response:
     async def forever(request: Request, info: RequestInfo, user: User) -> Response:
         await asyncio.get_running_loop().create_future()

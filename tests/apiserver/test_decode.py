@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from kubelab.control_plane.apiserver.decode import Malformed, duplicate_fields, read_json, read_object
+from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Request
+from kubelab.machinery.serializer import Malformed, duplicate_fields, read_json
 from kubelab.units import find
 
 

@@ -21,12 +21,13 @@ import orjson
 
 from kubelab.control_plane.apiserver.audit_log import AuditLog
 from kubelab.control_plane.apiserver.audit_policy import AuditPolicy, Verdict, read
-from kubelab.control_plane.apiserver.decode import Malformed, read_body
+from kubelab.control_plane.apiserver.decode import read_body
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.machinery.clock import Clock, micro_timestamp
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Encoded, Obj, Request, Response, User
+from kubelab.machinery.serializer import Malformed
 
 Way = Callable[[Request, RequestInfo, User], Awaitable[Response]]
 WhoAsks = Callable[[Request], User | None]

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubelab.control_plane.apiserver.routes import RequestInfo, path_matches
+from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery.request import Obj, User
 from kubelab.machinery.yaml import load_values
+from kubelab.units.rbac_rules import path_matches
 
 LEVELS = ("None", "Metadata", "Request", "RequestResponse")
 STAGES = frozenset({"RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"})

@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from kubelab.control_plane.apiserver.routes import RequestInfo, listed, path_matches
+from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery.errors import ApiError, forbidden
 from kubelab.machinery.request import Obj, User
+from kubelab.units.pod_references import references
+from kubelab.units.rbac_rules import allows_path, allows_resource
 
 MASTERS, NODES, NODE_PREFIX = "system:masters", "system:nodes", "system:node:"
 CONTROLLER_MANAGER, CONTROLLER_ROLES = "system:kube-controller-manager", "system:controller:"
@@ -47,37 +49,30 @@ class Rights:
         self._answers: dict[tuple[str, ...], Decision | None] = {}
 
     def decide(self, info: RequestInfo) -> Decision:
-        if not info.resource:
-            return self._first(("path", info.verb, info.path), lambda rule: allows_path(rule, info.verb, info.path), "")
-        target = info.target
-        key = (info.verb, info.group, target, info.namespace)
-        found = self._answers.get(key)
-        if found is None and key not in self._answers:
-            found = self._remember(key, self._search(info, target, named=False))
-        return found or self._search(info, target, named=True) or self._denied()
+        key = (info.verb, info.group, info.target, info.namespace) if info.resource else (info.verb, info.path)
+        if key not in self._answers:
+            if len(self._answers) >= REMEMBERED:
+                self._answers.clear()
+            self._answers[key] = self._search(info, named=False)
+        found = self._answers[key]
+        if found is None and info.resource:
+            found = self._search(info, named=True)
+        return found or self._denied()
 
-    def _search(self, info: RequestInfo, target: str, *, named: bool) -> Decision | None:
+    def _search(self, info: RequestInfo, *, named: bool) -> Decision | None:
+        """Look among the rules that hang on names, or among the others."""
+        name, target = info.name or info.selected, info.target
         for rule, namespace, reason in self.grants:
             if namespace and namespace != info.namespace:
                 continue
             names = rule.get("resourceNames")
-            if bool(names) == named and allows_resource(rule, info.verb, info.group, target) \
-                    and (not names or (info.name or info.selected) in names):
+            if bool(names) != named or (names and name not in names):
+                continue
+            allows = allows_resource(rule, info.verb, info.group, target) if target \
+                else allows_path(rule, info.verb, info.path)
+            if allows:
                 return Decision(True, reason)
         return None
-
-    def _first(self, key: tuple[str, ...], allows: Callable[[Obj], bool], namespace: str) -> Decision:
-        if key not in self._answers:
-            found = next((Decision(True, g.reason) for g in self.grants if g.namespace == namespace and allows(g.rule)),
-                         None)
-            self._remember(key, found)
-        return self._answers[key] or self._denied()
-
-    def _remember(self, key: tuple[str, ...], answer: Decision | None) -> Decision | None:
-        if len(self._answers) >= REMEMBERED:
-            self._answers.clear()
-        self._answers[key] = answer
-        return answer
 
     def _denied(self) -> Decision:
         if not self.missing:
@@ -199,43 +194,6 @@ class Authorizer:
         kind = "secret" if info.resource == "secrets" else "configMap"
         wanted = info.name or info.selected
         return any(wanted in references(pod["spec"], kind) for pod in self._pods_on(node, info))
-
-
-def references(spec: Obj, kind: str) -> set[str]:
-    """Return the names of the Secrets ("secret") or ConfigMaps ("configMap") that a pod spec refers to."""
-    names: set[str] = set()
-    if kind == "secret":
-        names.update(ref.get("name", "") for ref in spec.get("imagePullSecrets") or ())
-    for volume in spec.get("volumes") or ():
-        source = volume.get(kind) or {}
-        names.add(source.get("secretName" if kind == "secret" else "name", ""))
-        for projected in (volume.get("projected") or {}).get("sources") or ():
-            names.add((projected.get(kind) or {}).get("name", ""))
-    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()),
-                      *(spec.get("ephemeralContainers") or ())):
-        for source in container.get("envFrom") or ():
-            names.add((source.get(f"{kind}Ref") or {}).get("name", ""))
-        for entry in container.get("env") or ():
-            names.add(((entry.get("valueFrom") or {}).get(f"{kind}KeyRef") or {}).get("name", ""))
-    names.discard("")
-    return names
-
-
-def allows_resource(rule: Obj, verb: str, group: str, target: str) -> bool:
-    """Match a rule with a verb on `target`, a resource or resource/subresource (names are the caller's matter)."""
-    if not (listed(rule.get("verbs"), verb) and listed(rule.get("apiGroups"), group)):
-        return False
-    resources: Sequence[str] = rule.get("resources") or ()
-    if "*" in resources or target in resources:
-        return True
-    _, slash, subresource = target.partition("/")
-    return bool(slash) and f"*/{subresource}" in resources
-
-
-def allows_path(rule: Obj, verb: str, path: str) -> bool:
-    """Match a rule with a verb on a URL that is no resource."""
-    urls: Sequence[str] = rule.get("nonResourceURLs") or ()
-    return listed(rule.get("verbs"), verb) and any(path_matches(url, path) for url in urls)
 
 
 def denial(user: User, info: RequestInfo, reason: str) -> ApiError:

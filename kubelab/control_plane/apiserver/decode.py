@@ -9,32 +9,19 @@ Models:    k8s.io/apimachinery/pkg/runtime/serializer, handlers/rest.go transfor
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 from typing import Any
 
-import orjson
-
 from kubelab.machinery import protobuf
-from kubelab.machinery.decoding import parse_json
 from kubelab.machinery.errors import ApiError, bad_request
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj, Request
+from kubelab.machinery.serializer import Malformed, read_json, read_yaml
 from kubelab.units import by_kind
 from kubelab.units.catalogue import Kind
 
 JSON_TYPE, YAML_TYPE = "application/json", "application/yaml"
 LONG_YAML = 64 * 1024
-_LOOSE_KEY = re.compile(rb'"\s+:')
 _GO_TYPE = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
-_NEEDS = {"Expecting property name": "looking for beginning of object key string", "Illegal trailing comma":
-          "looking for beginning of object key string", "Expecting ':'": "after object key",
-          "Expecting value": "looking for beginning of value", "Extra data": "after top-level value",
-          "Invalid control character": "in string literal", "Invalid \\escape": "in string escape code"}
-
-
-class Malformed(ValueError):
-    """The text is not JSON or YAML; the message is Go's."""
 
 
 async def opened(media: str, body: bytes) -> Any:
@@ -66,60 +53,6 @@ def read_body(request: Request) -> tuple[Any, list[str]]:
 def unsupported_media() -> ApiError:
     return ApiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media "
                     "types include: application/json, application/yaml, application/vnd.kubernetes.protobuf")
-
-
-def read_json(body: bytes) -> tuple[Any, list[str]]:
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Malformed(_go_syntax_error(body, error)) from None
-    try:
-        return value, duplicate_fields(body, value)
-    except (orjson.JSONEncodeError, RecursionError):  # what can be read but not be written again is nested too deep
-        raise Malformed("exceeded max depth") from None
-
-
-def duplicate_fields(body: bytes, value: Any) -> list[str]:
-    """Return the paths of keys that stand twice in one object; a dict has swallowed the first of them.
-
-    Counting `":` in the text and in the value written again settles the common case without a second parser.
-    """
-    unusual = b"\\u" in body or _LOOSE_KEY.search(body) is not None
-    if not unusual and body.count(b'":') == orjson.dumps(value).count(b'":'):
-        return []
-    return parse_json(body)[1]
-
-
-def _go_syntax_error(body: bytes, error: orjson.JSONDecodeError) -> str:
-    if "ecursion" in error.msg:
-        return "exceeded max depth"
-    text = body.decode("utf-8", "replace")
-    try:
-        json.loads(text)
-    except json.JSONDecodeError as slow:
-        if slow.pos >= len(text) or slow.msg.startswith("Unterminated"):
-            return "unexpected end of JSON input"
-        what = next((go for start, go in _NEEDS.items() if slow.msg.startswith(start)), "after object key:value pair")
-        return f"invalid character {_quoted(text[slow.pos])} {what}"
-    except RecursionError:
-        return "exceeded max depth"
-    except ValueError:  # more digits than Python turns into a number
-        pass
-    return "invalid character in string literal"  # what only the strict parser refuses: NaN, bad UTF-8, endless digits
-
-
-def _quoted(char: str) -> str:
-    return {"'": "'\\''", "\n": "'\\n'", "\t": "'\\t'", "\r": "'\\r'"}.get(char, f"'{char}'")
-
-
-def read_yaml(body: bytes) -> Any:
-    """Return the one document of a YAML body. Raises `BadRequest`."""
-    from kubelab.machinery.yaml import load_values
-
-    values = load_values(body)
-    if len(values) > 1:
-        raise bad_request("error converting YAML to JSON: the body holds more than one document")
-    return values[0] if values else None
 
 
 def read_object(request: Request, kind: Kind) -> tuple[Obj, list[str]]:

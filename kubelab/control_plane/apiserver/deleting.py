@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubelab.control_plane.apiserver.call import Call, invalid_options
-from kubelab.control_plane.apiserver.decode import Malformed, read_body
+from kubelab.control_plane.apiserver.decode import read_body
 from kubelab.control_plane.apiserver.prepare import ordered
 from kubelab.control_plane.apiserver.reading import integer, list_options, list_page
 from kubelab.control_plane.apiserver.storage import Changed, Storage, is_finished, keeps_content
@@ -33,6 +33,7 @@ from kubelab.machinery.errors import (
     not_found,
 )
 from kubelab.machinery.request import Encoded, Obj
+from kubelab.machinery.serializer import Malformed
 from kubelab.units.crd import CUSTOM_RESOURCE_DEFINITION as CRD
 from kubelab.units.crd_status import FINALIZER as CRD_FINALIZER
 from kubelab.units.crd_status import mark_terminating

@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kubelab.control_plane.apiserver.bootstrap_system import flow_objects
-from kubelab.control_plane.apiserver.routes import RequestInfo, listed, path_matches
+from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery.request import Obj, User
+from kubelab.units.rbac_rules import listed, path_matches
 
 
 @dataclass(frozen=True, slots=True)

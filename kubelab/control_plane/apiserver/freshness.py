@@ -10,12 +10,16 @@ Models:    k8s.io/apiserver/pkg/storage/cacher: waitUntilFreshAndBlock, consiste
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from kubelab.control_plane.etcd.api import EtcdApi
+from kubelab.machinery.errors import ApiError
 
 FRESH_S = 3.0  # as long as kube-apiserver waits before it says "too large resource version"
 PROGRESS_S = 0.1  # after which etcd is asked whether anything is still to come
+T = TypeVar("T")
 
 
 class Freshness:
@@ -56,6 +60,16 @@ class Freshness:
             if self._newest is None:
                 self._newest = asyncio.get_running_loop().create_task(self._ask())
             await self.reached(await asyncio.shield(self._newest))
+
+    async def sure(self, decide: Callable[[], T]) -> T:
+        """Return what is decided by the cache; what it refuses is decided again by all that other servers wrote."""
+        try:
+            return decide()
+        except ApiError:
+            if not self.etcd.shared:
+                raise
+            await self.current()
+            return decide()
 
     async def fresh(self, revision: int) -> bool:
         """Wait a moment for a revision that a client has from another server; tell whether the cache has it."""

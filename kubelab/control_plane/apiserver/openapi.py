@@ -17,10 +17,10 @@ from typing import Any
 
 import orjson
 
-from kubelab.control_plane.apiserver import crd_openapi
 from kubelab.control_plane.apiserver.discovery import VIRTUAL, answer_of
 from kubelab.machinery import openapi_protobuf, schema
 from kubelab.machinery.request import Obj, Request, Response
+from kubelab.units import custom_openapi
 from kubelab.units.catalogue import Kind
 
 PREFIX = "#/components/schemas/"
@@ -117,7 +117,7 @@ def _schemas(kinds: Iterable[Kind], *, swagger_2: bool = False) -> Obj:
     custom: Obj = {}
     for kind in kinds:
         if kind.own is not None:
-            custom |= crd_openapi.definitions(kind, swagger_2=swagger_2)
+            custom |= custom_openapi.definitions(kind, swagger_2=swagger_2)
         todo += [n for n in (schema.definition_name(kind.api_version, kind.kind),
                              schema.definition_name(kind.api_version, f"{kind.kind}List")) if n]
         for name in kind.subresources:
@@ -190,7 +190,7 @@ def _operation(path: str, kind: Kind, verb: str, answer: str, suffix: str, subre
         owner, owner_version, _, _ = answer_of(kind, subresource)
         group, version = (owner, owner_version) if owner else (group, version)
     api_version = f"{group}/{version}" if group else version
-    own, listed = (crd_openapi.name_of(kind, name) if kind.own is not None and group == kind.group else
+    own, listed = (custom_openapi.name_of(kind, name) if kind.own is not None and group == kind.group else
                    schema.definition_name(api_version, name) for name in (answer, f"{answer}List"))
     title = "".join(part.title() for part in (kind.group.split(".")[0] or "core", kind.version))
     out: Obj = {

@@ -12,11 +12,12 @@ import orjson
 
 from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.call import Call
-from kubelab.control_plane.apiserver.decode import Malformed, as_kind, read_json, read_yaml
+from kubelab.control_plane.apiserver.decode import as_kind
 from kubelab.machinery import patch, schema
 from kubelab.machinery.errors import ApiError, bad_request, invalid, invalid_value
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj
+from kubelab.machinery.serializer import Malformed, read_json, read_yaml
 from kubelab.units.catalogue import Kind
 
 FORMATS = {"application/json-patch+json": "json", "application/merge-patch+json": "merge",

@@ -95,24 +95,14 @@ class Pipeline:
             return Response(500, ApiError(500, "InternalError", f"Internal error occurred: {error!r}").status)
 
     async def _allowed(self, request: Request, info: RequestInfo, user: User) -> Response:
-        try:
-            self.authorise(user, info)
-        except ApiError:
-            if not self.storage.etcd.shared:
-                raise
-            await self.storage.current()  # another server may have granted it
-            self.authorise(user, info)
+        await self.storage.sure(lambda: self.authorise(user, info))
         return await self.serve(request, info, user)
 
     async def _who(self, request: Request) -> User:
         """Find out who asks; nobody is refused for what this server has not heard of yet."""
-        try:
+        if "authorization" not in request.headers:
             return self.authenticate(request)
-        except ApiError:
-            if not self.storage.etcd.shared or "authorization" not in request.headers:
-                raise
-            await self.storage.current()
-            return self.authenticate(request)
+        return await self.storage.sure(lambda: self.authenticate(request))
 
     async def write(self, call: Call, obj: Obj, old: Encoded | None) -> Encoded:
         """Take a new object (to replace `old`, if there is one) all the way into the store."""

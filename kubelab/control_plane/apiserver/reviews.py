@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.authentication import Authenticator
 from kubelab.control_plane.apiserver.authorization import Authorizer
 from kubelab.control_plane.apiserver.call import Call, manager_of
@@ -14,8 +15,7 @@ from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.present import only_json
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.tokens import InvalidToken
-from kubelab.machinery import apply, schema
-from kubelab.machinery.decoding import check
+from kubelab.machinery import apply
 from kubelab.machinery.errors import bad_request, invalid, invalid_value, required
 from kubelab.machinery.request import Obj, Response, User
 from kubelab.units.catalogue import Kind
@@ -45,12 +45,7 @@ class Reviews:
         async def handle(call: Call) -> Response:
             only_json(call.request)
             sent, _ = read_object(call.request, kind)
-            node = schema.compiled(kind.api_version, kind.kind)
-            checked = check(node, sent, "Ignore") if node is not None else None
-            if checked is not None and checked.errors:
-                raise bad_request(f'{kind.kind} in version "v1" cannot be handled as a {kind.kind}: '
-                                  + checked.errors[0])
-            review = checked.obj if checked is not None else sent
+            review = prepare.check_schema(call, sent, kind)
             status = answer(call, review)
             self._track(call, review)
             return Response(201, {**review, "status": status})

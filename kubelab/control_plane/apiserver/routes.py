@@ -9,7 +9,7 @@ Models:    k8s.io/apiserver/pkg/endpoints/request, RequestInfoFactory
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -102,13 +102,3 @@ def _tail(path: str, segments: int) -> str:
 def is_true(value: str | None) -> bool:
     """Read a boolean query parameter as Go's conversion does: present and not "0" or "false"."""
     return value is not None and value.lower() not in ("0", "false", "")
-
-
-def listed(values: Iterable[str] | None, wanted: str) -> bool:
-    """Say whether a rule's list names what is wanted, or everything."""
-    return values is not None and any(value in ("*", wanted) for value in values)
-
-
-def path_matches(pattern: str, path: str) -> bool:
-    """Say whether a rule's URL is this path; `/healthz/*` means all below, `*` everything."""
-    return pattern in ("*", path) or (pattern.endswith("*") and path.startswith(pattern[:-1]))

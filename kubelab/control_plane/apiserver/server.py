@@ -262,17 +262,12 @@ class ApiServer(Component):
 
     async def _may(self, request: Request) -> bool:
         """Tell by its head whether a request will be let in, so that a stranger's body is never read."""
-        for last in (not self.etcd.shared, True):
-            try:
-                user = self._authenticate(request)
-                self.authorizer.check(user, request_info(request.method, request.path, request.query))
-                return True
-            except ApiError:
-                if last:
-                    return False
-                with contextlib.suppress(EtcdError):  # then the answer says why
-                    await self.storage.current()  # another server may know more
-        return False
+        info = request_info(request.method, request.path, request.query)
+        try:
+            await self.storage.sure(lambda: self.authorizer.check(self._authenticate(request), info))
+        except (ApiError, EtcdError):  # the answer says why
+            return False
+        return True
 
     def _may_impersonate(self, user: User, group: str, resource: str, subresource: str, namespace: str,
                          name: str) -> None:

@@ -10,15 +10,16 @@ Models:    pkg/registry/rbac/validation, pkg/registry/rbac/*/policybased
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from kubelab.control_plane.apiserver.admission.plugin import Attributes, Plugin
-from kubelab.control_plane.apiserver.authorization import MASTERS, Authorizer, allows_path, allows_resource
+from kubelab.control_plane.apiserver.authorization import MASTERS, Authorizer
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.machinery.errors import not_found, shown
 from kubelab.machinery.request import Obj
+from kubelab.units.rbac_rules import compact, covers, single
 
 GROUP = "rbac.authorization.k8s.io"
 ROLES = ("roles", "clusterroles")
@@ -65,17 +66,17 @@ class Escalation(Plugin):
         if not lacking:
             return
         user = a.call.user
-        what = "\n".join(sorted({_shown(rule) for rule in _compact(lacking)}))
+        what = "\n".join(sorted({_shown(rule) for rule in compact(lacking)}))
         raise a.forbidden(f"user {shown(user.name)} (groups={_list(user.groups)}) is attempting to grant RBAC "
                           f"permissions not currently held:\n{what}")
 
     def _lacking(self, a: Attributes, rules: Sequence[Obj]) -> list[Obj]:
         """Return what of the rules the writer does not hold where they are to hold."""
         held = [g.rule for g in self._authorizer.rights_of(a.call.user).grants if g.namespace in ("", a.namespace)]
-        wanted = list(islice(_single(rules), MOST_RIGHTS + 1))
+        wanted = list(islice(single(rules), MOST_RIGHTS + 1))
         if len(wanted) > MOST_RIGHTS:
             raise a.forbidden(f"more than {MOST_RIGHTS} rights in one object can only be granted by system:masters")
-        return [right for right in wanted if not any(_covers(rule, right) for rule in held)]
+        return [right for right in wanted if not any(covers(rule, right) for rule in held)]
 
 
 def _as_it_was(new: Obj, old: Obj) -> bool:
@@ -84,46 +85,6 @@ def _as_it_was(new: Obj, old: Obj) -> bool:
         return obj | {"metadata": {k: v for k, v in obj["metadata"].items() if k not in OF_THE_COLLECTOR}}
 
     return rest(new) == rest(old)
-
-
-def _single(rules: Iterable[Obj]) -> Iterator[Obj]:
-    """Take rules apart into rights of one verb on one thing."""
-    for rule in rules:
-        for group in rule.get("apiGroups") or ():
-            for resource in rule.get("resources") or ():
-                for verb in rule.get("verbs") or ():
-                    right = {"apiGroups": [group], "resources": [resource], "verbs": [verb]}
-                    names = rule.get("resourceNames") or ()
-                    yield from (right | {"resourceNames": [name]} for name in names)
-                    if not names:
-                        yield right
-        for url in rule.get("nonResourceURLs") or ():
-            yield from ({"nonResourceURLs": [url], "verbs": [verb]} for verb in rule.get("verbs") or ())
-
-
-def _covers(rule: Obj, right: Obj) -> bool:
-    """Tell whether a rule holds all of a single right."""
-    verb, = right["verbs"]
-    if "nonResourceURLs" in right:
-        return allows_path(rule, verb, right["nonResourceURLs"][0])
-    if not allows_resource(rule, verb, right["apiGroups"][0], right["resources"][0]):
-        return False
-    names = rule.get("resourceNames") or ()
-    return not names or (bool(right.get("resourceNames")) and right["resourceNames"][0] in names)
-
-
-def _compact(rights: Iterable[Obj]) -> list[Obj]:
-    """Join the verbs of what stands on the same thing."""
-    joined: dict[tuple[str, ...], Obj] = {}
-    rest = []
-    for right in rights:
-        if "nonResourceURLs" in right:
-            rest.append(right)
-            continue
-        key = (right["apiGroups"][0], right["resources"][0], *right.get("resourceNames", ()))
-        found = joined.setdefault(key, right | {"verbs": []})
-        found["verbs"] += right["verbs"]
-    return rest + list(joined.values())
 
 
 def _shown(rule: Obj) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes
-from kubelab.control_plane.apiserver.routes import listed
 from kubelab.machinery.cel import CelError, compiled
 from kubelab.machinery.request import Obj
 from kubelab.machinery.selectors import from_label_selector
 from kubelab.units.admission_expressions import CONDITION_VARIABLES
+from kubelab.units.rbac_rules import listed
 
 Namespaces = Callable[[str], Obj | None]
 
