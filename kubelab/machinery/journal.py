@@ -19,7 +19,7 @@ from kubelab.machinery.clock import Clock, RealClock
 
 log = logging.getLogger("kubelab")
 
-SEAMS = ("request", "write", "watch", "reconcile", "bind", "container")
+SEAMS = ("request", "write", "watch", "reconcile", "bind", "container", "raft")
 
 current_cause: ContextVar[int | None] = ContextVar("current_cause", default=None)
 
