@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hpack import Encoder
+from hyperframe import frame as frames
 
-from kubelab.control_plane.etcd.wire import frames as h2
 from kubelab.control_plane.etcd.wire import stubs as pb
 
 from .client import Client, Refusal, answer, ask_progress, cancel, connected, create
@@ -162,28 +164,46 @@ async def _say(served: Served, data: bytes, until: bytes = b"") -> bytes:
         writer.close()
 
 
-OPEN = h2.PREFACE + h2.frame(h2.SETTINGS, 0, 0)
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, PING, WINDOW_UPDATE = (kind.type for kind in (
+    frames.DataFrame, frames.HeadersFrame, frames.PingFrame, frames.WindowUpdateFrame))
+SETTINGS, CONTINUATION = frames.SettingsFrame.type, frames.ContinuationFrame.type
+END_HEADERS, PADDED, INITIAL_WINDOW = 0x4, 0x8, frames.SettingsFrame.INITIAL_WINDOW_SIZE
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """Return any frame, also one that hyperframe would not make."""
+    return struct.pack(">HBBBI", len(payload) >> 8, len(payload) & 0xFF, kind, flags, stream) + payload
+
+
+OPEN = PREFACE + frame(SETTINGS, 0, 0)
 
 
 @pytest.mark.parametrize("data", [
-    b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", h2.PREFACE[:10],
-    OPEN + h2.frame(h2.SETTINGS, 0, 0, b"123"), OPEN + h2.frame(h2.PING, 0, 0, b"1"),
-    OPEN + h2.frame(h2.HEADERS, h2.END_HEADERS, 1, b"\xff\xff\xff\xff\xff"),
-    OPEN + h2.frame(h2.HEADERS, h2.END_HEADERS, 2, b"\x83"), OPEN + h2.frame(h2.HEADERS, 0, 1, b"\x83") * 2,
-    OPEN + h2.frame(h2.CONTINUATION, 0, 1, b"x"), OPEN + h2.frame(h2.DATA, 0, 1, b"x"),
-    OPEN + h2.frame(h2.DATA, h2.PADDED, 0, b"\x09"), OPEN + h2.frame(h2.WINDOW_UPDATE, 0, 0, b"\0\0\0\0"),
-    OPEN + h2.frame(h2.SETTINGS, 0, 0, h2.SETTING.pack(h2.INITIAL_WINDOW, 1 << 31)),
-    OPEN + h2.HEAD.pack(0xFFFF, 0xFF, h2.DATA, 0, 1),
-    OPEN + h2.frame(h2.HEADERS, 0, 1, b"\x83") + h2.frame(h2.CONTINUATION, 0, 1, bytes(16_000)) * 5])
+    b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", PREFACE[:10],
+    OPEN + frame(SETTINGS, 0, 0, b"123"), OPEN + frame(PING, 0, 0, b"1"),
+    OPEN + frame(HEADERS, END_HEADERS, 1, b"\xff\xff\xff\xff\xff"),
+    OPEN + frame(HEADERS, END_HEADERS, 2, b"\x83"), OPEN + frame(HEADERS, 0, 1, b"\x83") * 2,
+    OPEN + frame(CONTINUATION, 0, 1, b"x"), OPEN + frame(DATA, 0, 1, b"x"),
+    OPEN + frame(DATA, PADDED, 0, b"\x09"), OPEN + frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\0"),
+    OPEN + frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW, 1 << 31)),
+    OPEN + struct.pack(">HBBBI", 0xFFFF, 0xFF, DATA, 0, 1),
+    OPEN + frame(HEADERS, 0, 1, b"\x83") + frame(CONTINUATION, 0, 1, bytes(16_000)) * 5])
 async def test_bytes_that_are_not_the_protocol(client: Client, served: Served, data: bytes) -> None:
     """The connection that breaks HTTP/2 ends, and that one alone."""
     assert await _say(served, data) is not None
 
 
+def _header(name: bytes, value: bytes) -> bytes:
+    return Encoder().encode([(name, value)])
+
+
 def _request(stream: int, path: bytes, message: Any) -> bytes:
-    headers = b"\x83\x86" + h2._literal(b":path", path) + h2._literal(b"content-type", b"application/grpc")
-    return h2.frame(h2.HEADERS, h2.END_HEADERS, stream, headers) + h2.frame(h2.DATA, h2.END_STREAM, stream,
-                                                                           h2.message(message.SerializeToString()))
+    headers = Encoder().encode([(b":method", b"POST"), (b":scheme", b"http"), (b":path", path),
+                                (b"content-type", b"application/grpc")])
+    body = message.SerializeToString()
+    return frames.HeadersFrame(stream, headers, flags=["END_HEADERS"]).serialize() + \
+        frames.DataFrame(stream, struct.pack(">BI", 0, len(body)) + body, flags=["END_STREAM"]).serialize()
 
 
 async def test_a_peer_that_asks_and_does_not_read(client: Client, served: Served) -> None:
@@ -191,8 +211,8 @@ async def test_a_peer_that_asks_and_does_not_read(client: Client, served: Served
     await client("KV", "Put", key=b"large", value=bytes(1_000_000))
     host, port = served.address.rsplit(":", 1)
     _, writer = await asyncio.open_connection(host, int(port))
-    writer.write(h2.PREFACE + h2.frame(h2.SETTINGS, 0, 0, h2.SETTING.pack(h2.INITIAL_WINDOW, (1 << 31) - 1)))
-    writer.write(h2.frame(h2.WINDOW_UPDATE, 0, 0, h2.U32.pack((1 << 31) - 100_000)))
+    writer.write(PREFACE + frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW, (1 << 31) - 1)))
+    writer.write(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", (1 << 31) - 100_000)))
     asked = pb.RangeRequest(key=b"large")
     for i in range(10_000):
         writer.write(_request(2 * i + 1, b"/etcdserverpb.KV/Range", asked))
@@ -207,12 +227,13 @@ async def test_random_bytes(client: Client, served: Served) -> None:
     """Mutated and random bytes, a thousand connections of them, leave the member healthy."""
     random_ = random.Random(7)
     good = OPEN + _request(1, b"/etcdserverpb.KV/Put", pb.PutRequest(key=b"k", value=b"v"))
-    assert b"application/grpc" in await _say(served, good, until=b"grpc-status\x010")
+    said = await _say(served, good, until=_header(b"grpc-status", b"0"))
+    assert _header(b"content-type", b"application/grpc") in said
     for batch in range(20):
         noise = []
         for _ in range(50):
             mutated = bytearray(good if batch % 2 else OPEN + random_.randbytes(200))
             for _ in range(random_.randint(1, 6)):
-                mutated[random_.randrange(len(h2.PREFACE), len(mutated))] = random_.randrange(256)
+                mutated[random_.randrange(len(PREFACE), len(mutated))] = random_.randrange(256)
             noise.append(_say(served, bytes(mutated)))
         await asyncio.gather(*noise)

@@ -1,8 +1,9 @@
 """One gRPC call on a connection: the client's messages, our answers, the status at the end.
 
     receive(bytes) ─► whole messages ─► route.run(call) ─► send(bytes) ... ─► finish(status)
-                                                              │ no window: waits in `_queue`
-                                                              └─► DATA frames
+                                                              │ gathers in `_outgoing` for one turn of the loop, and
+                                                              ▼ longer where the peer's window is too small
+                                                              h2
 
 Invariant: after `finish` nothing is sent, and the status goes out after every message that was sent before it.
 Models:    grpc-go's server.go, one stream
@@ -12,18 +13,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from h2.exceptions import ProtocolError
+
 from kubelab.control_plane.etcd.errors import EtcdError
-from kubelab.control_plane.etcd.wire import frames as h2
+from kubelab.control_plane.etcd.wire.headers import OPENING, Headers, timeout_s, trailers
 
 if TYPE_CHECKING:
     from kubelab.control_plane.etcd.wire.connection import Connection
 
 log = logging.getLogger("kubelab")
 
+PREFIX = struct.Struct(">BI")  # compressed, length
 MESSAGE_BYTES = 2 << 20  # the largest that we take: 1.5 MiB of request and what stands around it
 UNSENT_BYTES = 1 << 20  # of one call, then its route waits
 
@@ -46,21 +51,20 @@ class Route(NamedTuple):
 class Call:
     """A call, from its headers to its status."""
 
-    __slots__ = ("_buffer", "_connection", "_ended", "_got", "_messages", "_opened", "_queue", "_queued", "_room",
-                 "_route", "_task", "_timer", "_trailers", "_unread", "stream", "window")
+    __slots__ = ("_buffer", "_connection", "_ended", "_finished", "_got", "_messages", "_opened", "_outgoing", "_room",
+                 "_route", "_task", "_timer", "_trailers", "_unread", "_unsent_bytes", "stream")
 
-    def __init__(self, connection: Connection, stream: int, route: Route | None, timeout: str | None) -> None:
+    def __init__(self, connection: Connection, stream: int, route: Route | None, timeout: bytes | None) -> None:
         self._connection, self.stream, self._route = connection, stream, route
-        self.window = connection.stream_window
         self._buffer = b""
         self._messages: deque[bytes] = deque()
         self._unread = 0
-        self._ended = self._opened = False
+        self._ended = self._opened = self._finished = False
         self._got: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
-        self._queue: deque[bytes] = deque()
-        self._queued = 0
-        self._trailers = b""
+        self._outgoing: list[bytes | memoryview] = []
+        self._unsent_bytes = 0
+        self._trailers: Headers = []
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         connection.calls[stream] = self
@@ -69,24 +73,24 @@ class Call:
             return
         if timeout is not None:
             self._limit(timeout)
-        if route.stream is not None:
+        if route.stream is not None and not self._finished:
             self._task = connection.spawn(self._run_stream(route.stream))
 
-    def _limit(self, timeout: str) -> None:
+    def _limit(self, timeout: bytes) -> None:
         try:
-            self._timer = self._connection.loop.call_later(h2.timeout_s(timeout), self._too_late)
+            self._timer = self._connection.loop.call_later(timeout_s(timeout.decode()), self._too_late)
         except ValueError:
             self.finish("INTERNAL", "malformed grpc-timeout")
 
     def _too_late(self) -> None:
         self.finish("DEADLINE_EXCEEDED", "context deadline exceeded")
-        self.cancel()
+        self._stop()
 
     # ── what the client sends ────────────────────────────────────────────────────────────────────────────────
 
-    def receive(self, data: bytes, *, ended: bool, taken: int = 0) -> None:
+    def receive(self, data: bytes, taken: int) -> None:
         """Take the payload of a frame, which took `taken` bytes of the stream's window."""
-        if self._trailers:
+        if self._finished:
             return
         self._buffer = self._buffer + data if self._buffer else data
         self._unread += taken
@@ -94,20 +98,25 @@ class Call:
             self._split()
         except Refused as error:
             self.finish(error.code, str(error))
-            self.cancel()
+            self._stop()
             return
-        self._ended = self._ended or ended
-        route = self._route
-        if route is not None and route.unary is not None:
-            if self._ended and self._task is None:
-                self._task = self._connection.spawn(self._run_unary(route.unary))
-        elif self._got is not None and not self._got.done():
+        self._wake()
+
+    def end(self) -> None:
+        """The client has no more to say."""
+        self._ended = True
+        if self._route is not None and self._route.unary is not None and not self._finished:
+            self._task = self._connection.spawn(self._run_unary(self._route.unary))
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._got is not None and not self._got.done():
             self._got.set_result(None)
 
     def _split(self) -> None:
         """Cut whole messages off the buffer."""
         while len(self._buffer) >= 5:
-            compressed, size = h2.PREFIX.unpack_from(self._buffer)
+            compressed, size = PREFIX.unpack_from(self._buffer)
             if compressed:
                 raise Refused("UNIMPLEMENTED", "grpc: messages must not be compressed")
             if size > MESSAGE_BYTES:
@@ -132,8 +141,9 @@ class Call:
 
     def _give_back(self) -> None:
         """Let the client send as much again as was taken."""
-        if self._unread > 64 * 1024:
-            self._connection.write(h2.frame(h2.WINDOW_UPDATE, 0, self.stream, h2.U32.pack(self._unread)))
+        if self._unread > 64 * 1024 and not self._ended and not self._finished:
+            self._connection.http.increment_flow_control_window(self._unread, self.stream)
+            self._connection.flush_soon()
             self._unread = 0
 
     # ── what it is answered ──────────────────────────────────────────────────────────────────────────────────
@@ -156,7 +166,7 @@ class Call:
         try:
             async for message in answers:
                 self.send(message)
-                if self._queued > UNSENT_BYTES:
+                if self._unsent_bytes > UNSENT_BYTES:
                     self._room = self._connection.loop.create_future()
                     await self._room
                 await self._connection.writable()
@@ -170,67 +180,69 @@ class Call:
             await answers.aclose()  # type: ignore[attr-defined]  # each is a generator
 
     def send(self, body: bytes) -> None:
-        """Send one message, or queue it where the peer's window is too small."""
-        if self._trailers:
+        """Send one message."""
+        if self._finished:
             return
-        connection, data = self._connection, h2.message(body)
-        size = len(data)
-        head = b"" if self._opened else h2.opening(self.stream)
-        self._opened = True
-        if not self._queue and size <= self.window and size <= connection.window and size <= connection.frame_bytes:
-            self.window -= size
-            connection.window -= size
-            connection.write(head + h2.frame(h2.DATA, 0, self.stream, data))
-        else:
-            if head:
-                connection.write(head)
-            self._queue.append(data)
-            self._queued += size
-            self.pump()
-
-    def pump(self) -> None:
-        """Send what waits, as far as the windows let it."""
-        connection, queue = self._connection, self._queue
-        while queue:
-            room = min(self.window, connection.window, connection.frame_bytes)
-            if room <= 0:
-                connection.blocked[self.stream] = self
-                return
-            piece, rest = queue[0][:room], queue[0][room:]
-            if rest:
-                queue[0] = rest
-            else:
-                queue.popleft()
-            self.window -= len(piece)
-            connection.window -= len(piece)
-            self._queued -= len(piece)
-            connection.write(h2.frame(h2.DATA, 0, self.stream, piece))
-        connection.blocked.pop(self.stream, None)
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
-        if self._trailers:
-            self._close()
+        self._outgoing += (PREFIX.pack(0, len(body)), body)
+        self._unsent_bytes += PREFIX.size + len(body)
+        self._connection.flush_soon(self, len(body))
 
     def finish(self, code: str = "OK", text: str = "") -> None:
         """End the call with a status; a further one changes nothing."""
-        if self._trailers:
+        if not self._finished:
+            self._finished, self._trailers = True, trailers(code, text)
+            if self._timer is not None:
+                self._timer.cancel()
+            self._connection.flush_soon(self)
+
+    def pump(self) -> None:
+        """Hand over what waits, as far as the windows let it, and then the status."""
+        if self._connection.calls.get(self.stream) is not self:
             return
-        self._trailers = h2.trailers(self.stream, code, text, alone=not self._opened)
-        if self._timer is not None:
-            self._timer.cancel()
-        if not self._queue:
-            self._close()
+        try:
+            if self._write() and self._trailers:
+                self._close()
+        except ProtocolError:  # the stream or the connection is closed, and we are about to hear of it
+            self.cancel()
+
+    def _write(self) -> bool:
+        """Return whether nothing waits any more."""
+        http, stream = self._connection.http, self.stream
+        if self._outgoing and not self._opened:
+            self._opened = True
+            http.send_headers(stream, OPENING)
+        data = self._outgoing[0] if len(self._outgoing) == 1 else b"".join(self._outgoing)
+        rest = memoryview(data)
+        while rest:
+            room = min(http.local_flow_control_window(stream), http.max_outbound_frame_size)
+            if room <= 0:
+                self._outgoing = [rest]
+                self._connection.blocked[stream] = self
+                return False
+            http.send_data(stream, rest[:room])
+            rest = rest[room:]
+            self._unsent_bytes = len(rest)
+        self._outgoing = []
+        self._connection.blocked.pop(stream, None)
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        return True
 
     def _close(self) -> None:
-        connection = self._connection
-        connection.write(self._trailers)
+        http = self._connection.http
+        http.send_headers(self.stream, self._trailers if self._opened else OPENING + self._trailers, end_stream=True)
         if not self._ended:  # the client need not go on
-            connection.write(h2.frame(h2.RST_STREAM, 0, self.stream, h2.U32.pack(h2.NO_ERROR)))
-        connection.calls.pop(self.stream, None)
+            http.reset_stream(self.stream)
+        del self._connection.calls[self.stream]
 
     def cancel(self) -> None:
-        """Stop working on it."""
+        """Drop the call: nobody waits for its answer."""
+        self._finished = True
+        self._connection.calls.pop(self.stream, None)
         self._connection.blocked.pop(self.stream, None)
+        self._stop()
+
+    def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:

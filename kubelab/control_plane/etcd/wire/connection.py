@@ -1,96 +1,90 @@
-"""One connection of a gRPC server: HTTP/2 frames in, calls out, answers back under the peer's flow control.
+"""One connection of a gRPC server: HTTP/2's events in, calls out, answers back under the peer's flow control.
 
-    bytes ─► frames ─┬─ HEADERS ─► Call ─► its route's task          ┌─ messages (the window lets them) ─┐
-                     ├─ DATA ────► messages of the call ─► task ─────┤                                   ├─► bytes
-                     ├─ WINDOW_UPDATE ─► send what had to wait       └─ trailers ────────────────────────┘
-                     └─ SETTINGS, PING: acknowledged · RST_STREAM: the call is cancelled
-
-    idle ─ HEADERS ─► open ─ END_STREAM of the client ─► half-closed ─ our trailers ─► closed
+    bytes ─► h2 ─┬─ RequestReceived ─► Call ─► its route's task ─┐
+                 ├─ DataReceived ────► its messages ─► the task ─┼─► messages, status ─► h2 ─► bytes
+                 ├─ WindowUpdated ───► send what had to wait ────┘
+                 └─ StreamReset ─────► the call is cancelled       (settings and pings: h2 answers by itself)
 
 Invariants: a frame that breaks the protocol ends the connection, never the server; what a peer makes us keep is
             bounded (frame, header block, message, number of calls); no task of a call outlives its connection.
-Models:     grpc-go's http2_server.go. Written here because a call costs grpcio's asyncio server four times as much
-Left out:   compression, HTTP/2 push and priorities
+Models:     grpc-go's http2_server.go; the protocol itself is the package h2's. Of a real etcd's puts a second grpclib
+            reached a quarter, grpcio's asyncio server a third, this two thirds, with fsync about half
+Left out:   compression
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, cast
 
-import hpack
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    RemoteSettingsChanged,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+    WindowUpdated,
+)
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes, Settings
 
-from kubelab.control_plane.etcd.wire import frames as h2
 from kubelab.control_plane.etcd.wire.call import Call, Route
+from kubelab.control_plane.etcd.wire.headers import NO_GRPC, RememberingDecoder, RememberingEncoder
 
-log = logging.getLogger("kubelab")
-
-FRAME_BYTES = 16_384  # the largest frame that we take: HTTP/2's default
-BLOCK_BYTES = 64 * 1024  # of one request's headers
 STREAM_WINDOW, CONNECTION_WINDOW = 4 << 20, 16 << 20
+HEADER_BYTES = 64 * 1024  # of one request
 MAX_CALLS = 10_000  # at once, on one connection
 FLUSH_BYTES = 256 * 1024  # answers gather for one turn of the loop, up to here
-
-
-class ProtocolError(Exception):
-    """The peer does not speak HTTP/2 as it should; `code` is the reason that GOAWAY gives."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
+# We look at three headers and send the ones in headers.py: to check all of them costs a tenth of a call.
+_CONFIG = H2Configuration(client_side=False, header_encoding=None, validate_outbound_headers=False,
+                          normalize_outbound_headers=False, validate_inbound_headers=False,
+                          normalize_inbound_headers=False)
 
 
 class Connection(asyncio.Protocol):
     """The server's side of one connection; `routes` are found by path, `live` holds the open connections."""
 
-    def __init__(self, routes: Mapping[str, Route], live: set[Connection]) -> None:
+    def __init__(self, routes: Mapping[bytes, Route], live: set[Connection]) -> None:
         self._routes, self._live = routes, live
         self.loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._rest = b""
-        self._greeted = False
-        self._headers = hpack.Decoder(max_header_list_size=BLOCK_BYTES)
-        self._indexed: dict[bytes, dict[str, str]] = {}  # header blocks that changed no table, decoded
-        self._block: tuple[int, int, bytearray] | None = None  # stream, flags, headers that go on
+        self.http = _http()
         self.calls: dict[int, Call] = {}
+        self._ready: dict[int, Call] = {}  # those with something to send
         self.blocked: dict[int, Call] = {}  # those that have more to send than the windows let them
-        self._last = 0
+        self._ready_bytes = 0
+        self._flushing = False
         self._unread = 0  # received, and not given back to the peer's window
-        self.window = self.stream_window = 65_535  # what the peer lets us send
-        self.frame_bytes = FRAME_BYTES
-        self._out: list[bytes] = []
-        self._out_bytes = 0
         self._pause: asyncio.Future[None] | None = None
-        self._closing = False
 
     # ── the socket ───────────────────────────────────────────────────────────────────────────────────────────
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._live.add(self)
-        settings = ((h2.MAX_STREAMS, MAX_CALLS), (h2.INITIAL_WINDOW, STREAM_WINDOW), (h2.MAX_HEADER_LIST, BLOCK_BYTES))
-        self.write(h2.frame(h2.SETTINGS, 0, 0, b"".join(h2.SETTING.pack(*setting) for setting in settings)))
-        self.write(h2.frame(h2.WINDOW_UPDATE, 0, 0, h2.U32.pack(CONNECTION_WINDOW - 65_535)))
+        self.http.initiate_connection()
+        self.http.increment_flow_control_window(CONNECTION_WINDOW - 65_535)
+        self._flush()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._live.discard(self)
-        self._closing = True
         self.resume_writing()
-        for call in list(self.calls.values()):
-            call.cancel()
-        self.calls.clear()
+        self._cancel()
 
     def data_received(self, data: bytes) -> None:
-        if self._closing:
-            return
         try:
-            self._rest = self._frames(self._rest + data if self._rest else data)
-        except ProtocolError as error:
-            self._go_away(error.code, str(error))
-        except hpack.HPACKError as error:
-            self._go_away(h2.COMPRESSION_ERROR, str(error))
+            for event in self.http.receive_data(data):
+                handle = _HANDLERS.get(type(event))
+                if handle is not None:  # h2 has answered the others
+                    handle(self, event)
+        except ProtocolError:
+            self._close()  # h2 has the reason ready to be sent
+        else:
+            self.flush_soon()
 
     def pause_writing(self) -> None:
         """Take nothing further from a peer that does not take our answers."""
@@ -111,190 +105,96 @@ class Connection(asyncio.Protocol):
         while self._pause is not None:
             await asyncio.shield(self._pause)
 
-    def write(self, data: bytes) -> None:
-        """Send; all that is written within one turn of the loop goes out together."""
-        if not self._out:
-            self.loop.call_soon(self._flush)
-        self._out.append(data)
-        self._out_bytes += len(data)
-        if self._out_bytes > FLUSH_BYTES:
+    def flush_soon(self, call: Call | None = None, size: int = 0) -> None:
+        """Send what there is, of `call` as well; all of one turn of the loop goes out together."""
+        if call is not None:
+            self._ready[call.stream] = call
+            self._ready_bytes += size
+        if self._ready_bytes > FLUSH_BYTES:
             self._flush()
+        elif not self._flushing:
+            self._flushing = True
+            self.loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        out, self._out, self._out_bytes = self._out, [], 0
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(out))
+        ready, self._ready, self._ready_bytes, self._flushing = self._ready, {}, 0, False
+        for call in ready.values():
+            call.pump()
+        data = self.http.data_to_send()
+        if data and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
 
-    def _go_away(self, code: int, text: str = "") -> None:
-        self._closing = True
-        if self._greeted:
-            self._out.append(h2.frame(h2.GOAWAY, 0, 0, h2.U32.pack(self._last) + h2.U32.pack(code) + text.encode()))
+    def _close(self) -> None:
         self._flush()
+        self._cancel()
         if self._transport is not None:
             self._transport.close()
 
+    def _cancel(self) -> None:
+        for call in list(self.calls.values()):
+            call.cancel()
+
     def shut(self) -> None:
         """End the connection: calls that run are cancelled."""
-        self._go_away(h2.NO_ERROR)
+        self.http.close_connection()
+        self._close()
         if self._transport is not None:
             self._transport.abort()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self.loop.create_task(work)
 
-    # ── frames ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── events ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _frames(self, data: bytes) -> bytes:
-        """Act on every whole frame; return what is left."""
-        at, size = 0, len(data)
-        if not self._greeted:
-            if data[:len(h2.PREFACE)] != h2.PREFACE[:size]:
-                raise ProtocolError(h2.PROTOCOL_ERROR, "not HTTP/2")
-            if size < len(h2.PREFACE):
-                return data
-            self._greeted, at = True, len(h2.PREFACE)
-        while size - at >= 9:
-            high, low, kind, flags, stream = h2.HEAD.unpack_from(data, at)
-            length = high << 8 | low
-            if length > FRAME_BYTES:
-                raise ProtocolError(h2.FRAME_SIZE_ERROR, "frame too large")
-            if size - at < 9 + length:
-                break
-            payload = data[at + 9:at + 9 + length]
-            at += 9 + length
-            if self._block is not None and kind != h2.CONTINUATION:
-                raise ProtocolError(h2.PROTOCOL_ERROR, "headers were not finished")
-            handle = _HANDLERS.get(kind)
-            if handle is not None:  # frames of unknown types are to be passed over
-                handle(self, flags, stream & 0x7FFFFFFF, payload)
-        return data[at:]
+    def _on_request(self, event: RequestReceived) -> None:
+        headers = dict(event.headers)
+        if not headers.get(b"content-type", b"").startswith(b"application/grpc"):
+            self.http.send_headers(event.stream_id, NO_GRPC, end_stream=True)
+        else:
+            Call(self, event.stream_id, self._routes.get(headers.get(b":path", b"")), headers.get(b"grpc-timeout"))
 
-    def _on_data(self, flags: int, stream: int, payload: bytes) -> None:
-        self._unread += len(payload)
+    def _on_data(self, event: DataReceived) -> None:
+        self._unread += event.flow_controlled_length
         if self._unread > CONNECTION_WINDOW // 2:
-            self.write(h2.frame(h2.WINDOW_UPDATE, 0, 0, h2.U32.pack(self._unread)))
+            self.http.increment_flow_control_window(self._unread)
             self._unread = 0
-        call = self.calls.get(stream)
+        call = self.calls.get(event.stream_id)
         if call is not None:
-            call.receive(_unpadded(flags, payload), ended=bool(flags & h2.END_STREAM), taken=len(payload))
-        elif stream == 0 or stream > self._last:
-            raise ProtocolError(h2.PROTOCOL_ERROR, "data of no call")
+            call.receive(event.data, event.flow_controlled_length)
 
-    def _on_headers(self, flags: int, stream: int, payload: bytes) -> None:
-        payload = _unpadded(flags, payload)
-        if flags & h2.PRIORITIZED:
-            payload = payload[5:]
-        if flags & h2.END_HEADERS:
-            self._open(stream, flags, payload)
-        else:
-            self._block = (stream, flags, bytearray(payload))
+    def _on_end(self, event: StreamEnded) -> None:
+        call = self.calls.get(event.stream_id)
+        if call is not None:
+            call.end()
 
-    def _on_continuation(self, flags: int, stream: int, payload: bytes) -> None:
-        if self._block is None or self._block[0] != stream:
-            raise ProtocolError(h2.PROTOCOL_ERROR, "a continuation of nothing")
-        _, first, block = self._block
-        block += payload
-        if len(block) > BLOCK_BYTES:
-            raise ProtocolError(h2.CALM_DOWN, "headers too large")
-        if flags & h2.END_HEADERS:
-            self._block = None
-            self._open(stream, first, bytes(block))
-
-    def _open(self, stream: int, flags: int, block: bytes) -> None:
-        """Begin a call, or end the client's side of one that runs."""
-        headers = self._decoded(block)
-        known = self.calls.get(stream)
-        if known is not None:
-            known.receive(b"", ended=True)
-            return
-        if not stream & 1 or stream <= self._last:
-            raise ProtocolError(h2.PROTOCOL_ERROR, "a stream of this number cannot begin")
-        self._last = stream
-        if len(self.calls) >= MAX_CALLS:
-            self.write(h2.frame(h2.RST_STREAM, 0, stream, h2.U32.pack(h2.REFUSED_STREAM)))
-        elif not headers.get("content-type", "").startswith("application/grpc"):
-            self.write(h2.no_grpc(stream))
-        else:
-            call = Call(self, stream, self._routes.get(headers.get(":path", "")), headers.get("grpc-timeout"))
-            if flags & h2.END_STREAM:
-                call.receive(b"", ended=True)
-
-    def _decoded(self, block: bytes) -> dict[str, str]:
-        """Return a block's headers; a block of table indices alone is decoded once, as long as the table stands."""
-        found = self._indexed.get(block)
-        if found is None:
-            try:
-                found = {str(name): str(value) for name, value in self._headers.decode(block)}
-            except UnicodeDecodeError as error:
-                raise ProtocolError(h2.PROTOCOL_ERROR, "headers are not text") from error
-            if not all(byte & 0x80 for byte in block):
-                self._indexed.clear()  # it may have changed the table
-            else:
-                self._indexed[block] = found
-        return found
-
-    def _on_reset(self, flags: int, stream: int, payload: bytes) -> None:
-        call = self.calls.pop(stream, None)
+    def _on_reset(self, event: StreamReset) -> None:
+        call = self.calls.get(event.stream_id)
         if call is not None:
             call.cancel()
 
-    def _on_settings(self, flags: int, stream: int, payload: bytes) -> None:
-        if flags & h2.ACK:
-            return
-        if len(payload) % 6:
-            raise ProtocolError(h2.FRAME_SIZE_ERROR, "settings of a wrong size")
-        for name, value in h2.SETTING.iter_unpack(payload):
-            if name == h2.INITIAL_WINDOW:
-                if value > 0x7FFFFFFF:
-                    raise ProtocolError(h2.FLOW_CONTROL_ERROR, "window too large")
-                for call in self.calls.values():
-                    call.window += value - self.stream_window
-                self.stream_window = value
-            elif name == h2.MAX_FRAME:
-                if not 16_384 <= value < 1 << 24:
-                    raise ProtocolError(h2.PROTOCOL_ERROR, "frame size out of range")
-                self.frame_bytes = min(value, 1 << 20)
-        self.write(h2.frame(h2.SETTINGS, h2.ACK, 0))
-        self._pump()
+    def _on_window(self, event: WindowUpdated) -> None:
+        if event.stream_id == 0:
+            self._unblock()
+        elif event.stream_id in self.blocked:
+            self._ready[event.stream_id] = self.blocked[event.stream_id]
 
-    def _on_ping(self, flags: int, stream: int, payload: bytes) -> None:
-        if len(payload) != 8:
-            raise ProtocolError(h2.FRAME_SIZE_ERROR, "a ping has 8 bytes")
-        if not flags & h2.ACK:
-            self.write(h2.frame(h2.PING, h2.ACK, 0, payload))
+    def _unblock(self, event: RemoteSettingsChanged | None = None) -> None:
+        self._ready.update(self.blocked)
 
-    def _on_goaway(self, flags: int, stream: int, payload: bytes) -> None:
-        """The peer opens no further calls; those that run end as they would."""
-
-    def _on_window(self, flags: int, stream: int, payload: bytes) -> None:
-        if len(payload) != 4:
-            raise ProtocolError(h2.FRAME_SIZE_ERROR, "a window update has 4 bytes")
-        more = h2.U32.unpack(payload)[0] & 0x7FFFFFFF
-        if stream == 0:
-            self.window += more
-            if not more or self.window > 0x7FFFFFFF:
-                raise ProtocolError(h2.FLOW_CONTROL_ERROR, "window out of range")
-            self._pump()
-        elif stream in self.calls:
-            self.calls[stream].window += more
-            self.calls[stream].pump()
-
-    def _pump(self) -> None:
-        for call in list(self.blocked.values()):
-            if self.window <= 0:
-                break
-            call.pump()
+    def _on_goaway(self, event: ConnectionTerminated) -> None:
+        self._close()
 
 
-def _unpadded(flags: int, payload: bytes) -> bytes:
-    if not flags & h2.PADDED:
-        return payload
-    if not payload or payload[0] >= len(payload):
-        raise ProtocolError(h2.PROTOCOL_ERROR, "padding longer than the frame")
-    return payload[1:len(payload) - payload[0]]
+def _http() -> H2Connection:
+    http = H2Connection(_CONFIG)
+    http.local_settings = Settings(client=False, initial_values={
+        SettingCodes.MAX_CONCURRENT_STREAMS: MAX_CALLS, SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
+        SettingCodes.MAX_HEADER_LIST_SIZE: HEADER_BYTES})
+    http.decoder, http.encoder = RememberingDecoder(HEADER_BYTES), RememberingEncoder()
+    return http
 
 
-_HANDLERS: dict[int, Callable[[Connection, int, int, bytes], None]] = {
-    h2.DATA: Connection._on_data, h2.HEADERS: Connection._on_headers, h2.CONTINUATION: Connection._on_continuation,
-    h2.RST_STREAM: Connection._on_reset, h2.SETTINGS: Connection._on_settings, h2.PING: Connection._on_ping,
-    h2.GOAWAY: Connection._on_goaway, h2.WINDOW_UPDATE: Connection._on_window}
+_HANDLERS: dict[type, Callable[[Connection, Any], None]] = {
+    RequestReceived: Connection._on_request, DataReceived: Connection._on_data, StreamEnded: Connection._on_end,
+    StreamReset: Connection._on_reset, WindowUpdated: Connection._on_window,
+    RemoteSettingsChanged: Connection._unblock, ConnectionTerminated: Connection._on_goaway}

@@ -65,7 +65,7 @@ class EtcdWire(Component):
         try:
             self._server = await asyncio.get_running_loop().create_server(
                 lambda: Connection(routes, self._connections), self._host, self._port,
-                ssl=self._tls.context if self._tls else None)
+                ssl=self._tls.context if self._tls else None, backlog=1024)
         except OSError as error:
             raise OSError(f"cannot listen on {self._host}:{self._port}: {error.strerror}; choose another address, "
                           "or end the program that has it") from error
@@ -79,20 +79,20 @@ class EtcdWire(Component):
                 connection.shut()
             self._server = None
 
-    def _routes(self) -> dict[str, Route]:
+    def _routes(self) -> dict[bytes, Route]:
         encoded, quota = Encoded(), Quota(self._etcd, self._quota_bytes)
         services: dict[str, Any] = {
             "KV": KvService(self._etcd, encoded, quota), "Lease": LeaseService(self._etcd, quota),
             "Watch": WatchService(self._etcd, encoded, self._clock, self._progress_s),
             "Cluster": ClusterService(self._etcd), "Maintenance": MaintenanceService(self._etcd),
             "Auth": AuthService(self._etcd)}
-        routes: dict[str, Route] = {}
+        routes: dict[bytes, Route] = {}
         for name, service in services.items():
             methods = pb.SERVICES[name]
             for method, call in service.calls.items():
-                routes[methods[method].path] = Route(unary=_unary(call, methods[method].request))
+                routes[methods[method].path.encode()] = Route(unary=_unary(call, methods[method].request))
             for method, call in service.streams.items():
-                routes[methods[method].path] = Route(stream=_stream(call, methods[method].request))
+                routes[methods[method].path.encode()] = Route(stream=_stream(call, methods[method].request))
         return routes
 
 
