@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 PARTS = ("start", "api", "watch", "pods", "large", "etcd")
@@ -50,10 +51,10 @@ def run(parts: Sequence[str], out: Path | None = None) -> int:
 
 
 def _part(name: str) -> Callable[[], Iterator[Figure]]:
-    from kubelab.bench import api, etcd, large, pods, start
+    from kubelab.bench import api, etcd, large, members, pods, start
 
     return {"start": start.measure, "api": api.measure, "watch": api.measure_watch, "pods": pods.measure,
-            "large": large.measure, "etcd": etcd.measure}[name]
+            "large": large.measure, "etcd": lambda: chain(etcd.measure(), members.measure())}[name]
 
 
 def table(figures: Sequence[Figure]) -> str:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kubelab.bench import Figure, members
+from kubelab.bench import Figure
 from kubelab.client.background import new_loop
 
 CALLS, AT_ONCE, INSIDE, INSIDE_AT_ONCE = 6_000, 64, 20_000, 256
@@ -53,7 +53,6 @@ def measure() -> Iterator[Figure]:
     for name, value in ours.items():
         yield figure(f"{name} over gRPC, without fsync", value, real.get(name), 0.5)
     yield figure("put over gRPC, with fsync", ours_synced["put"], put_synced, 0.5)
-    yield from members.measure()
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

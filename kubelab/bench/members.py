@@ -21,16 +21,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kubelab.bench import Figure
+from kubelab.bench.etcd import INSIDE, INSIDE_AT_ONCE, VALUE, Rates, key, load, rate, run
 
 COUNT, KILLS, TRY_S = 3, 3, 0.5
-Rates = dict[str, float]
 Command = Callable[[int, Sequence[int], Sequence[int], Path], list[str]]
 
 
 def measure() -> Iterator[Figure]:
     """Measure in process, then over gRPC; three members of a real etcd as well, where it is installed."""
-    from kubelab.bench.etcd import run
-
     inside = run(_inside())
     ours = _over_grpc(_kubelab)
     real = _over_grpc(_real) if shutil.which("etcd") else {}
@@ -47,7 +45,6 @@ def measure() -> Iterator[Figure]:
 
 
 async def _inside() -> Rates:
-    from kubelab.bench.etcd import INSIDE, INSIDE_AT_ONCE, VALUE, key, rate
     from kubelab.control_plane.etcd.api import Range
     from kubelab.control_plane.etcd.members.group import EtcdGroup
     from kubelab.machinery.clock import RealClock
@@ -61,8 +58,6 @@ async def _inside() -> Rates:
 
 
 def _over_grpc(command: Command) -> Rates:
-    from kubelab.bench.etcd import load, run
-
     with tempfile.TemporaryDirectory(prefix="kubelab-bench-") as folder, _three(command, Path(folder)) as members:
         leader = run(_leader(members))
         rates: Rates = run(load(leader, ("put", "range")))
@@ -111,8 +106,6 @@ def _three(command: Command, folder: Path) -> Iterator[_Members]:
 
 def _kill(members: _Members) -> float:
     """End the leader with SIGKILL and return after how many seconds the others took a write; then start it again."""
-    from kubelab.bench.etcd import run
-
     leader = run(_leader(members))
     members.kill(leader)
     waited: float = run(_first_write(list(members.processes)))
