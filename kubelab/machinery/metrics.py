@@ -31,7 +31,7 @@ class Counter:
 
     def __init__(self, name: str, text: str, labels: Labels = ()) -> None:
         self.name, self.text, self.labels = name, text, labels
-        self.values: dict[Labels, float] = {}
+        self.values: dict[Labels, float] = {} if labels else {(): 0}
 
     def add(self, values: Labels = (), amount: float = 1) -> None:
         self.values[values] = self.values.get(values, 0) + amount
@@ -43,13 +43,14 @@ class Counter:
 
 
 class Gauge:
-    """A value that goes up and down, read from where it stands."""
+    """A value that goes up and down, or with `type_` "counter" only up, read from where it stands."""
 
-    def __init__(self, name: str, text: str, labels: Labels, read: Callable[[], Mapping[Labels, float]]) -> None:
-        self.name, self.text, self.labels, self._read = name, text, labels, read
+    def __init__(self, name: str, text: str, labels: Labels, read: Callable[[], Mapping[Labels, float]],
+                 type_: str = "gauge") -> None:
+        self.name, self.text, self.labels, self._read, self.type = name, text, labels, read, type_
 
     def lines(self) -> Iterator[str]:
-        yield from head(self.name, self.text, "gauge")
+        yield from head(self.name, self.text, self.type)
         for values, amount in sorted(self._read().items()):
             yield sample(self.name, self.labels, values, amount)
 
@@ -61,34 +62,45 @@ class Histogram:
         self.name, self.text, self.labels, self.buckets = name, text, labels, tuple(buckets)
         self.cells: dict[Labels, Cell] = {}
 
-    def observe(self, values: Labels, amount: float) -> None:
+    def cell(self, values: Labels) -> Cell:
+        """Return one series; whoever observes often keeps it."""
         cell = self.cells.get(values)
         if cell is None:
-            cell = self.cells[values] = Cell(len(self.buckets))
-        cell.sum += amount
-        cell.counts[bisect_left(self.buckets, amount)] += 1
+            cell = self.cells[values] = Cell(self.buckets)
+        return cell
+
+    def observe(self, values: Labels, amount: float) -> None:
+        self.cell(values).observe(amount)
 
     def lines(self) -> Iterator[str]:
         yield from head(self.name, self.text, "histogram")
         for values, cell in sorted(self.cells.items()):
-            yield from cell.lines(self.name, self.labels, values, self.buckets)
+            yield from cell.lines(self.name, self.labels, values)
 
 
 class Cell:
     """One series of a histogram: how many observations fell into each bucket, and their sum."""
 
-    __slots__ = ("counts", "sum")
+    __slots__ = ("buckets", "counts", "sum")
 
-    def __init__(self, buckets: int) -> None:
-        self.counts, self.sum = [0] * (buckets + 1), 0.0
+    def __init__(self, buckets: Sequence[float]) -> None:
+        self.buckets, self.counts, self.sum = buckets, [0] * (len(buckets) + 1), 0.0
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts)
+
+    def observe(self, amount: float) -> None:
+        self.sum += amount
+        self.counts[bisect_left(self.buckets, amount)] += 1
 
     def merge(self, other: Cell) -> None:
         self.sum += other.sum
         self.counts = [ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)]
 
-    def lines(self, name: str, labels: Labels, values: Labels, buckets: Sequence[float]) -> Iterator[str]:
+    def lines(self, name: str, labels: Labels, values: Labels) -> Iterator[str]:
         total = 0
-        for bound, count in zip((*map(number, buckets), "+Inf"), self.counts, strict=True):
+        for bound, count in zip((*map(number, self.buckets), "+Inf"), self.counts, strict=True):
             total += count
             yield sample(f"{name}_bucket", (*labels, "le"), (*values, bound), total)
         yield sample(f"{name}_sum", labels, values, self.sum)
@@ -140,8 +152,9 @@ def histogram(name: str, text: str, labels: Labels, buckets: Sequence[float]) ->
     return made
 
 
-def gauge(name: str, text: str, labels: Labels, read: Callable[[], Mapping[Labels, float]]) -> Gauge:
+def gauge(name: str, text: str, labels: Labels, read: Callable[[], Mapping[Labels, float]],
+          type_: str = "gauge") -> Gauge:
     """Make a gauge of this process."""
-    made = Gauge(name, text, labels, read)
+    made = Gauge(name, text, labels, read, type_)
     PROCESS.append(made)
     return made

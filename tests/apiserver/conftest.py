@@ -43,6 +43,33 @@ class World:
         return response.events
 
 
+async def scrape(world: World) -> dict[str, float]:
+    """Return what /metrics says: `name{labels}` -> value. Much of it counts for the whole process: compare."""
+    body = (await world.send("GET", "/metrics")).body
+    assert isinstance(body, bytes)
+    return {series: float(value) for series, _, value in
+            (line.rpartition(" ") for line in body.decode().splitlines() if not line.startswith("#"))}
+
+
+class Growth:
+    """What has been counted since this was made: `growth[series]` after `await growth.now()`."""
+
+    def __init__(self, world: World, before: dict[str, float]) -> None:
+        self._world, self._before = world, before
+        self.after: dict[str, float] = {}
+
+    @classmethod
+    async def of(cls, world: World) -> Growth:
+        return cls(world, await scrape(world))
+
+    async def now(self) -> Growth:
+        self.after = await scrape(self._world)
+        return self
+
+    def __getitem__(self, series: str) -> float:
+        return self.after.get(series, 0) - self._before.get(series, 0)
+
+
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     clock, journal = SteppedClock(), Journal()

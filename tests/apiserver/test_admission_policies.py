@@ -10,7 +10,7 @@ from kubelab.machinery.cel_literals import as_maps
 from kubelab.machinery.request import Obj
 from kubelab.units import Deployment
 
-from .conftest import World, config_map, refused
+from .conftest import Growth, World, config_map, refused
 
 V1 = "admissionregistration.k8s.io/v1"
 
@@ -85,6 +85,22 @@ async def test_a_policy_may_only_warn(world: World) -> None:
     assert response.status == 201
     assert response.headers["warning"] == ("299 - \"Validation failed for ValidatingAdmissionPolicy 'p' with binding "
                                            "'b': so it goes\"")
+
+
+async def test_checks_are_counted(world: World) -> None:
+    """By policy, binding and what came of it: denied, warned of, noted, or let pass in spite of an error."""
+    growth, web = await Growth.of(world), Deployment("w", image="nginx")
+    await policy(world, "Validating", {"validationActions": ["Deny", "Audit"]}, validations=[{"expression": "false"}])
+    await refused(world.client.create("deploy", web))
+    await world.client.patch("validatingadmissionpolicies", "p", {
+        "spec": {"failurePolicy": "Ignore", "validations": [{"expression": "object.spec.nope == 1"}]}})
+    await world.client.create("deploy", web)
+    await growth.now()
+    name, labels = "apiserver_validating_admission_policy_check", 'policy="p",policy_binding="b",error_type='
+    for action in ("deny", "audit"):
+        assert growth[f'{name}_total{{{labels}"no_error",enforcement_action="{action}"}}'] == 1
+    assert growth[f'{name}_total{{{labels}"invalid_error",enforcement_action="allow"}}'] == 1
+    assert growth[f'{name}_duration_seconds_count{{{labels}"no_error",enforcement_action="deny"}}'] == 1
 
 
 @pytest.mark.parametrize(("constraints", "denied"), [

@@ -11,8 +11,8 @@ import pytest
 
 from kubelab.client.client import Client
 from kubelab.client.transport import InProcess
-from kubelab.control_plane.apiserver.audit import AuditOptions
-from kubelab.control_plane.apiserver.audit_log import MEGABYTE, AuditLog
+from kubelab.control_plane.apiserver.audit import EVENTS, LEVELS, AuditOptions
+from kubelab.control_plane.apiserver.audit_log import ERRORS, MEGABYTE, AuditLog
 from kubelab.control_plane.apiserver.audit_policy import AuditPolicy
 from kubelab.control_plane.apiserver.routes import request_info
 from kubelab.control_plane.apiserver.server import ApiServer
@@ -87,6 +87,27 @@ async def test_refusals_and_silence(audited: tuple[World, Path]) -> None:
     assert event["responseStatus"]["reason"] == "Forbidden" and event["responseStatus"]["code"] == 403
     assert event["annotations"]["authorization.k8s.io/decision"] == "forbid"
     assert "responseObject" not in event
+
+
+async def test_counts(audited: tuple[World, Path]) -> None:
+    """Events are counted as they are written, and each request by the level that its policy has for it."""
+    world, log = audited
+    before = EVENTS.values[()], LEVELS.values.get(("None",), 0), LEVELS.values.get(("RequestResponse",), 0)
+    await world.send("GET", "/healthz")
+    await world.send("POST", CONFIG_MAPS, config_map("a"))
+    written = len(await events(world, log))
+    assert (EVENTS.values[()], LEVELS.values[("None",)], LEVELS.values[("RequestResponse",)]) == (
+        before[0] + written, before[1] + 1, before[2] + 1)
+
+
+async def test_a_full_disk(tmp_path: Path) -> None:
+    """What cannot be written is counted as lost, and the server goes on."""
+    log, before = AuditLog("/dev/full", SteppedClock()), ERRORS.values.get(("log",), 0)
+    log.write(b"one")
+    log.write(b"two")
+    log.flush()
+    log.close()
+    assert ERRORS.values[("log",)] == before + 2
 
 
 async def test_watch(audited: tuple[World, Path]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from kubelab.control_plane.apiserver.flow_control import FlowControl
 from kubelab.control_plane.apiserver.flow_schemas import built_in, schemas
 from kubelab.control_plane.apiserver.routes import RequestInfo, request_info
+from kubelab.machinery.metrics import exposition
 from kubelab.machinery.request import Obj, Request, Response, User
 
 from .conftest import ADMIN, World
@@ -95,6 +96,37 @@ async def test_seats_come_back() -> None:
     await asyncio.sleep(0)
     level = door.control.levels["global-default"]
     assert (level.taken, level.waiting) == (0, 0)
+
+
+async def test_counts() -> None:
+    """Who was let in, who waited and who was refused is counted by schema and level."""
+    door = Door()
+    answers = await asyncio.gather(*door.send("flood", 500))
+    refused, labels = sum(answer.status == 429 for answer in answers), ("global-default", "global-default")
+    metrics = door.control.metrics
+    tally = metrics.tally(*labels)
+    assert metrics.rejected.values == {(*labels, "queue-full"): refused}
+    assert (tally.dispatched, tally.executing, tally.waiting) == (500 - refused, 0, 0)
+    assert metrics.execution.cells[*labels, "regular"].total == 500 - refused
+    assert metrics.waits.cells[*labels, "true"].total == metrics.lengths.cells[labels].total == 300
+    text = exposition(metrics.families())
+    series = 'priority_level="global-default",flow_schema="global-default"'
+    assert f"apiserver_flowcontrol_dispatched_requests_total{{{series}}} 301\n" in text
+    assert f"apiserver_flowcontrol_current_inqueue_requests{{{series}}} 0\n" in text
+    assert 'apiserver_flowcontrol_nominal_limit_seats{priority_level="global-default"} 1\n' in text
+
+
+async def test_who_leaves_while_waiting_was_cancelled() -> None:
+    """A client that hangs up in the queue is counted as such, and waits no more."""
+    door = Door()
+    flood = door.send("flood", 20)
+    await asyncio.sleep(0)
+    tally = door.control.metrics.tally("global-default", "global-default")
+    assert (tally.executing + tally.waiting, tally.waiting) == (19, 19)
+    flood[-1].cancel()
+    await asyncio.gather(*flood, return_exceptions=True)
+    assert door.control.metrics.rejected.values == {("global-default", "global-default", "cancelled"): 1}
+    assert (tally.executing, tally.waiting) == (0, 0)
 
 
 def test_hands() -> None:

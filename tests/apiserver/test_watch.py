@@ -7,7 +7,7 @@ from collections.abc import Callable
 from kubelab.control_plane.apiserver.watch import QUEUE_LIMIT, Change, Watcher, at_revision
 from kubelab.machinery.request import Encoded
 
-from .conftest import World, config_map, drain, pod
+from .conftest import Growth, World, config_map, drain, pod
 
 
 async def test_a_change_of_selector_is_added_and_deleted(world: World) -> None:
@@ -31,6 +31,20 @@ async def test_watchers_share_one_event(world: World) -> None:
     await world.client.create("cm", config_map("a"))
     assert len(seen) == 3
     assert len({id(event) for event in seen}) == 1
+
+
+async def test_events_are_counted(world: World) -> None:
+    """Each event that a client is sent is counted with its size, by what it asked to watch."""
+    growth, labels = await Growth.of(world), 'group="",version="v1",resource="configmaps"'
+    drain(await world.watch("/api/v1/configmaps"))
+    drain(await world.watch("/api/v1/namespaces/other/configmaps"))
+    await growth.now()
+    before = growth[f"apiserver_watch_events_total{{{labels}}}"]
+    await world.client.create("cm", config_map("big", text="x" * 5000))
+    await growth.now()
+    assert growth[f"apiserver_watch_events_total{{{labels}}}"] == before + 1
+    assert growth[f'apiserver_watch_events_sizes_bucket{{{labels},le="4096"}}'] == before
+    assert growth[f'apiserver_watch_events_sizes_bucket{{{labels},le="8192"}}'] == before + 1
 
 
 async def test_a_pod_event_reaches_only_its_node(world: World) -> None:

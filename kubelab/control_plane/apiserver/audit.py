@@ -24,6 +24,7 @@ from kubelab.control_plane.apiserver.audit_policy import AuditPolicy, Verdict, r
 from kubelab.control_plane.apiserver.decode import read_body
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.watch import Watcher
+from kubelab.machinery import metrics
 from kubelab.machinery.clock import Clock, micro_timestamp
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Encoded, Obj, Request, Response, User
@@ -33,6 +34,10 @@ Way = Callable[[Request, RequestInfo, User], Awaitable[Response]]
 WhoAsks = Callable[[Request], User | None]
 DECISION = "authorization.k8s.io/decision"
 REASON = "authorization.k8s.io/reason"
+EVENTS = metrics.counter("apiserver_audit_event_total",
+                         "Counter of audit events generated and sent to the audit backend.")
+LEVELS = metrics.counter("apiserver_audit_level_total",
+                         "Counter of policy levels for audit events (1 per request).", ("level",))
 WITH_BODY = frozenset({"Request", "RequestResponse"})
 
 
@@ -64,6 +69,7 @@ class Audit:
             impersonating = "impersonate-user" in request.headers
             asker = (self._who_asks(request) if impersonating else None) or user
             verdict = self._policy.of(asker, info)
+            LEVELS.add((verdict.level,))
             if verdict.level == "None":
                 return await way(request, info, user)
             event = self._begin(request, info, asker, verdict)
@@ -129,6 +135,7 @@ class Audit:
 
     def _write(self, event: Obj, verdict: Verdict, stage: str) -> None:
         if stage not in verdict.omit_stages:
+            EVENTS.add()
             self._log.write(orjson.dumps(event | {"stage": stage,
                                                   "stageTimestamp": micro_timestamp(self._clock.now())}))
 

@@ -10,13 +10,18 @@ Left out:  compression
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kubelab.machinery import metrics
 from kubelab.machinery.clock import Clock
 
+log = logging.getLogger("kubelab")
+ERRORS = metrics.counter("apiserver_audit_error_total", "Counter of audit events that failed to be audited properly. "
+                         "Plugin identifies the plugin affected by the error.", ("plugin",))
 MEGABYTE = 1024 * 1024
 DAY_S = 86_400
 
@@ -49,21 +54,26 @@ class AuditLog:
         """Write what has been gathered."""
         if not self._pending:
             return
-        data = b"\n".join(self._pending) + b"\n"
+        data, lines = b"\n".join(self._pending) + b"\n", len(self._pending)
         self._pending.clear()
-        if self._path is not None and self._size and self._size + len(data) > self._limit:
-            self._rotate()
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view):]
+        try:
+            if self._path is not None and self._size and self._size + len(data) > self._limit:
+                self._rotate()
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._fd, view):]
+        except OSError as error:
+            ERRORS.add(("log",), lines)
+            log.error("%d audit events are lost, for %s cannot be written: %s", lines, self._path or "stdout", error)
         self._size += len(data)
 
     def _rotate(self) -> None:
         assert self._path is not None
-        os.close(self._fd)
+        full = self._fd
         moment = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
         self._path.rename(self._path.with_name(f"{self._path.stem}-{moment}{self._path.suffix}"))
         self._fd, self._size = self._open()
+        os.close(full)  # only now: had the new one failed, a closed number might be somebody's socket next
         backups = sorted(self._path.parent.glob(f"{self._path.stem}-*{self._path.suffix}"), reverse=True)
         for number, backup in enumerate(backups):
             old = self._max_days and self._clock.now() - backup.stat().st_mtime > self._max_days * DAY_S

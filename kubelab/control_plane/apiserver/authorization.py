@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from kubelab.control_plane.apiserver.access_metrics import DECISIONS
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery.errors import ApiError, forbidden
 from kubelab.machinery.request import Obj, User
@@ -20,6 +21,7 @@ from kubelab.units.rbac_rules import allows_path, allows_resource
 
 MASTERS, NODES, NODE_PREFIX = "system:masters", "system:nodes", "system:node:"
 CONTROLLER_MANAGER, CONTROLLER_ROLES = "system:kube-controller-manager", "system:controller:"
+BY_NODE, BY_RBAC = ("Node", "node", "allowed"), ("RBAC", "rbac", "allowed")
 REMEMBERED = 4096  # users, and answers a user
 
 List = Callable[[str], Iterable[Obj]]
@@ -92,7 +94,16 @@ class Authorizer:
         self._rights.clear()
 
     def authorize(self, user: User, info: RequestInfo) -> Decision:
-        """Say whether `user` may do what `info` describes, and why."""
+        """Say whether `user` may do what `info` describes, and why. What a rule allows is counted."""
+        if MASTERS in user.groups:
+            return Decision(True)
+        decision = self.decide(user, info)
+        if decision.allowed:
+            DECISIONS.add(BY_NODE if NODES in user.groups and user.name.startswith(NODE_PREFIX) else BY_RBAC)
+        return decision
+
+    def decide(self, user: User, info: RequestInfo) -> Decision:
+        """Say the same, and count nothing."""
         if MASTERS in user.groups:
             return Decision(True)
         if NODES in user.groups and user.name.startswith(NODE_PREFIX):

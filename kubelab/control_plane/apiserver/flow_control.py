@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from kubelab.control_plane.apiserver.deadline import Way, is_long_running
+from kubelab.control_plane.apiserver.flow_metrics import FlowMetrics, Tally
 from kubelab.control_plane.apiserver.flow_schemas import Schema, built_in, schemas
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.storage import Storage
@@ -63,8 +64,8 @@ class Level:
             dealt.append(cards.pop(index))
         return tuple(dealt)
 
-    def enqueue(self, hand: tuple[int, ...]) -> asyncio.Future[None] | None:
-        """Wait in the shortest queue of a hand; None when there is no room."""
+    def enqueue(self, hand: tuple[int, ...]) -> tuple[asyncio.Future[None], int] | None:
+        """Wait in the shortest queue of a hand; return the place and its number. None when there is no room."""
         if not hand:
             return None
         number = min(hand, key=lambda n: len(self._queues.get(n, ())))
@@ -76,7 +77,7 @@ class Level:
             return None
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(place)
-        return place
+        return place, len(queue)
 
     def leave(self) -> None:
         """Give a seat back at the end of this turn of the loop."""
@@ -103,10 +104,10 @@ class Level:
 class Classified:
     """What one kind of request of one user is: computed once, then remembered."""
 
-    __slots__ = ("flow", "hand", "head", "level")
+    __slots__ = ("flow", "hand", "head", "level", "tally")
 
-    def __init__(self, level: Level | None, flow: str, schema_uid: str, level_uid: str) -> None:
-        self.level, self.flow = level, flow
+    def __init__(self, level: Level | None, flow: str, schema_uid: str, level_uid: str, tally: Tally) -> None:
+        self.level, self.flow, self.tally = level, flow, tally
         self.hand = level.hand(flow) if level is not None else ()
         self.head = {"x-kubernetes-pf-flowschema-uid": schema_uid, "x-kubernetes-pf-prioritylevel-uid": level_uid}
 
@@ -116,6 +117,7 @@ class FlowControl:
 
     def __init__(self, objects: Objects, seats: int = SEATS) -> None:
         self._objects, self._seats = objects, seats
+        self.metrics = FlowMetrics(lambda: {level.name: level.seats for level in self.levels.values()})
         self.reload()
 
     def reload(self) -> None:
@@ -132,7 +134,7 @@ class FlowControl:
         self._schemas = schemas(named.values())
         self._known: dict[tuple[object, ...], Classified] = {}
         masters = next(schema for schema in self._schemas if schema.name == "exempt")
-        self._masters = Classified(None, "", masters.uid, self._exempt_uid)
+        self._masters = Classified(None, "", masters.uid, self._exempt_uid, self.metrics.tally("exempt", masters.name))
 
     def classify(self, user: User, info: RequestInfo) -> Classified:
         """Say which flow a request belongs to."""
@@ -147,7 +149,8 @@ class FlowControl:
             schema = next((s for s in self._schemas if self._served(s) and s.matches(user, info)), self._schemas[-1])
             level = self.levels.get(schema.level)
             found = self._known[key] = Classified(level, schema.flow(user, info), schema.uid,
-                                                  level.uid if level is not None else self._exempt_uid)
+                                                  level.uid if level is not None else self._exempt_uid,
+                                                  self.metrics.tally(schema.level, schema.name))
         return found
 
     def _served(self, schema: Schema) -> bool:
@@ -160,17 +163,21 @@ class FlowControl:
                 return await way(request, info, user)  # our own parts share the loop as good neighbours
             found = self.classify(user, info)
             request.answer_head = found.head
-            level = found.level
-            if level is None or (is_long_running(info) and info.verb != "watch"):
+            level, tally = found.level, found.tally
+            if is_long_running(info) and info.verb != "watch":
                 return await way(request, info, user)
-            if level.taken < level.seats and not level.crowded:
-                level.taken += 1
-            elif not await _wait(level, found.hand):
-                return too_many()
+            if level is not None:
+                if level.taken < level.seats and not level.crowded:
+                    level.taken += 1
+                elif not await _wait(level, found.hand, tally):
+                    return too_many()
+            began = tally.begin()
             try:
                 return await way(request, info, user)
             finally:
-                level.leave()
+                tally.end(began, info.verb)
+                if level is not None:
+                    level.leave()
 
         return fair
 
@@ -186,11 +193,14 @@ def follow_flows(storage: Storage) -> FlowControl:
     return made
 
 
-async def _wait(level: Level, hand: tuple[int, ...]) -> bool:
+async def _wait(level: Level, hand: tuple[int, ...], tally: Tally) -> bool:
     """Wait for a seat; say whether there is one."""
-    place = level.enqueue(hand)
-    if place is None:
+    queued = level.enqueue(hand)
+    if queued is None:
+        tally.refused("queue-full" if hand else "concurrency-limit")
         return False
+    place, length = queued
+    joined = tally.joined(length)
     try:
         async with asyncio.timeout(WAIT_S):
             await place
@@ -198,9 +208,13 @@ async def _wait(level: Level, hand: tuple[int, ...]) -> bool:
         if place.done() and not place.cancelled():
             level.leave()  # the seat came too late: the next one shall have it
         place.cancel()
-        if isinstance(error, TimeoutError):
+        late = isinstance(error, TimeoutError)
+        tally.waited(joined, execute=False)
+        tally.refused("time-out" if late else "cancelled")
+        if late:
             return False
         raise
+    tally.waited(joined, execute=True)
     return True
 
 

@@ -26,7 +26,7 @@ from kubelab.control_plane.apiserver.present import Presentation, presentation
 from kubelab.control_plane.apiserver.reading import ListOptions, Page, list_options, list_page, too_large
 from kubelab.control_plane.apiserver.routes import RequestInfo, is_true
 from kubelab.control_plane.apiserver.storage import Storage
-from kubelab.control_plane.apiserver.watch import Watcher
+from kubelab.control_plane.apiserver.watch import SIZES, Watcher
 from kubelab.machinery.errors import ApiError, bad_request, method_not_allowed, not_found
 from kubelab.machinery.request import Encoded, Obj, Request, Response, User
 from kubelab.units.catalogue import Kind
@@ -178,6 +178,7 @@ class Registry:
         watcher = Watcher(namespace=call.namespace, labels=options.labels, fields=options.fields,
                           selectable=call.collection.selectable, bookmarks=is_true(query.get("allowWatchBookmarks")),
                           transform=how.event if how is not None else None)
+        watcher.sizes = SIZES.cell((call.info.group, call.info.version, call.info.resource))
         self._end_in_time(call, watcher)
         asked = query.get("sendInitialEvents")
         initial = is_true(asked) if asked is not None else not options.revision

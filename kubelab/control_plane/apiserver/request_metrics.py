@@ -4,20 +4,20 @@
 
 Invariant: a request costs one look into a dict and one bisection; the labels are worked out when somebody reads.
 Models:    k8s.io/apiserver/pkg/endpoints/metrics and storage/etcd3/metrics
-Left out:  response sizes, SLI durations, admission's own durations
+Left out:  response sizes, SLI durations
 """
 
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from kubelab.control_plane.apiserver import process_metrics
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.storage import ETCD_SECONDS, SECONDS, Storage
 from kubelab.machinery import metrics
-from kubelab.machinery.metrics import Cell, Gauge, Labels
+from kubelab.machinery.metrics import Cell, Family, Gauge, Labels
 from kubelab.machinery.request import Request, Response
 
 LABELS = ("component", "dry_run", "group", "resource", "scope", "subresource", "verb", "version")
@@ -37,6 +37,7 @@ class RequestMetrics:
     def __init__(self) -> None:
         self._cells: dict[Key, Cell] = {}
         self.storage: Storage | None = None
+        self.more: Sequence[Family] = ()  # what other parts of this server count
         self._under_way = {"mutating": 0, "readOnly": 0}
         self._drained: asyncio.Event | None = None  # somebody waits for the last request to end
         self._most = dict(self._under_way)  # since somebody read them
@@ -74,21 +75,21 @@ class RequestMetrics:
         cell = self._cells.get(key)
         if cell is None:
             cell = self._new(key)
-        cell.sum += seconds
-        cell.counts[bisect_left(SECONDS, seconds)] += 1
+        cell.observe(seconds)
 
     def _new(self, key: Key) -> Cell:
         if not key[3] and key[4] not in PATHS:
             key = (*key[:4], "other", *key[5:])
         elif len(self._cells) > MOST_SERIES:
             key = OTHER
-        return self._cells.setdefault(key, Cell(len(SECONDS)))
+        return self._cells.setdefault(key, Cell(SECONDS))
 
     def answer(self) -> Response:
         """Answer GET /metrics."""
         text = metrics.exposition([_Requests("apiserver_request_total", self._cells),
                                    _Requests("apiserver_request_duration_seconds", self._cells),
-                                   *self._gauges(), ETCD_SECONDS, *metrics.PROCESS])
+                                   *self._gauges(), *self.more, ETCD_SECONDS, *process_metrics.FAMILIES,
+                                   *metrics.PROCESS])
         return Response(200, text.encode(), {"content-type": metrics.MEDIA_TYPE})
 
     def _gauges(self) -> list[Gauge]:
@@ -138,7 +139,7 @@ class _Requests:
             yield from metrics.head(self.name, "Counter of apiserver requests broken out for each verb, dry run value, "
                                     "group, version, resource, scope, component, and HTTP response code.", "counter")
             for key, cell in sorted(self._cells.items()):
-                yield metrics.sample(self.name, ("code", *LABELS), (str(key[7]), *_labels(key)), sum(cell.counts))
+                yield metrics.sample(self.name, ("code", *LABELS), (str(key[7]), *_labels(key)), cell.total)
             return
         yield from metrics.head(self.name, "Response latency distribution in seconds for each verb, dry run value, "
                                 "group, version, resource, subresource, scope and component.", "histogram")
@@ -146,9 +147,9 @@ class _Requests:
         for key, cell in self._cells.items():
             labels = _labels(key)
             if labels[6] not in ("WATCH", "CONNECT"):  # how long those took says nothing about the server
-                merged.setdefault(labels, Cell(len(SECONDS))).merge(cell)
+                merged.setdefault(labels, Cell(SECONDS)).merge(cell)
         for labels, cell in sorted(merged.items()):
-            yield from cell.lines(self.name, LABELS, labels, SECONDS)
+            yield from cell.lines(self.name, LABELS, labels)
 
 
 def _labels(key: Key) -> Labels:

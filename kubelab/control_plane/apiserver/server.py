@@ -15,10 +15,12 @@ import ipaddress
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kubelab.client.component import Component
 from kubelab.control_plane.apiserver import bootstrap, deadline
+from kubelab.control_plane.apiserver.access_metrics import Authenticate, authenticated, authorised
 from kubelab.control_plane.apiserver.admission import Plugins
 from kubelab.control_plane.apiserver.admission.dynamic import Outside
 from kubelab.control_plane.apiserver.admission.escalation import Escalation
@@ -128,8 +130,9 @@ class ApiServer(Component):
         self.openapi = OpenApi(self.registry.served.values())
         outside = Outside(self.webhooks, self.authorizer.check, lambda: timestamp(self.clock.now()))
         self.plugins = Plugins(self.storage, allocator, outside, [Escalation(self.storage, self.authorizer)])
-        pipeline = Pipeline(self.storage, self.clock, self.journal, authenticate=self._authenticate,
-                            authorise=self.authorizer.check, admission=self.plugins,
+        authenticate = partial(self._authenticate, authenticated(self.authenticator.authenticate))
+        pipeline = Pipeline(self.storage, self.clock, self.journal, authenticate=authenticate,
+                            authorise=authorised(self.authorizer.check), admission=self.plugins,
                             serve=self._serve, metrics=self.metrics)
         deleter = Deleter(self.storage, self.clock, self.plugins.remove)
         self.registry.pipeline, self.registry.deleter = pipeline, deleter
@@ -147,6 +150,7 @@ class ApiServer(Component):
         self.crds.start()
         self._aggregate()
         self.flow_control = follow_flows(self.storage)
+        self.metrics.more = self.flow_control.metrics.families()
         pipeline.way = deadline.around(self.flow_control.around(pipeline.way))
         if self.audit is not None:
             trail = self.audit.open(self.clock, lambda request: self.authenticator.authenticate(
@@ -247,12 +251,12 @@ class ApiServer(Component):
             return Response(503, gone.status, {"retry-after": "1"})
         return await self._pipeline.handle(request)
 
-    def _authenticate(self, request: Request) -> User:
+    def _authenticate(self, authenticate: Authenticate, request: Request) -> User:
         """Find out who asks; in process, the caller has been given a user and nobody else can set one."""
         if request.user is not None:
             return request.user
         headers = request.headers
-        user = self.authenticator.authenticate(headers, request.certificate)
+        user = authenticate(headers, request.certificate)
         if user is None:
             raise UNAUTHORIZED
         if any(name.startswith("impersonate-") for name in headers):
@@ -263,8 +267,14 @@ class ApiServer(Component):
     async def _may(self, request: Request) -> bool:
         """Tell by its head whether a request will be let in, so that a stranger's body is never read."""
         info = request_info(request.method, request.path, request.query)
+
+        def look() -> None:  # it is asked again with the body: only that counts
+            user = self._authenticate(self.authenticator.authenticate, request)
+            if not self.authorizer.decide(user, info).allowed:
+                raise UNAUTHORIZED
+
         try:
-            await self.storage.sure(lambda: self.authorizer.check(self._authenticate(request), info))
+            await self.storage.sure(look)
         except (ApiError, EtcdError):  # the answer says why
             return False
         return True

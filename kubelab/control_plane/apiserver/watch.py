@@ -17,12 +17,18 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import orjson
 
+from kubelab.machinery import metrics
 from kubelab.machinery.errors import ApiError
+from kubelab.machinery.metrics import Cell
 from kubelab.machinery.request import Encoded, Obj, WatchEvent
 from kubelab.machinery.selectors import FieldSelector, Selector
 
 QUEUE_LIMIT = 20_000  # a watcher that is this many events behind is dropped; it comes back from its last revision
 INDEXED_FIELDS = ("metadata.name", "spec.nodeName")
+SIZES = metrics.histogram("apiserver_watch_events_sizes", "Watch event size distribution in bytes",
+                          ("group", "version", "resource"), metrics.exponential(1024, 2, 8))
+metrics.gauge("apiserver_watch_events_total", "Number of events sent in watch clients", SIZES.labels,
+              lambda: {labels: cell.total for labels, cell in SIZES.cells.items()}, "counter")
 
 
 class Change:
@@ -68,6 +74,7 @@ class Watcher(AsyncIterator[WatchEvent]):
         self.namespace, self.labels, self.fields, self.bookmarks = namespace, labels, fields, bookmarks
         self.closed = False
         self.on_close: list[Callable[[], None]] = []
+        self.sizes: Cell | None = None  # where the size of each event is counted
         self._selectable = selectable
         self._transform = transform
         self._queue: deque[WatchEvent] = deque()
@@ -108,6 +115,8 @@ class Watcher(AsyncIterator[WatchEvent]):
             return
         if self._transform is not None:
             event = self._transform(event)
+        if self.sizes is not None:
+            self.sizes.observe(len(event.frame))
         if self._sink is not None:
             self._sink(event)
             return

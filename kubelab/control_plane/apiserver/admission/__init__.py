@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kubelab.control_plane.apiserver.admission.certificates import Certificates
+from kubelab.control_plane.apiserver.admission.chain import Chain
 from kubelab.control_plane.apiserver.admission.default_class import DefaultIngressClass, DefaultStorageClass
 from kubelab.control_plane.apiserver.admission.dynamic import Dynamic, Outside
 from kubelab.control_plane.apiserver.admission.limit_ranger import LimitRanger
@@ -52,30 +53,17 @@ class Plugins:
         self._allocator = allocator
         self.plugins = [*(plugin(storage) for plugin in ORDER), *(plugin(storage, outside) for plugin in DYNAMIC),
                         ResourceQuota(storage), Certificates(storage, outside), *more]
-        self._wanting: dict[tuple[str, str, str], tuple[list[Plugin], list[Plugin]]] = {}
+        self._wanting: dict[tuple[str, str, str], tuple[Chain, Chain]] = {}
 
     async def admit(self, call: Call, obj: Obj, old: Obj | None) -> None:
         """Let every plugin complete or refuse the write. Raises `Forbidden`, `NotFound`, or what a webhook says."""
         a = Attributes(call, "CREATE" if old is None else "UPDATE", obj, old or NO_OBJ)
-        plugins = self._of(a)[0]
-        for plugin in plugins:
-            pending = plugin.admit(a)
-            if pending is not None:
-                await pending
-        if a.dirty:  # what the built-in plugins and earlier webhooks did not see
-            a.again = True
-            for plugin in plugins:
-                pending = plugin.admit(a)
-                if pending is not None:
-                    await pending
+        await self._of(a)[0].run(a)
 
     async def validate(self, call: Call, obj: Obj, old: Obj | None) -> None:
         """Let every plugin refuse the write, now that the object is complete and valid."""
         a = Attributes(call, "CREATE" if old is None else "UPDATE", obj, old or NO_OBJ)
-        for plugin in self._of(a)[1]:
-            pending = plugin.validate(a)
-            if pending is not None:
-                await pending
+        await self._of(a)[1].run(a)
 
     async def remove(self, call: Call, old: Obj, options: Obj) -> None:
         """Let webhooks and policies refuse that an object goes."""
@@ -95,20 +83,16 @@ class Plugins:
         await self._look(Attributes(call, "CREATE", sent, {}))
 
     async def _look(self, a: Attributes) -> None:
-        admitting, validating = self._of(a)
-        for method in (*(plugin.admit for plugin in admitting), *(plugin.validate for plugin in validating)):
-            pending = method(a)
-            if pending is not None:
-                await pending
+        for chain in self._of(a):
+            await chain.run(a)
 
-    def _of(self, a: Attributes) -> tuple[list[Plugin], list[Plugin]]:
+    def _of(self, a: Attributes) -> tuple[Chain, Chain]:
         """Return who wants to admit and who to validate a write like this one."""
         key = (a.operation, a.call.kind.builtin, a.call.info.subresource)
         found = self._wanting.get(key)
         if found is None:
             wanting = [plugin for plugin in self.plugins if plugin.wants(a.operation, a.resource)]
-            found = self._wanting[key] = ([p for p in wanting if type(p).admit is not Plugin.admit],
-                                          [p for p in wanting if type(p).validate is not Plugin.validate])
+            found = self._wanting[key] = (Chain("admit", a.operation, wanting), Chain("validate", a.operation, wanting))
         return found
 
     def allocate(self, call: Call, obj: Obj, old: Obj | None) -> None:

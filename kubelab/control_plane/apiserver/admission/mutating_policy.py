@@ -5,10 +5,12 @@ Models:    k8s.io/apiserver/pkg/admission/plugin/policy/mutating
 
 from __future__ import annotations
 
+from time import perf_counter
+
 from kubelab.control_plane.apiserver.admission.dynamic import adopt
 from kubelab.control_plane.apiserver.admission.plugin import Attributes
-from kubelab.control_plane.apiserver.admission.policy_base import Evaluation, Policies
-from kubelab.machinery import schema, typed
+from kubelab.control_plane.apiserver.admission.policy_base import CHECK_BUCKETS, Evaluation, Policies
+from kubelab.machinery import metrics, schema, typed
 from kubelab.machinery.cel import CelError
 from kubelab.machinery.cel_literals import as_maps
 from kubelab.machinery.errors import ApiError
@@ -16,6 +18,14 @@ from kubelab.machinery.fieldset import ANY
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.patch import json_patch
 from kubelab.machinery.request import Obj
+
+LABELS = ("policy", "policy_binding", "error_type")
+CHECKS = metrics.counter(
+    "apiserver_mutating_admission_policy_check_total", "Mutation admission policy check total, labeled by policy and "
+    "further identified by binding.", LABELS)
+CHECK_SECONDS = metrics.histogram(
+    "apiserver_mutating_admission_policy_check_duration_seconds", "Mutation admission latency for individual mutation "
+    "expressions in seconds, labeled by policy and binding.", LABELS, CHECK_BUCKETS)
 
 
 class MutatingAdmissionPolicy(Policies):
@@ -31,9 +41,12 @@ class MutatingAdmissionPolicy(Policies):
                 continue
             key = "/".join(found.names)
             if a.runs(key):
+                began = perf_counter()
                 try:
                     self._mutate(found, a)
+                    _count(found, "no_error", perf_counter() - began)
                 except CelError as error:
+                    _count(found, "invalid_error", perf_counter() - began)
                     self._failed(found.policy, found.binding, error, a)
                 a.ran(key, found.spec.get("reinvocationPolicy") == "IfNeeded")
 
@@ -53,6 +66,12 @@ class MutatingAdmissionPolicy(Policies):
         if policy["spec"].get("failurePolicy") != "Ignore":
             raise a.forbidden(f"MutatingAdmissionPolicy '{policy['metadata']['name']}' with binding "
                               f"'{binding['metadata']['name']}' denied request: {error}")
+
+
+def _count(evaluation: Evaluation, error: str, seconds: float) -> None:
+    labels = (*evaluation.names, error)
+    CHECKS.add(labels)
+    CHECK_SECONDS.observe(labels, seconds)
 
 
 def _patched(obj: Obj, operations: object) -> Obj:

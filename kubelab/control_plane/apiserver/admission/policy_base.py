@@ -22,6 +22,7 @@ from kubelab.machinery.request import Obj
 from kubelab.machinery.selectors import from_label_selector
 from kubelab.units.admission_expressions import VARIABLES
 
+CHECK_BUCKETS = (0.0000005, 0.001, 0.01, 0.1, 1.0)  # seconds an expression takes
 _VARIABLE = re.compile(r"\bvariables\.(\w+)")
 _NO_PARAMS = "no params found for policy binding with `Deny` parameterNotFoundAction"
 

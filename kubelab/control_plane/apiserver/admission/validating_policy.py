@@ -7,17 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from time import perf_counter
 
 import orjson
 
 from kubelab.control_plane.apiserver.admission.plugin import Attributes
-from kubelab.control_plane.apiserver.admission.policy_base import Evaluation, Policies
+from kubelab.control_plane.apiserver.admission.policy_base import CHECK_BUCKETS, Evaluation, Policies
+from kubelab.machinery import metrics
 from kubelab.machinery.cel import CelError
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj
 
 CODES = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413, "Invalid": 422}
 FAILED = "validation.policy.admission.k8s.io/validation_failure"
+LABELS = ("policy", "policy_binding", "error_type", "enforcement_action")
+CHECKS = metrics.counter(
+    "apiserver_validating_admission_policy_check_total", "Validation admission policy check total, labeled by policy "
+    "and further identified by binding and enforcement action taken.", LABELS)
+CHECK_SECONDS = metrics.histogram(
+    "apiserver_validating_admission_policy_check_duration_seconds", "Validation admission latency for individual "
+    "validation expressions in seconds, labeled by policy and further including binding and enforcement action taken.",
+    LABELS, CHECK_BUCKETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,8 @@ class Denial:
     message: str
     reason: str = "Invalid"
     index: int = 0
+    error: str = "no_error"
+    seconds: float = 0.0  # that its expression took
 
     def sentence(self, what: str) -> str:
         names = f"'{self.policy['metadata']['name']}' with binding '{self.binding['metadata']['name']}'"
@@ -57,19 +69,28 @@ class ValidatingAdmissionPolicy(Policies):
 
 def _denials(evaluation: Evaluation) -> Iterator[Denial]:
     for i, validation in enumerate(evaluation.spec.get("validations") or ()):
-        expression = validation["expression"]
+        began = perf_counter()
         try:
-            if evaluation.value(expression) is not True:
+            if evaluation.value(validation["expression"]) is not True:
                 yield Denial(evaluation.policy, evaluation.binding, _message(evaluation, validation),
-                             validation.get("reason") or "Invalid", i)
+                             validation.get("reason") or "Invalid", i, seconds=perf_counter() - began)
         except CelError as error:
-            yield from _failure(evaluation.policy, evaluation.binding, error, i)
+            yield from _failure(evaluation.policy, evaluation.binding, error, i, perf_counter() - began)
 
 
-def _failure(policy: Obj, binding: Obj, error: CelError, index: int = 0) -> Iterator[Denial]:
+def _failure(policy: Obj, binding: Obj, error: CelError, index: int = 0, seconds: float = 0.0) -> Iterator[Denial]:
     """An expression that comes to no value denies, unless the policy may fail."""
+    denial = Denial(policy, binding, str(error), index=index, error="invalid_error", seconds=seconds)
     if policy["spec"].get("failurePolicy") != "Ignore":
-        yield Denial(policy, binding, str(error), index=index)
+        yield denial
+    else:
+        _count(denial, "allow")
+
+
+def _count(denial: Denial, action: str) -> None:
+    labels = denial.policy["metadata"]["name"], denial.binding["metadata"]["name"], denial.error, action
+    CHECKS.add(labels)
+    CHECK_SECONDS.observe(labels, denial.seconds)
 
 
 def _message(evaluation: Evaluation, validation: Obj) -> str:
@@ -86,6 +107,7 @@ def _message(evaluation: Evaluation, validation: Obj) -> str:
 
 def _act(denial: Denial, a: Attributes, denied: list[Denial]) -> None:
     for action in denial.binding["spec"].get("validationActions") or ():
+        _count(denial, action.lower())
         if action == "Deny":
             denied.append(denial)
         elif action == "Warn":

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Iterator
 
 import orjson
 
+from kubelab.control_plane.apiserver.admission import webhook_metrics
 from kubelab.control_plane.apiserver.admission.dynamic import Dynamic, adopt
 from kubelab.control_plane.apiserver.admission.matching import (
     any_rule_matches,
@@ -32,6 +33,8 @@ from kubelab.machinery.request import Obj
 
 
 class _Webhooks(Dynamic):
+    type = ""  # as metrics name it
+
     def hooks(self) -> Iterator[tuple[str, Obj]]:
         """Yield every webhook with a name of its own, in the order of their configurations."""
         for configuration in self.objects("admissionregistration.k8s.io", self.plural):
@@ -69,14 +72,17 @@ class _Webhooks(Dynamic):
 
     async def ask(self, hook: Obj, review: Obj, a: Attributes) -> Obj:
         """Return the response of a webhook; {} where it gave none and need not. Raises what it refuses with."""
-        name = hook["name"]
+        name, called = hook["name"], webhook_metrics.Called(hook["name"], self.type, a.operation)
         if a.call.dry_run and hook.get("sideEffects") not in ("None", "NoneOnDryRun"):
+            called.broken()
             raise bad_request(f'admission webhook "{name}" does not support dry run')
         try:
             answer = await self.outside.webhooks.call(hook["clientConfig"], review, hook.get("timeoutSeconds") or 10)
             response = response_of(review, answer)
         except (WebhookFailed, ValueError) as error:
-            if hook.get("failurePolicy") == "Ignore":
+            ignored = hook.get("failurePolicy") == "Ignore"
+            called.failed(400 if isinstance(error, WebhookFailed) else 503, ignored=ignored)
+            if ignored:
                 return {}
             what = "failed to call webhook" if isinstance(error, WebhookFailed) else "received invalid webhook response"
             raise failure(name, f"{what}: {error}") from None
@@ -84,13 +90,16 @@ class _Webhooks(Dynamic):
         for key, value in (response.get("auditAnnotations") or {}).items():
             a.call.audit[f"{name}/{key}"] = value
         if not response.get("allowed"):
-            raise rejection(name, response)
+            refused = rejection(name, response)
+            called.refused(refused.code)
+            raise refused
+        called.agreed()
         return response
 
 
 class MutatingAdmissionWebhook(_Webhooks):
     name = "MutatingAdmissionWebhook"
-    plural = "mutatingwebhookconfigurations"
+    plural, type = "mutatingwebhookconfigurations", "admit"
 
     def admit(self, a: Attributes) -> Awaitable[None] | None:
         return self._admit(a) if self.concerns(a) else None
@@ -117,7 +126,7 @@ class MutatingAdmissionWebhook(_Webhooks):
 
 class ValidatingAdmissionWebhook(_Webhooks):
     name = "ValidatingAdmissionWebhook"
-    plural = "validatingwebhookconfigurations"
+    plural, type = "validatingwebhookconfigurations", "validating"
 
     def validate(self, a: Attributes) -> Awaitable[None] | None:
         return self._validate(a) if self.concerns(a) else None
