@@ -48,7 +48,8 @@ class Cluster(Facade):
     `nodes` is a number of nodes; `runtime` how containers run: "process" (plain processes), "docker" (Docker
     Engine) or "hollow" (simulated, for a thousand nodes). `port` is the API server's (0: any free one).
     `data_dir` keeps the cluster's state across restarts. `disable` names components that are not started.
-    `audit_policy` (a dict, or a file) says which requests are written down, `audit_log` the file they go to.
+    `audit_policy` (a dict, or a file) says which requests are written down, `audit_log` the file they go to
+    (of several API servers, the second writes beside it: audit.log, audit-2.log).
     `etcd` is how many members the store has (3 or 5: `cluster.etcd.kill(0)` and it goes on), or where else it is:
     "http://127.0.0.1:2379", a list of such, or EtcdEndpoints with certificates.
     `apiservers` is how many API servers share its port, all but the first in processes of their own.
@@ -69,8 +70,8 @@ class Cluster(Facade):
             raise ValueError(f"no component {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
         if runtime not in ("process", "docker", "hollow"):
             raise ValueError(f'no runtime {runtime!r}; there are "process", "docker" and "hollow"')
-        if apiservers < 1 or (apiservers > 1 and audit_policy is not None):
-            raise ValueError("apiservers is 1 or more, and with an audit trail 1: each would write a log of its own")
+        if apiservers < 1 or (apiservers > 1 and audit_log == "-"):
+            raise ValueError("apiservers is 1 or more; and several need a file for their audit trail, each its own")
         if (audit_policy is None) != (audit_log is None):
             raise ValueError("an audit trail needs both audit_policy and audit_log")
         self._audit = (audit_policy, audit_log) if audit_policy is not None and audit_log is not None else None

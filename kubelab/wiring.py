@@ -158,7 +158,19 @@ class Wiring:
                  "--until-stdin-closes", "--service-cluster-ip-range", str(self._net.service_cidr),
                  "--cert-dir", str(folder), "--kubelet-certificate-authority", str(folder / "ca.crt"),
                  "--kubeconfig", str(folder / "admin.conf"), *self._etcd_flags()]
-        return Replicas("apiserver-replicas", [["apiserver", *words]] * (self._apiservers - 1))
+        return Replicas("apiserver-replicas", [["apiserver", *words, *self._audit_flags(number)]
+                                               for number in range(2, self._apiservers + 1)])
+
+    def _audit_flags(self, number: int) -> list[str]:
+        """Return the flags by which the API server of this number writes its own audit trail, beside the first."""
+        if self.audit is None:
+            return []
+        policy, trail = self.audit.policy, Path(self.audit.log)
+        if isinstance(policy, dict):
+            policy, words = self.held.path / "audit-policy.json", json.dumps(policy)
+            policy.write_text(words)
+        return ["--audit-policy-file", str(policy), "--audit-log-path",
+                str(trail.with_name(f"{trail.stem}-{number}{trail.suffix}"))]
 
     def _etcd_flags(self) -> list[str]:
         """Return the flags by which another process finds this cluster's store."""

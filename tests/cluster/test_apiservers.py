@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -164,3 +166,21 @@ def test_replicas_end_with_their_cluster_also_after_kill_9() -> None:
     while replica.is_running() and replica.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < until, "a replica outlived its cluster"
         time.sleep(0.05)
+
+
+async def test_each_server_writes_an_audit_trail_of_its_own(tmp_path: Path) -> None:
+    """Every request stands in exactly one of the trails, and both servers have one."""
+    policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+              "rules": [{"level": "Metadata", "verbs": ["create"], "resources": [{"resources": ["configmaps"]}]}]}
+    trail = tmp_path / "audit.log"
+    with Cluster(0, runtime="hollow", apiservers=2, audit_policy=policy, audit_log=trail, quiet=True) as made:
+        async with browser(made) as send:
+            for i in range(30):
+                assert (await send("POST", CONFIG_MAPS, {"metadata": {"name": f"seen-{i}"}}))[0] == 201
+    named = [[json.loads(line)["objectRef"]["name"] for line in file.read_text().splitlines()]
+             for file in (trail, tmp_path / "audit-2.log")]
+    first, second = ([name for name in names if name.startswith("seen-")] for names in named)
+    assert first and second
+    assert sorted(first + second) == sorted(f"seen-{i}" for i in range(30))
+    with pytest.raises(ValueError, match="each its own"):
+        Cluster(0, apiservers=2, audit_policy=policy, audit_log="-", quiet=True)

@@ -81,7 +81,7 @@ class Audit:
 
     async def _follow(self, event: Obj, verdict: Verdict, answer: Awaitable[Response], request: Request) -> Response:
         self._write(event, verdict, "RequestReceived")
-        if verdict.level in WITH_BODY and event.get("objectRef") and request.body:
+        if event.get("objectRef") and request.body:
             _add_request(event, request, verdict)
         try:
             response = await answer
@@ -171,7 +171,8 @@ def _add_request(event: Obj, request: Request, verdict: Verdict) -> None:
         for key in ("name", "uid", "resourceVersion"):
             if metadata.get(key):
                 reference.setdefault(key, metadata[key])
-    event["requestObject"] = _shown(sent, verdict)
+    if verdict.level in WITH_BODY:
+        event["requestObject"] = _shown(sent, verdict)
 
 
 def _shown(body: Any, verdict: Verdict) -> Any:
