@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from kubelab.control_plane.apiserver.tokens import PREFIX, InvalidToken, TokenIssuer, Verified
@@ -20,7 +21,6 @@ from kubelab.machinery.request import User
 
 AUTHENTICATED = "system:authenticated"
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
-REMEMBERED = 1024  # certificates whose subject has been read
 
 UNAUTHORIZED = ApiError(401, "Unauthorized", "Unauthorized")
 
@@ -34,7 +34,6 @@ class Authenticator:
     def __init__(self, issuer: TokenIssuer | None = None, static_tokens: Mapping[str, User] | None = None) -> None:
         self.issuer = issuer
         self._static = dict(static_tokens or {})
-        self._certificates: dict[bytes, User | None] = {}
 
     def authenticate(self, headers: Mapping[str, str], peer_cert_der: bytes | None = None) -> User | None:
         """Return the user of a request, or None for 401 Unauthorized.
@@ -42,7 +41,7 @@ class Authenticator:
         `headers` have lower-case names; `peer_cert_der` is a certificate whose signature TLS has checked already.
         """
         if peer_cert_der is not None:
-            user = self._of_certificate(peer_cert_der)
+            user = user_of_certificate(peer_cert_der)
             if user is not None:
                 return user
         authorization = headers.get("authorization", "")
@@ -66,14 +65,8 @@ class Authenticator:
         except InvalidToken:
             return None
 
-    def _of_certificate(self, der: bytes) -> User | None:
-        if der not in self._certificates:
-            if len(self._certificates) >= REMEMBERED:
-                self._certificates.clear()
-            self._certificates[der] = user_of_certificate(der)
-        return self._certificates[der]
 
-
+@lru_cache(1024)
 def user_of_certificate(der: bytes) -> User | None:
     """Read the user from a certificate's subject: CN is the name, each O a group. None without a CN."""
     from cryptography import x509

@@ -210,25 +210,11 @@ class Authorizer:
 def denial(user: User, info: RequestInfo, reason: str) -> ApiError:
     """Word a refusal as Kubernetes does."""
     if not info.resource:
-        message = f'User "{user.name}" cannot {info.verb} path "{info.path}"' + (f": {reason}" if reason else "")
-        return _bare_forbidden(message)
+        message = f'forbidden: User "{user.name}" cannot {info.verb} path "{info.path}"'
+        return ApiError(403, "Forbidden", message + (f": {reason}" if reason else ""), {})
     where = f'in the namespace "{info.namespace}"' if info.namespace else "at the cluster scope"
     why = f'User "{user.name}" cannot {info.verb} resource "{info.target}" in API group "{info.group}" {where}'
     return forbidden(info.group, info.resource, info.name, why + (f": {reason}" if reason else ""))
-
-
-class _BareForbidden(ApiError):
-    """403 for a path: Kubernetes sends its details, empty as they are."""
-
-    @property
-    def status(self) -> Obj:
-        shown = super().status
-        code = shown.pop("code")
-        return shown | {"details": {}, "code": code}
-
-
-def _bare_forbidden(message: str) -> ApiError:
-    return _BareForbidden(403, "Forbidden", f"forbidden: {message}")
 
 
 def _subject_for(user: User, binding: Obj, namespace: str) -> Obj | None:

@@ -7,6 +7,7 @@ Models:    kube-apiserver's bootstrap controllers and the RBAC bootstrap hook
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.cache import Collection
@@ -84,15 +85,12 @@ def complete(kind: Kind, obj: Obj, stamp: str) -> None:
 
 async def refresh_endpoints(storage: Storage, host: str, port: int, now: float) -> None:
     """Lead the `kubernetes` Service to where this server listens now; the port may be another than last time."""
-    stale = []
-    for obj in endpoint_objects(host, port):
-        plural, group = ("endpoints", "") if obj["kind"] == "Endpoints" else ("endpointslices", "discovery.k8s.io")
-        collection = storage.of(group, plural)
-        old = collection.objects.get("default/kubernetes")
-        if old is not None and any(old.obj.get(key) != obj.get(key) for key in ("subsets", "endpoints", "ports")):
-            new = {**old.obj, **{k: v for k, v in obj.items() if k != "metadata"},
-                   "metadata": {**old.obj["metadata"]}}
-            await storage.update(collection, "default/kubernetes", new, old)
-        elif old is None:
-            stale.append(obj)
-    await write(storage, stale, now)
+    endpoints, slice_ = endpoint_objects(host, port)
+    await write(storage, (endpoints, slice_), now)
+    for group, plural, wanted in (("", "endpoints", endpoints), ("discovery.k8s.io", "endpointslices", slice_)):
+        told: Obj = {key: wanted[key] for key in ("subsets", "endpoints", "ports") if key in wanted}
+        await storage.change(storage.of(group, plural), "default/kubernetes", partial(_with, told))
+
+
+def _with(told: Obj, old: Obj) -> Obj:
+    return {**old, **told, "metadata": {**old["metadata"]}}

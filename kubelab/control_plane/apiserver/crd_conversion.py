@@ -12,7 +12,7 @@ import uuid
 from typing import Any
 
 from kubelab.control_plane.apiserver.decode import as_kind
-from kubelab.control_plane.apiserver.prepare import ordered
+from kubelab.control_plane.apiserver.prepare import carry, ordered
 from kubelab.control_plane.apiserver.webhook_client import WebhookClient, WebhookFailed
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj
@@ -53,10 +53,7 @@ class WebhookConverter:
         if not isinstance(new, dict) or new.get("apiVersion") != target or new.get("kind") != old["kind"]:
             raise self._failed([old], f"invalid converted object: not a {old['kind']} of {target}")
         metadata = {**old["metadata"]}
-        for key in FREE:
-            metadata.pop(key, None)
-            if (new.get("metadata") or {}).get(key):
-                metadata[key] = new["metadata"][key]
+        carry(metadata, new.get("metadata") or {}, FREE)
         group, _, version = target.rpartition("/")
         return as_kind({**new, "metadata": ordered(metadata)}, Kind(old["kind"], "", group, version))
 

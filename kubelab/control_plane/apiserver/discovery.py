@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from kubelab.machinery.request import Obj
+from kubelab.units.answers import VIRTUAL, answer_of
 from kubelab.units.catalogue import Kind
 from kubelab.units.custom import priority
 from kubelab.units.versions import FACES
@@ -24,35 +25,9 @@ GROUPS = ("apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s
           "autoscaling", "batch", "certificates.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io",
           "storage.k8s.io", "admissionregistration.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io",
           "coordination.k8s.io", "node.k8s.io", "discovery.k8s.io", "resource.k8s.io", "flowcontrol.apiserver.k8s.io")
-# Subresources that answer with another kind than their parent's, and their verbs.
-_STREAM, _HTTP = ("create", "get"), ("create", "delete", "get", "patch", "update")
-SUBRESOURCES: Mapping[str, tuple[str, str, str, tuple[str, ...]]] = {
-    "scale": ("autoscaling", "v1", "Scale", ("get", "patch", "update")),
-    "binding": ("", "", "Binding", ("create",)),
-    "eviction": ("policy", "v1", "Eviction", ("create",)),
-    "token": ("authentication.k8s.io", "v1", "TokenRequest", ("create",)),
-    "log": ("", "", "Pod", ("get",)),
-    "exec": ("", "", "PodExecOptions", _STREAM),
-    "attach": ("", "", "PodAttachOptions", _STREAM),
-    "portforward": ("", "", "PodPortForwardOptions", _STREAM),
-    "finalize": ("", "", "", ("update",)),
-    "status": ("", "", "", ("get", "patch", "update")),
-    "approval": ("", "", "", ("get", "patch", "update")),
-    "ephemeralcontainers": ("", "", "Pod", ("get", "patch", "update")),
-    "resize": ("", "", "Pod", ("get", "patch", "update")),
-}
 # Kinds that Kubernetes 1.36 still stores in an older version than it prefers to show.
 STORED_VERSIONS = {"MutatingAdmissionPolicy": "v1beta1", "MutatingAdmissionPolicyBinding": "v1beta1",
                    "CustomResourceDefinition": "v1beta1"}
-# Review kinds: computed, never stored.
-VIRTUAL = (
-    Kind("Binding", "bindings", verbs=("create",)),
-    Kind("SelfSubjectReview", "selfsubjectreviews", "authentication.k8s.io", namespaced=False, verbs=("create",)),
-    Kind("TokenReview", "tokenreviews", "authentication.k8s.io", namespaced=False, verbs=("create",)),
-    Kind("LocalSubjectAccessReview", "localsubjectaccessreviews", "authorization.k8s.io", verbs=("create",)),
-    *(Kind(kind, f"{kind.lower()}s", "authorization.k8s.io", namespaced=False, verbs=("create",))
-      for kind in ("SelfSubjectAccessReview", "SelfSubjectRulesReview", "SubjectAccessReview")),
-)
 
 
 class Discovery:
@@ -183,14 +158,6 @@ def _subresource(kind: Kind, name: str) -> Obj:
     if group:
         out |= {"group": group, "version": version}
     return out | {"kind": answer, "verbs": list(verbs)}
-
-
-def answer_of(kind: Kind, subresource: str) -> tuple[str, str, str, tuple[str, ...]]:
-    """Return group, version, kind and verbs of what a subresource answers with."""
-    if subresource == "proxy":
-        return "", "", f"{kind.kind}ProxyOptions", _HTTP
-    group, version, answer, verbs = SUBRESOURCES[subresource]
-    return group, version, answer or kind.kind, verbs
 
 
 def storage_version_hash(kind: Kind) -> str:

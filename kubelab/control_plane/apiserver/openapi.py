@@ -17,10 +17,10 @@ from typing import Any
 
 import orjson
 
-from kubelab.control_plane.apiserver.discovery import VIRTUAL, answer_of
 from kubelab.machinery import openapi_protobuf, schema
 from kubelab.machinery.request import Obj, Request, Response
 from kubelab.units import custom_openapi
+from kubelab.units.answers import VIRTUAL, answer_of
 from kubelab.units.catalogue import Kind
 
 PREFIX = "#/components/schemas/"

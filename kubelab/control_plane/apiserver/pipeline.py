@@ -128,14 +128,7 @@ class Pipeline:
             kind.prepare_create(obj)
             return obj
         prepare.keep_identity(call, obj, old)
-        if call.writes_status:
-            obj = prepare.status_part(obj, old)
-            kind.default_status(obj)
-        else:
-            obj = prepare.main_part(kind, obj, old)
-            kind.default(obj)
-            kind.prepare_update(obj, old)
-            prepare.count_generation(kind, obj, old)
+        obj = prepare.completed(call, obj, old)
         self._track(call, old, obj, stamp)
         return obj
 

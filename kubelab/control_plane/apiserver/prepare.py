@@ -10,6 +10,7 @@ Models:    k8s.io/apiserver/pkg/registry/rest BeforeCreate, BeforeUpdate and the
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from kubelab.control_plane.apiserver.call import SPEC_PARTS, STATUS_PARTS, Call
@@ -80,14 +81,10 @@ def begin_metadata(kind: Kind, obj: Obj, stamp: str) -> None:
         metadata.pop(key, None)
     if not metadata.get("name") and metadata.get("generateName"):
         metadata["name"] = generated_name(metadata["generateName"])
-    metadata["uid"], metadata["creationTimestamp"] = new_uid(), stamp
+    metadata["uid"], metadata["creationTimestamp"] = str(uuid.uuid4()), stamp
     if kind.generation:
         metadata["generation"] = 1
     obj["metadata"] = ordered(metadata)
-
-
-def new_uid() -> str:
-    return str(uuid.uuid4())
 
 
 def generated_name(base: str) -> str:
@@ -121,14 +118,32 @@ def keep_identity(call: Call, obj: Obj, old: Obj) -> None:
                        f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}")
     if given and given != before["resourceVersion"]:
         raise conflict(kind.group, kind.plural, before["name"], STALE)
-    for key in KEPT:
-        if key in before:
-            metadata[key] = before[key]
-        else:
-            metadata.pop(key, None)
+    carry(metadata, before, KEPT)
     metadata["name"] = before["name"]
     metadata["resourceVersion"] = before["resourceVersion"]
     obj["metadata"] = ordered(metadata)
+
+
+def carry(metadata: Obj, before: Obj, keys: Iterable[str]) -> None:
+    """Make metadata have of these keys what `before` has, and no more."""
+    for key in keys:
+        metadata.pop(key, None)
+        if key in before:
+            metadata[key] = before[key]
+
+
+def completed(call: Call, obj: Obj, old: Obj) -> Obj:
+    """Return an update with its defaults, and with what this endpoint may not write as it was."""
+    kind = call.kind
+    if call.writes_status:
+        obj = status_part(obj, old)
+        kind.default_status(obj)
+        return obj
+    obj = main_part(kind, obj, old)
+    kind.default(obj)
+    kind.prepare_update(obj, old)
+    count_generation(kind, obj, old)
+    return obj
 
 
 def pinned(obj: Obj) -> str:
@@ -151,11 +166,7 @@ def main_part(kind: Kind, obj: Obj, old: Obj) -> Obj:
 def status_part(obj: Obj, old: Obj) -> Obj:
     """Return the update of a status subresource: only status and, of the metadata, labels and annotations are new."""
     metadata = {**obj["metadata"]}
-    for key in ("ownerReferences", "finalizers"):
-        if key in old["metadata"]:
-            metadata[key] = old["metadata"][key]
-        else:
-            metadata.pop(key, None)
+    carry(metadata, old["metadata"], ("ownerReferences", "finalizers"))
     out = {**old, "metadata": metadata}
     if "status" in obj:
         out["status"] = obj["status"]

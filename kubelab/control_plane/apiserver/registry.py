@@ -20,7 +20,6 @@ from kubelab.control_plane.apiserver.cache import Collection
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.deleting import Deleter, read_delete_options
-from kubelab.control_plane.apiserver.discovery import answer_of
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.present import Presentation, presentation
 from kubelab.control_plane.apiserver.reading import ListOptions, Page, list_options, list_page, too_large
@@ -29,6 +28,7 @@ from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.apiserver.watch import SIZES, Watcher
 from kubelab.machinery.errors import ApiError, bad_request, method_not_allowed, not_found
 from kubelab.machinery.request import Encoded, Obj, Request, Response, User
+from kubelab.units.answers import BINDING, answer_of
 from kubelab.units.catalogue import Kind
 from kubelab.units.versions import FACES
 
@@ -234,7 +234,7 @@ class Registry:
 
 def _named_binding(request: Request, info: RequestInfo) -> RequestInfo:
     """Read POST .../bindings as the POST to the binding of the pod that the body names."""
-    sent, _ = read_object(request, Kind("Binding", "bindings"))
+    sent, _ = read_object(request, BINDING)
     name = sent["metadata"].get("name") if isinstance(sent["metadata"], dict) else None
     return replace(info, resource="pods", name=name if isinstance(name, str) else "", subresource="binding")
 

@@ -18,9 +18,9 @@ from kubelab.control_plane.apiserver.tokens import InvalidToken
 from kubelab.machinery import apply
 from kubelab.machinery.errors import bad_request, invalid, invalid_value, required
 from kubelab.machinery.request import Obj, Response, User
+from kubelab.units.answers import AUTHN, AUTHZ, REVIEWS
 from kubelab.units.catalogue import Kind
 
-AUTHN, AUTHZ = "authentication.k8s.io", "authorization.k8s.io"
 Answer = Callable[[Call, Obj], Obj]
 
 
@@ -31,15 +31,11 @@ class Reviews:
         self._authenticator, self._authorizer, self._stamp = authenticator, authorizer, stamp
 
     def handlers(self) -> dict[tuple[str, str, str], Callable[[Call], Awaitable[Response]]]:
-        kinds: dict[tuple[str, str], tuple[str, Answer]] = {
-            (AUTHN, "selfsubjectreviews"): ("SelfSubjectReview", self._who_am_i),
-            (AUTHN, "tokenreviews"): ("TokenReview", self._whose_token),
-            (AUTHZ, "selfsubjectaccessreviews"): ("SelfSubjectAccessReview", self._may_i),
-            (AUTHZ, "subjectaccessreviews"): ("SubjectAccessReview", self._may_they),
-            (AUTHZ, "localsubjectaccessreviews"): ("LocalSubjectAccessReview", self._may_they),
-            (AUTHZ, "selfsubjectrulesreviews"): ("SelfSubjectRulesReview", self._what_may_i)}
-        return {(group, "v1", plural): self._handler(Kind(kind, plural, group), answer)
-                for (group, plural), (kind, answer) in kinds.items()}
+        answers: dict[str, Answer] = {
+            "SelfSubjectReview": self._who_am_i, "TokenReview": self._whose_token,
+            "SelfSubjectAccessReview": self._may_i, "SubjectAccessReview": self._may_they,
+            "LocalSubjectAccessReview": self._may_they, "SelfSubjectRulesReview": self._what_may_i}
+        return {(kind.group, kind.version, kind.plural): self._handler(kind, answers[kind.kind]) for kind in REVIEWS}
 
     def _handler(self, kind: Kind, answer: Answer) -> Callable[[Call], Awaitable[Response]]:
         async def handle(call: Call) -> Response:

@@ -35,7 +35,7 @@ from kubelab.control_plane.apiserver.component_statuses import ComponentStatuses
 from kubelab.control_plane.apiserver.connect import Connect
 from kubelab.control_plane.apiserver.crd import CustomResources
 from kubelab.control_plane.apiserver.deleting import Deleter
-from kubelab.control_plane.apiserver.discovery import VIRTUAL, Discovery
+from kubelab.control_plane.apiserver.discovery import Discovery
 from kubelab.control_plane.apiserver.flow_control import follow_flows
 from kubelab.control_plane.apiserver.health import VERSION, Health, text
 from kubelab.control_plane.apiserver.openapi import OpenApi
@@ -58,6 +58,7 @@ from kubelab.machinery.errors import ApiError
 from kubelab.machinery.journal import Journal
 from kubelab.machinery.request import Obj, Request, Response, User
 from kubelab.units import CATALOGUE
+from kubelab.units.answers import VIRTUAL
 from kubelab.units.catalogue import Kind
 
 if TYPE_CHECKING:

@@ -39,12 +39,10 @@ from kubelab.machinery.errors import (
 )
 from kubelab.machinery.meta import copy_obj, with_condition
 from kubelab.machinery.request import Encoded, Obj, Response
+from kubelab.units.answers import BINDING, EVICTION, TOKEN_REQUEST
 from kubelab.units.catalogue import Kind
 from kubelab.units.scale import SCALE, scale_of, with_replicas
 
-BINDING = Kind("Binding", "bindings")
-EVICTION = Kind("Eviction", "evictions", "policy")
-TOKEN_REQUEST = Kind("TokenRequest", "tokenrequests", "authentication.k8s.io")
 MIN_TOKEN_S, DEFAULT_TOKEN_S, MAX_TOKEN_S = 600, 3600, 1 << 32
 SUCCESS: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 

@@ -149,9 +149,10 @@ class TokenIssuer:
 
     def jwks(self) -> Obj:
         """Return the public key as a JSON Web Key Set (RFC 7517)."""
-        numbers = self._key().public_key().public_numbers()
-        point = {name: _base64url(value.to_bytes(32, "big")) for name, value in (("x", numbers.x), ("y", numbers.y))}
-        return {"keys": [{"use": "sig", "kty": "EC", "kid": self._key_id, "crv": "P-256", "alg": ALGORITHM, **point}]}
+        from jwt.algorithms import ECAlgorithm
+
+        public = ECAlgorithm.to_jwk(self._key().public_key(), as_dict=True)
+        return {"keys": [{"use": "sig", "kid": self._key_id, "alg": ALGORITHM, **public}]}
 
     def _key(self) -> ec.EllipticCurvePrivateKey:
         if self._private is None:

@@ -25,7 +25,6 @@ from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes,
 from kubelab.control_plane.apiserver.admission.pod_security import PodSecurity
 from kubelab.control_plane.apiserver.admission.priority import Priority
 from kubelab.control_plane.apiserver.admission.resource_quota import ResourceQuota
-from kubelab.control_plane.apiserver.admission.review import KIND_OF_SUBRESOURCE
 from kubelab.control_plane.apiserver.admission.runtime_class import RuntimeClass
 from kubelab.control_plane.apiserver.admission.service_account import ServiceAccount
 from kubelab.control_plane.apiserver.admission.tolerations import DefaultTolerationSeconds
@@ -36,6 +35,7 @@ from kubelab.control_plane.apiserver.allocator import ServiceAllocator
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.machinery.request import Obj
+from kubelab.units.answers import kind_of
 
 FLAGS = frozenset({"stdin", "stdout", "stderr", "tty"})
 ORDER: tuple[type[Plugin], ...] = (
@@ -71,9 +71,7 @@ class Plugins:
 
     async def connect(self, call: Call) -> None:
         """Let webhooks and policies refuse a connection to a pod, a service or a node."""
-        _, version, kind = KIND_OF_SUBRESOURCE[call.subresource]
-        if call.subresource == "proxy":
-            kind = f"{call.kind.kind}ProxyOptions"
+        _, version, kind = kind_of(call.kind, call.subresource)
         options = {key: value.lower() not in ("0", "false") if key in FLAGS else value
                    for key, value in call.query.items() if key not in ("command", "ports")}
         await self._look(Attributes(call, "CONNECT", {"kind": kind, "apiVersion": version, **options}, {}))

@@ -89,19 +89,9 @@ def adopt(a: Attributes, new: Obj, stamp: str) -> bool:
         return False
     quiet = replace(call, field_validation="Ignore", duplicates=[], warnings=[])
     new = prepare.check_schema(quiet, call.inward(as_kind(new, kind)), kind)
-    metadata = new["metadata"]
-    for key in prepare.SYSTEM:
-        metadata.pop(key, None)
-        if key in a.obj["metadata"]:
-            metadata[key] = a.obj["metadata"][key]
-    if call.subresource == "status":
-        new = prepare.status_part(new, a.old)
-        kind.default_status(new)
-    elif a.old:
-        new = prepare.main_part(kind, new, a.old)
-        kind.default(new)
-        kind.prepare_update(new, a.old)
-        prepare.count_generation(kind, new, a.old)
+    prepare.carry(new["metadata"], a.obj["metadata"], prepare.SYSTEM)
+    if a.old:
+        new = prepare.completed(call, new, a.old)
     else:
         kind.default(new)
         kind.prepare_create(new)

@@ -10,20 +10,17 @@ import uuid
 from kubelab.control_plane.apiserver.admission.plugin import Attributes
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj
+from kubelab.units.answers import kind_of
 from kubelab.units.scale import scale_of
 
 API_VERSION = "admission.k8s.io/v1"
-KIND_OF_SUBRESOURCE = {"binding": ("", "v1", "Binding"), "eviction": ("policy", "v1", "Eviction"),
-                       "scale": ("autoscaling", "v1", "Scale"), "exec": ("", "v1", "PodExecOptions"),
-                       "attach": ("", "v1", "PodAttachOptions"), "portforward": ("", "v1", "PodPortForwardOptions"),
-                       "proxy": ("", "v1", "PodProxyOptions")}
 OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
 
 
 def request_of(a: Attributes) -> Obj:
     """Return what is asked, without the objects."""
     call, kind = a.call, a.call.kind
-    group, version, name = KIND_OF_SUBRESOURCE.get(call.subresource, (kind.group, kind.version, kind.kind))
+    group, version, name = kind_of(kind, call.subresource)
     gvk = {"group": group, "version": version, "kind": name}
     gvr = {"group": kind.group, "version": kind.version, "resource": kind.plural}
     out: Obj = {"uid": str(uuid.uuid4()), "kind": gvk, "resource": gvr, "requestKind": gvk, "requestResource": gvr,
