@@ -40,14 +40,16 @@ class Writes:
         raise NotImplementedError
 
     async def put(self, key: bytes, value: bytes, *, lease: int = 0, prev_kv: bool = False) -> PutResult:
-        result = (await self.txn((), (Put(key, value, lease, prev_kv),))).responses[0]
+        done = await self.txn((), (Put(key, value, lease, prev_kv),))
+        result = done.responses[0]
         assert isinstance(result, PutResult)
-        return result
+        return result._replace(revision=done.revision)  # over the wire only the transaction has it
 
     async def delete_range(self, key: bytes, range_end: bytes | None = None, *, prev_kv: bool = False) -> DeleteResult:
-        result = (await self.txn((), (DeleteRange(key, range_end, prev_kv),))).responses[0]
+        done = await self.txn((), (DeleteRange(key, range_end, prev_kv),))
+        result = done.responses[0]
         assert isinstance(result, DeleteResult)
-        return result
+        return result._replace(revision=done.revision)
 
 
 class Keyspace(Writes):

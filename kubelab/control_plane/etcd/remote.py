@@ -38,6 +38,7 @@ from kubelab.control_plane.etcd.api import (
 )
 from kubelab.control_plane.etcd.compactor import keep_compact
 from kubelab.control_plane.etcd.endpoints import EtcdEndpoints, Members, etcd_error, was_not_done
+from kubelab.control_plane.etcd.keyspace import Writes
 from kubelab.control_plane.etcd.remote_convert import HOME, Words
 from kubelab.control_plane.etcd.remote_watch import RemoteWatch, RemoteWatches
 from kubelab.control_plane.etcd.wire import stubs as pb
@@ -65,7 +66,7 @@ class RemoteMember(NamedTuple):
     healthy: bool
 
 
-class RemoteEtcd(Component):
+class RemoteEtcd(Writes, Component):
     """An etcd behind one or several endpoints; see `EtcdApi` for its calls."""
 
     shared = True
@@ -163,16 +164,6 @@ class RemoteEtcd(Component):
         if error is not None:
             raise error
         return None
-
-    async def put(self, key: bytes, value: bytes, *, lease: int = 0, prev_kv: bool = False) -> PutResult:
-        result = (await self.txn((), (Put(key, value, lease, prev_kv),))).responses[0]
-        assert isinstance(result, PutResult)
-        return result
-
-    async def delete_range(self, key: bytes, range_end: bytes | None = None, *, prev_kv: bool = False) -> DeleteResult:
-        result = (await self.txn((), (DeleteRange(key, range_end, prev_kv),))).responses[0]
-        assert isinstance(result, DeleteResult)
-        return result
 
     # ── watches ──────────────────────────────────────────────────────────────────────────────────────────────
 

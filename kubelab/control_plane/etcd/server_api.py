@@ -72,6 +72,11 @@ class EtcdServer(EtcdApi, Protocol):
     @property
     def identity(self) -> Identity: ...
 
+    @property
+    def has_leader(self) -> bool:
+        """Say whether the member that answers knows of a leader."""
+        ...
+
     def advertise(self, client_urls: Sequence[str]) -> None:
         """Say to other members, and in the list of members, where clients find this one."""
         ...

@@ -27,6 +27,7 @@ class Single(Keyspace):
     """What EmbeddedEtcd is besides a keyspace."""
 
     identity = Identity(id_of("kubelab"), id_of("kubelab/default"), 1)
+    has_leader = True
     _client_urls: Sequence[str] = ()
     _alarms: frozenset[Alarm] = frozenset()
 

@@ -262,6 +262,10 @@ class EtcdGroup(Served, Component):
     def identity(self) -> Identity:
         return self._route().identity
 
+    @property
+    def has_leader(self) -> bool:
+        return self._route().has_leader
+
     def advertise(self, client_urls: Sequence[str]) -> None:
         """Say where clients find the member that answers now; each member is better put on the wire by itself."""
         self._route().advertise(client_urls)

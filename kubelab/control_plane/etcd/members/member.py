@@ -396,6 +396,10 @@ class Member(Served, Component):
         return self._replica.node.role
 
     @property
+    def has_leader(self) -> bool:
+        return self._up and self.leader != NOBODY
+
+    @property
     def leader(self) -> int:
         """The id of the leader, 0 when this member knows of none."""
         return self._replica.node.leader

@@ -52,10 +52,12 @@ class Call:
     """A call, from its headers to its status."""
 
     __slots__ = ("_buffer", "_connection", "_ended", "_finished", "_got", "_messages", "_opened", "_outgoing", "_room",
-                 "_route", "_task", "_timer", "_trailers", "_unread", "_unsent_bytes", "stream")
+                 "_route", "_task", "_timer", "_trailers", "_unread", "_unsent_bytes", "needs_leader", "stream")
 
-    def __init__(self, connection: Connection, stream: int, route: Route | None, timeout: bytes | None) -> None:
+    def __init__(self, connection: Connection, stream: int, route: Route | None, timeout: bytes | None, *,
+                 needs_leader: bool = False) -> None:
         self._connection, self.stream, self._route = connection, stream, route
+        self.needs_leader = needs_leader  # the client would rather be refused than wait at a member that was cut off
         self._buffer = b""
         self._messages: deque[bytes] = deque()
         self._unread = 0
@@ -83,7 +85,11 @@ class Call:
             self.finish("INTERNAL", "malformed grpc-timeout")
 
     def _too_late(self) -> None:
-        self.finish("DEADLINE_EXCEEDED", "context deadline exceeded")
+        self.refuse(Refused("DEADLINE_EXCEEDED", "context deadline exceeded"))
+
+    def refuse(self, why: EtcdError) -> None:
+        """End the call without an answer."""
+        self.finish(why.code, str(why))
         self._stop()
 
     # ── what the client sends ────────────────────────────────────────────────────────────────────────────────
@@ -97,8 +103,7 @@ class Call:
         try:
             self._split()
         except Refused as error:
-            self.finish(error.code, str(error))
-            self._stop()
+            self.refuse(error)
             return
         self._wake()
 

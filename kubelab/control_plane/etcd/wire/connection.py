@@ -32,6 +32,7 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
+from kubelab.control_plane.etcd.errors import NoLeader
 from kubelab.control_plane.etcd.wire.call import Call, Route
 from kubelab.control_plane.etcd.wire.headers import NO_GRPC, RememberingDecoder, RememberingEncoder
 
@@ -46,10 +47,13 @@ _CONFIG = H2Configuration(client_side=False, header_encoding=None, validate_outb
 
 
 class Connection(asyncio.Protocol):
-    """The server's side of one connection; `routes` are found by path, `live` holds the open connections."""
+    """The server's side of one connection; `routes` are found by path, `live` holds the open connections.
 
-    def __init__(self, routes: Mapping[bytes, Route], live: set[Connection]) -> None:
-        self._routes, self._live = routes, live
+    `has_leader` says whether calls can be answered that need a leader.
+    """
+
+    def __init__(self, routes: Mapping[bytes, Route], live: set[Connection], has_leader: Callable[[], bool]) -> None:
+        self._routes, self._live, self._has_leader = routes, live, has_leader
         self.loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self.http = _http()
@@ -151,7 +155,16 @@ class Connection(asyncio.Protocol):
         if not headers.get(b"content-type", b"").startswith(b"application/grpc"):
             self.http.send_headers(event.stream_id, NO_GRPC, end_stream=True)
         else:
-            Call(self, event.stream_id, self._routes.get(headers.get(b":path", b"")), headers.get(b"grpc-timeout"))
+            needs_leader = headers.get(b"hasleader") == b"true"
+            call = Call(self, event.stream_id, self._routes.get(headers.get(b":path", b"")),
+                        headers.get(b"grpc-timeout"), needs_leader=needs_leader)
+            if needs_leader and not self._has_leader():
+                call.refuse(NoLeader())
+
+    def lost_leader(self) -> None:
+        """End the calls that need a leader; their clients go on at another member."""
+        for call in [call for call in self.calls.values() if call.needs_leader]:
+            call.refuse(NoLeader())
 
     def _on_data(self, event: DataReceived) -> None:
         self._unread += event.flow_controlled_length

@@ -35,6 +35,7 @@ from kubelab.control_plane.etcd.wire.watch import WatchService
 from kubelab.machinery.clock import Clock
 
 PROGRESS_S = 600.0  # etcd's default; a kube-apiserver asks by itself
+LEADERLESS_S = 3.0  # as etcd: three election time-outs of one second
 
 
 class EtcdWire(Component):
@@ -64,13 +65,23 @@ class EtcdWire(Component):
         routes = self._routes()
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: Connection(routes, self._connections), self._host, self._port,
+                lambda: Connection(routes, self._connections, lambda: self._etcd.has_leader), self._host, self._port,
                 ssl=self._tls.context if self._tls else None, backlog=1024)
         except OSError as error:
             raise OSError(f"cannot listen on {self._host}:{self._port}: {error.strerror}; choose another address, "
                           "or end the program that has it") from error
         self._port = self._server.sockets[0].getsockname()[1]
         self._etcd.advertise([self.endpoint])
+
+    async def run(self) -> None:
+        """End the calls that need a leader when there has been none for a while, as etcd does."""
+        silent = 0
+        while True:
+            await self._clock.sleep(LEADERLESS_S / 3)
+            silent = 0 if self._etcd.has_leader else silent + 1
+            if silent == 3:
+                for connection in list(self._connections):
+                    connection.lost_leader()
 
     async def teardown(self) -> None:
         if self._server is not None:
