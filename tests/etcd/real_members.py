@@ -24,7 +24,7 @@ def free_ports(count: int) -> list[int]:
 
 
 class RealMembers:
-    """An etcd of `count` members with its data below `folder`; use it as a context."""
+    """An etcd of `count` members with its data below `folder`, in m0, m1, ...; use it as a context."""
 
     def __init__(self, folder: Path, count: int = 1, *flags: str) -> None:
         self._program = shutil.which("etcd")
@@ -33,6 +33,11 @@ class RealMembers:
         self._folder, self._flags = folder, flags
         self._clients, self._peers = free_ports(2 * count)[:count], free_ports(2 * count)[count:]
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    @property
+    def address(self) -> str:
+        """The first member's host and port."""
+        return f"127.0.0.1:{self._clients[0]}"
 
     @property
     def urls(self) -> list[str]:

@@ -8,7 +8,7 @@ Invariant: the store is a function of the committed log, so that any member's an
 
 from __future__ import annotations
 
-from kubelab.control_plane.etcd.raft import Dropped, NotLeader, RaftNode, Ready
+from kubelab.control_plane.etcd.raft import Dropped, RaftNode, Ready
 from tests.etcd.linearizability import Operation
 from tests.etcd.raft.simulator import Member, Simulation
 
@@ -57,13 +57,8 @@ class ClientSimulation(Simulation):
         operation = Operation(len(self.history), "get", self.random.choice(KEYS), self.now())
         context = b"%d" % len(self.history)
         self.reading[context] = operation
-        self.checker.asked(context)
-        try:
-            member.node.read_index(context)
-        except NotLeader:
-            return
-        self.history.append(operation)
-        self.after(member)
+        if self.ask(member, member.node, context):
+            self.history.append(operation)
 
     def crash(self, member: Member | None = None) -> None:
         super().crash(member)

@@ -341,14 +341,18 @@ class Simulation:
         member = self.some() if self.random.random() < 0.3 else self.some_leader()  # maybe one that was deposed
         if member is not None and member.node is not None:
             self.reads += 1
-            context = b"%d" % self.reads
-            self.checker.asked(context)
-            try:
-                member.node.read_index(context)
-            except NotLeader:
-                return
-            self.say("read", member.id, context)
-            self.after(member)
+            self.ask(member, member.node, b"%d" % self.reads)
+
+    def ask(self, member: Member, node: RaftNode, context: bytes) -> bool:
+        """Ask a member for the index to read at; return whether it took the question."""
+        self.checker.asked(context)
+        try:
+            node.read_index(context)
+        except NotLeader:
+            return False
+        self.say("read", member.id, context)
+        self.after(member)
+        return True
 
     def compact(self) -> None:
         """Have a member snapshot its state, and forget all its log before it or keep some for slow followers."""

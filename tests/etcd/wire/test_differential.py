@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kubelab.control_plane.etcd.wire import stubs as pb
+from tests.etcd.real_members import RealMembers
 
 from .client import Client, Refusal, ask_progress, connected
 from .conftest import Served
-from .real_etcd import real_etcd
 from .sequences import LEASES, Sequence, Step
 
 pytestmark = [pytest.mark.etcd, pytest.mark.timeout(600)]
@@ -114,10 +115,10 @@ async def walk(ours: Side, real: Side, seed: int) -> None:
 
 
 @pytest.mark.parametrize("served", ["memory", "disk"], indirect=True)
-async def test_the_same_answers_as_a_real_etcd(served: Served) -> None:
+async def test_the_same_answers_as_a_real_etcd(served: Served, tmp_path: Path) -> None:
     """Ranges, puts, deletes, transactions, compactions, leases and watches: nothing tells the two apart."""
-    with real_etcd("--unsafe-no-fsync") as address:
-        async with connected(served.address) as our_client, connected(address) as real_client:
+    with RealMembers(tmp_path, 1, "--unsafe-no-fsync") as member:
+        async with connected(served.address) as our_client, connected(member.address) as real_client:
             for seed in range(SEQUENCES):
                 ours, real = Side(our_client), Side(real_client)
                 await walk(ours, real, seed)

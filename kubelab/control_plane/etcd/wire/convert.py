@@ -35,8 +35,8 @@ Message = Any  # the classes are made at run time
 
 SORT_TARGETS: tuple[SortTarget, ...] = ("key", "version", "create", "mod", "value")  # in the order of their numbers
 SORT_ORDERS: tuple[SortOrder, ...] = ("none", "ascend", "descend")
-_RESULTS: tuple[Literal["=", ">", "<", "!="], ...] = ("=", ">", "<", "!=")
-_FIELDS: tuple[tuple[Literal["version", "create", "mod", "value", "lease"], str], ...] = (
+RESULTS: tuple[Literal["=", ">", "<", "!="], ...] = ("=", ">", "<", "!=")
+FIELDS: tuple[tuple[Literal["version", "create", "mod", "value", "lease"], str], ...] = (
     ("version", "version"), ("create", "create_revision"), ("mod", "mod_revision"), ("value", "value"),
     ("lease", "lease"))
 _VALUE = 3
@@ -83,13 +83,13 @@ def _compares_of(compares: Sequence[Message]) -> list[Compare]:
     found = []
     for m in compares:
         end = m.range_end or None
-        if not 0 <= m.result < len(_RESULTS):
+        if not 0 <= m.result < len(RESULTS):
             if m.target == _VALUE:
                 found.append(Compare(m.key, "version", ">", 0, end))
-        elif 0 <= m.target < len(_FIELDS):
-            target, field = _FIELDS[m.target]
-            found.append(Compare(m.key, target, _RESULTS[m.result], getattr(m, field), end))
-        elif _RESULTS[m.result] != "=":
+        elif 0 <= m.target < len(FIELDS):
+            target, field = FIELDS[m.target]
+            found.append(Compare(m.key, target, RESULTS[m.result], getattr(m, field), end))
+        elif RESULTS[m.result] != "=":
             found.append(_NEVER)
     return found
 
