@@ -1,20 +1,20 @@
 """Cluster IPs and node ports: which are taken, and which a Service gets.
 
-    Service ─► allocate ─► spec.clusterIP from the service CIDR, spec.ports[].nodePort from 30000-32767
+    Service ─► allocate ─► spec.clusterIP from a ServiceCIDR, spec.ports[].nodePort from 30000-32767
                  ▲
     the cache ───┘ (what stored Services hold)
 
 Invariant: no address and no port is held by two Services; what a Service no longer needs is free at once.
 Models:    pkg/registry/core/service/{ipallocator,portallocator,storage/alloc.go} of kube-apiserver
-Left out:  ranges beside the first (ServiceCIDRs made later), IPv6, health check node ports
+Left out:  IPv6, health check node ports
 """
 
 from __future__ import annotations
 
-import ipaddress
 import random
 
 from kubelab.control_plane.apiserver.cache import Collection
+from kubelab.control_plane.apiserver.service_ranges import ServiceRanges
 from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.machinery.errors import FieldError, invalid, invalid_value
 from kubelab.machinery.request import Obj, WatchEvent
@@ -25,11 +25,10 @@ PortKey = tuple[int, str]
 
 
 class ServiceAllocator:
-    """Hands out the addresses of one service CIDR and the node ports of the cluster."""
+    """Hands out the addresses of the stored ServiceCIDRs and the node ports of the cluster."""
 
-    def __init__(self, services: Collection, cidr: str) -> None:
-        self._net = ipaddress.IPv4Network(cidr)
-        self._services = services
+    def __init__(self, services: Collection, cidrs: Collection) -> None:
+        self._services, self._ranges = services, ServiceRanges(cidrs)
         self._ips: dict[str, str] = {}  # address -> namespace/name
         self._ports: dict[PortKey, str] = {}
         self._random = random.Random()
@@ -71,51 +70,38 @@ class ServiceAllocator:
             if port.get("nodePort"):
                 self._ports[port["nodePort"], port.get("protocol", "TCP")] = key
 
-    def allocate(self, service: Obj, old: Obj | None) -> None:
+    def allocate(self, service: Obj, old: Obj | None, *, dry_run: bool = False) -> None:
         """Complete a Service. Raises `Invalid` when what it asks for is taken or out of range."""
         spec, key = service["spec"], _key(service)
         errors: list[FieldError] = []
         if spec["type"] != "ExternalName":
-            self._allocate_ip(spec, key, errors)
+            self._allocate_ip(spec, key, errors, dry_run=dry_run)
         if spec["type"] in ("NodePort", "LoadBalancer") and spec.get("allocateLoadBalancerNodePorts", True):
             self._allocate_ports(spec, key, errors)
         if errors:
             self.forget(service)
             raise invalid("", "Service", service["metadata"]["name"], errors)
 
-    def _allocate_ip(self, spec: Obj, key: str, errors: list[FieldError]) -> None:
+    def _allocate_ip(self, spec: Obj, key: str, errors: list[FieldError], *, dry_run: bool) -> None:
         asked = spec.get("clusterIP") or ""
         if asked == "None":
             spec["clusterIPs"] = ["None"]
             return
         if not asked:
-            asked = self._free_ip()
+            asked = self._ranges.free(self._ips)
             if not asked:
                 errors.append(FieldError("spec.clusterIPs", "InternalError",
                                          "failed to allocate a serviceIP: range is full"))
                 return
-        elif ipaddress.IPv4Address(asked) not in self._net:
-            errors.append(invalid_value("spec.clusterIPs", [asked], f"failed to allocate IP {asked}: the provided IP "
-                                        f"({asked}) is not in the valid range. The range of valid IPs is {self._net}"))
-            return
-        elif self._ips.get(asked, key) != key:
-            errors.append(invalid_value("spec.clusterIPs", [asked], f"failed to allocate IP {asked}: provided IP is "
-                                        "already allocated"))
-            return
+        elif self._ips.get(asked) != key:  # what it has it keeps, also when its range has gone
+            problem = self._ranges.problem(asked, dry_run=dry_run)
+            if not problem and asked in self._ips:
+                problem = "provided IP is already allocated"
+            if problem:
+                errors.append(invalid_value("spec.clusterIPs", [asked], f"failed to allocate IP {asked}: {problem}"))
+                return
         self._ips[asked] = key
         spec["clusterIP"], spec["clusterIPs"] = asked, [asked]
-
-    def _free_ip(self) -> str:
-        """Return a free address; the first 256 or so are left to those who ask for one by name, as upstream does."""
-        size, base = self._net.num_addresses, int(self._net.network_address)
-        reserved = min(max(16, size // 16), 256) if size > 32 else 1
-        for _ in range(64):
-            ip = str(ipaddress.IPv4Address(base + self._random.randrange(reserved, size - 1)))
-            if ip not in self._ips:
-                return ip
-        candidates = [*range(reserved, size - 1), *range(1, reserved)]
-        addresses = (str(ipaddress.IPv4Address(base + offset)) for offset in candidates)
-        return next((ip for ip in addresses if ip not in self._ips), "")
 
     def _allocate_ports(self, spec: Obj, key: str, errors: list[FieldError]) -> None:
         for index, port in enumerate(spec.get("ports") or ()):

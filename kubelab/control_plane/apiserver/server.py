@@ -50,7 +50,7 @@ from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.apiserver.subresources import Subresources
 from kubelab.control_plane.apiserver.tokens import TokenIssuer
 from kubelab.control_plane.apiserver.tunnel import Tunnel
-from kubelab.control_plane.apiserver.upkeep import Upkeep
+from kubelab.control_plane.apiserver.upkeep import NETWORKING, Upkeep
 from kubelab.control_plane.apiserver.webhook_client import WebhookClient
 from kubelab.control_plane.etcd.api import EtcdApi, EtcdError
 from kubelab.machinery.clock import Clock, timestamp
@@ -125,7 +125,7 @@ class ApiServer(Component):
         joins = self.reuse_port and self.port != 0  # others answer there: connections come when we can
         if self.pki is not None and not joins:
             await self._listen(self.pki)
-        allocator = ServiceAllocator(self.storage.of("", "services"), self.service_cidr)
+        allocator = ServiceAllocator(self.storage.of("", "services"), self.storage.of(NETWORKING, "servicecidrs"))
         self.registry = Registry(self.storage, CATALOGUE)
         self.discovery = Discovery(self.registry.served.values(), f"{self.host}:{self.port}")
         self.openapi = OpenApi(self.registry.served.values())

@@ -33,6 +33,7 @@ from kubelab.control_plane.controllers.replicaset import ReplicaSetController
 from kubelab.control_plane.controllers.replicationcontroller import ReplicationControllerController
 from kubelab.control_plane.controllers.resource_quota import ResourceQuotaController
 from kubelab.control_plane.controllers.root_ca import RootCaPublisher
+from kubelab.control_plane.controllers.service_cidrs import ServiceCidrController
 from kubelab.control_plane.controllers.serviceaccount import ServiceAccountController
 from kubelab.control_plane.controllers.slice_mirroring import SliceMirroringController
 from kubelab.control_plane.controllers.statefulset import StatefulSetController
@@ -84,6 +85,7 @@ class ControllerManager(Component):
         self._add("endpoints-controller", self._plain(EndpointsController))
         self._add("endpointslice-controller", self._telling(EndpointSliceController))
         self._add("endpointslicemirroring-controller", self._plain(SliceMirroringController))
+        self._add("service-cidr-controller", self._plain(ServiceCidrController))
         self._add("node-lifecycle-controller", lambda name: NodeLifecycleController(
             name, client, self.informers, clock=clock, journal=journal, recorder=self._recorder(name),
             grace_s=node_grace_s, eviction_rate_per_s=node_eviction_rate_per_s))

@@ -96,7 +96,7 @@ class Plugins:
     def allocate(self, call: Call, obj: Obj, old: Obj | None) -> None:
         """Give a Service its addresses and ports, after it was found valid. Raises `Invalid`."""
         if call.kind.builtin == "services" and not call.subresource:
-            self._allocator.allocate(obj, old)
+            self._allocator.allocate(obj, old, dry_run=call.dry_run)
 
     def release(self, call: Call, obj: Obj) -> None:
         """Take back what `allocate` gave, since the write did not happen."""
