@@ -75,7 +75,12 @@ class Histogram:
     def lines(self) -> Iterator[str]:
         yield from head(self.name, self.text, "histogram")
         for values, cell in sorted(self.cells.items()):
-            yield from cell.lines(self.name, self.labels, values)
+            if cell.total:
+                yield from cell.lines(self.name, self.labels, values)
+
+    def totals(self) -> dict[Labels, float]:
+        """Return how many observations each series has, for a counter beside the histogram."""
+        return {values: total for values, cell in self.cells.items() if (total := cell.total)}
 
 
 class Cell:

@@ -23,6 +23,18 @@ def test_text() -> None:
         'took_seconds_count{verb="GET"} 4']
 
 
+def test_series_nobody_observed_are_not_shown() -> None:
+    """A series that somebody keeps at hand appears with its first observation; a counter without labels begins at 0."""
+    sizes = Histogram("sizes", "How big.", ("kind",), (10,))
+    kept = sizes.cell(("pods",))
+    sent = Gauge("sent_total", "How many.", ("kind",), sizes.totals, "counter")
+    shown = [line for line in exposition([sizes, sent, Counter("lost_total", "None yet.")]).splitlines()
+             if not line.startswith("#")]
+    assert shown == ["lost_total 0"]
+    kept.observe(3)
+    assert 'sent_total{kind="pods"} 1' in exposition([sent])
+
+
 def test_bounds() -> None:
     """Exponential bounds grow by their factor."""
     assert exponential(1, 2, 4) == (1, 2, 4, 8)

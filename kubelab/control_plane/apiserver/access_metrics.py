@@ -23,13 +23,12 @@ USERS = metrics.counter("authenticated_user_requests", "Counter of authenticated
                         ("username",))
 AUTHENTICATIONS = metrics.histogram("authentication_duration_seconds",
                                     "Authentication duration in seconds broken out by result.", ("result",), BUCKETS)
-metrics.gauge("authentication_attempts", "Counter of authenticated attempts.", ("result",),
-              lambda: {labels: cell.total for labels, cell in AUTHENTICATIONS.cells.items()}, "counter")
+metrics.gauge("authentication_attempts", "Counter of authenticated attempts.", ("result",), AUTHENTICATIONS.totals,
+              "counter")
 AUTHORIZATIONS = metrics.histogram("authorization_duration_seconds",
                                    "Authorization duration in seconds broken out by result.", ("result",), BUCKETS)
 metrics.gauge("authorization_attempts_total", "Counter of authorization attempts broken down by result. It can be "
-              "either 'allowed', 'denied', 'no-opinion' or 'error'.", ("result",),
-              lambda: {labels: cell.total for labels, cell in AUTHORIZATIONS.cells.items()}, "counter")
+              "either 'allowed', 'denied', 'no-opinion' or 'error'.", ("result",), AUTHORIZATIONS.totals, "counter")
 DECISIONS = metrics.counter(
     "apiserver_authorization_decisions_total", "Total number of terminal decisions made by an authorizer split by "
     "authorizer type, name, and decision.", ("type", "name", "decision"))
