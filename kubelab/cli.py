@@ -90,6 +90,8 @@ def _up(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.ERROR if options.quiet else logging.WARNING, format="%(levelname)s %(message)s")
     if options.nodes < 0:
         raise ValueError("--nodes: the number of nodes must not be negative")
+    if options.etcd_servers and options.etcd_members > 1:
+        raise ValueError("--etcd-members runs a store here, --etcd-endpoints uses one elsewhere: leave one of them out")
     disable = [name for name in options.disable.split(",") if name]
     cluster = Cluster(options.nodes, runtime=options.runtime, port=options.port, data_dir=options.data_dir,
                       kubeconfig=options.kubeconfig, disable=disable, quiet=options.quiet,

@@ -189,6 +189,9 @@ async def _several(options: argparse.Namespace, stack: AsyncExitStack) -> Compon
         raise ValueError(f"--members {options.members}: an etcd has 1, 3, 5 or 7 members; an even number survives no "
                          "more than the odd one below it")
     folder = (options.data_dir or Path(stack.enter_context(TemporaryDirectory(prefix="kubelab-etcd-")))).absolute()
+    if (folder / "member").exists():
+        raise ValueError(f"{folder} holds the store of one member: save it with `etcdctl snapshot save FILE`, begin "
+                         "again with --members 3 --restore FILE in another folder")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     host, port = host_and_port(options.listen)
     ports = _kept_ports(folder, host, [port + STEP * i for i in range(options.members)] if port else [],
