@@ -87,6 +87,7 @@ class Kind:
     generation: bool = False  # metadata.generation counts spec changes
     selectable_keys: tuple[str, ...] = field(default=())  # every path `selectable` may return; others are 400
     version_notes: frozenset[str] = frozenset()  # annotations of the versioned object alone, not of its bare metadata
+    deprecated: str = ""  # what clients are warned with
     list_kind: str = ""  # default: the kind with List behind it
     own: Any = None  # of a custom resource: its schema, and what else its definition says
 

@@ -27,6 +27,7 @@ def component_status(name: str, problem: str = "", message: str = "ok") -> Obj:
 
 COMPONENT_STATUS = Kind(
     "ComponentStatus", "componentstatuses", namespaced=False, short_names=("cs",), verbs=("get", "list"),
+    deprecated="v1 ComponentStatus is deprecated in v1.19+",
     columns=(
         NAME,
         Column("Status", lambda o, now: "Healthy" if _cell("status", o) == "True" else "Unhealthy",

@@ -36,7 +36,6 @@ class CustomSchema:
         self.scale: Obj | None = (version.get("subresources") or {}).get("scale")
         self.storage_version = next(v["name"] for v in spec["versions"] if v.get("storage"))
         self.definition_name = ".".join([*reversed(spec["group"].split(".")), version["name"], spec["names"]["kind"]])
-        self.deprecated = deprecation(spec, version)
         self.terminating = False
         self._asks = has_rules(self.schema)
 
@@ -102,7 +101,8 @@ def _kind(crd: Obj, version: Obj) -> Kind:
         tuple(names.get("shortNames") or ()), tuple(names.get("categories") or ()), names.get("singular") or "",
         frozenset(name for name in ("status", "scale") if name in parts), VERBS, own.default, own.default,
         prepare_create=_without_status if has_status else lambda obj: None, generation=True,
-        list_kind=names.get("listKind") or "", own=own, columns=_columns(version),
+        deprecated=deprecation(spec, version), list_kind=names.get("listKind") or "", own=own,
+        columns=_columns(version),
         selectable=lambda obj: {name: _text(jsonpath.first(path, obj)) for name, path in paths.items()},
         selectable_keys=tuple(paths))
 

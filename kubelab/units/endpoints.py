@@ -133,6 +133,7 @@ def _validate_slice_update(new: Obj, old: Obj) -> Sequence[FieldError]:
 
 ENDPOINTS = Kind(
     "Endpoints", "endpoints", singular="endpoints", short_names=("ep",),
+    deprecated="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     default=_default_endpoints, validate=_validate_endpoints,
     columns=(NAME, Column("Endpoints", lambda o, now: _endpoints_text(o), path="subsets"), AGE),
 )

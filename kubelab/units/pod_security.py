@@ -9,7 +9,8 @@ Left out:  older versions of the standards; annotations from before there were f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 from kubelab.machinery.request import Obj
 
@@ -34,38 +35,70 @@ def _context(of: Obj) -> Obj:
     return of.get("securityContext") or NO
 
 
-def _named(names: Sequence[str], what: str = "container") -> str:
-    return f"{what}{'s' if len(names) > 1 else ''} {_quoted(names)}"
+def _setting(of: Obj, path: str) -> Any:
+    found: Any = _context(of)
+    for step in path.split("."):
+        found = (found or NO).get(step)
+    return found
 
 
 def _quoted(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
+def _several(word: str, of: Sequence[object]) -> str:
+    return f"{word}s" if len(of) > 1 else word
+
+
+def _named(names: Sequence[str], what: str = "container") -> str:
+    return f"{_several(what, names)} {_quoted(names)}"
+
+
+def _uses(names: Sequence[str], what: str = "container") -> str:
+    return f"{_named(names, what)} {'use' if len(names) > 1 else 'uses'}"
+
+
 def _where(containers: list[Obj], wrong: Callable[[Obj], object]) -> list[str]:
     return [c["name"] for c in containers if wrong(c)]
 
 
+def _offending(items: Iterable[Obj], found: Callable[[Obj], Collection[Any]]) -> tuple[list[str], list[Any]]:
+    """Return the names of the items in which something is found, and all that is."""
+    of = {item["name"]: found(item) for item in items}
+    return [name for name in of if of[name]], sorted({value for values in of.values() for value in values})
+
+
+def _setting_check(what: str, path: str, wrong: Callable[[Any], object], words: str, *, of_pod: bool = True) -> Check:
+    """Return the check of one setting of a securityContext, that of containers and, with `of_pod`, the pod's own."""
+    def check(spec: Obj, containers: list[Obj]) -> str:
+        places = ["pod"] if of_pod and wrong(_setting(spec, path)) else []
+        names = _where(containers, lambda c: wrong(_setting(c, path)))
+        places += [_named(names)] if names else []
+        return f"{what} ({' and '.join(places)} {words})" if places else ""
+
+    return check
+
+
+def _is_unconfined(profile: Any) -> bool:
+    return bool(profile == "Unconfined")
+
+
 # ── baseline ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-def app_armor(spec: Obj, containers: list[Obj]) -> str:
-    def loose(of: Obj) -> bool:
-        return (_context(of).get("appArmorProfile") or NO).get("type") == "Unconfined"
-
-    places = ["pod"] if loose(spec) else []
-    names = _where(containers, loose)
-    places += [_named(names)] if names else []
-    return f'forbidden AppArmor profile ({" and ".join(places)} must not set AppArmor profile type to "Unconfined")' \
-        if places else ""
+app_armor = _setting_check("forbidden AppArmor profile", "appArmorProfile.type", _is_unconfined,
+                           'must not set AppArmor profile type to "Unconfined"')
+privileged = _setting_check("privileged", "privileged", bool, "must not set securityContext.privileged=true",
+                            of_pod=False)
+seccomp_baseline = _setting_check("seccompProfile", "seccompProfile.type", _is_unconfined,
+                                  'must not set securityContext.seccompProfile.type to "Unconfined"')
+host_process = _setting_check("hostProcess", "windowsOptions.hostProcess", bool,
+                              "must not set securityContext.windowsOptions.hostProcess=true")
 
 
 def capabilities(spec: Obj, containers: list[Obj]) -> str:
-    added = {c["name"]: set((_context(c).get("capabilities") or NO).get("add") or ()) - CAPABILITIES
-             for c in containers}
-    names = [name for name in added if added[name]]
-    every = _quoted(sorted(set().union(*added.values())))
-    return f"non-default capabilities ({_named(names)} must not include {every} in securityContext.capabilities.add)" \
-        if names else ""
+    names, added = _offending(containers, lambda c: set(_setting(c, "capabilities.add") or ()) - CAPABILITIES)
+    return f"non-default capabilities ({_named(names)} must not include {_quoted(added)} in " \
+           "securityContext.capabilities.add)" if names else ""
 
 
 def host_namespaces(spec: Obj, containers: list[Obj]) -> str:
@@ -79,22 +112,14 @@ def host_path(spec: Obj, containers: list[Obj]) -> str:
 
 
 def host_ports(spec: Obj, containers: list[Obj]) -> str:
-    used = {c["name"]: [p["hostPort"] for p in c.get("ports") or () if p.get("hostPort")] for c in containers}
-    names = [name for name in used if used[name]]
-    ports = sorted({port for found in used.values() for port in found})
-    if not names:
-        return ""
-    verb = "uses" if len(names) == 1 else "use"
-    return f"hostPort ({_named(names)} {verb} hostPort{'s' if len(ports) > 1 else ''} {', '.join(map(str, ports))})"
+    names, ports = _offending(containers, lambda c: [p["hostPort"] for p in c.get("ports") or () if p.get("hostPort")])
+    return f"hostPort ({_uses(names)} {_several('hostPort', ports)} {', '.join(map(str, ports))})" if names else ""
 
 
 def probe_hosts(spec: Obj, containers: list[Obj]) -> str:
-    found = {c["name"]: sorted(set(_hosts(c))) for c in containers}
-    names = [name for name in found if found[name]]
-    hosts = sorted({host for several in found.values() for host in several})
-    verb = "uses" if len(names) == 1 else "use"
-    return f"probe or lifecycle host ({_named(names)} {verb} probe or lifecycle host{'s' if len(hosts) > 1 else ''} " \
-           f"{_quoted(hosts)})" if names else ""
+    names, hosts = _offending(containers, lambda c: {*_hosts(c)})
+    return f"probe or lifecycle host ({_uses(names)} {_several('probe or lifecycle host', hosts)} {_quoted(hosts)})" \
+        if names else ""
 
 
 def _hosts(container: Obj) -> Iterator[str]:
@@ -107,16 +132,9 @@ def _hosts(container: Obj) -> Iterator[str]:
                 yield host
 
 
-def privileged(spec: Obj, containers: list[Obj]) -> str:
-    names = _where(containers, lambda c: _context(c).get("privileged"))
-    return f"privileged ({_named(names)} must not set securityContext.privileged=true)" if names else ""
-
-
 def proc_mount(spec: Obj, containers: list[Obj]) -> str:
-    wrong = {c["name"]: _context(c).get("procMount") for c in containers}
-    names = [name for name, given in wrong.items() if given not in (None, "", "Default")]
-    return f"procMount ({_named(names)} must not set securityContext.procMount to " \
-           f"{_quoted(sorted({str(wrong[name]) for name in names}))})" if names else ""
+    names, mounts = _offending(containers, lambda c: {str(_context(c).get("procMount") or "Default")} - {"Default"})
+    return f"procMount ({_named(names)} must not set securityContext.procMount to {_quoted(mounts)})" if names else ""
 
 
 def selinux(spec: Obj, containers: list[Obj]) -> str:
@@ -133,59 +151,31 @@ def selinux(spec: Obj, containers: list[Obj]) -> str:
            f"{'; '.join(details)})" if places else ""
 
 
-def seccomp_baseline(spec: Obj, containers: list[Obj]) -> str:
-    def loose(of: Obj) -> bool:
-        return (_context(of).get("seccompProfile") or NO).get("type") == "Unconfined"
-
-    places = ["pod"] if loose(spec) else []
-    names = _where(containers, loose)
-    places += [_named(names)] if names else []
-    return f'seccompProfile ({" and ".join(places)} must not set securityContext.seccompProfile.type to "Unconfined")' \
-        if places else ""
-
-
 def sysctls(spec: Obj, containers: list[Obj]) -> str:
     names = [s["name"] for s in _context(spec).get("sysctls") or () if s["name"] not in SYSCTLS]
     return f"forbidden sysctls ({', '.join(names)})" if names else ""
 
 
-def host_process(spec: Obj, containers: list[Obj]) -> str:
-    def hosted(of: Obj) -> bool:
-        return bool((_context(of).get("windowsOptions") or NO).get("hostProcess"))
-
-    places = ["pod"] if hosted(spec) else []
-    names = _where(containers, hosted)
-    places += [_named(names)] if names else []
-    return f"hostProcess ({' and '.join(places)} must not set securityContext.windowsOptions.hostProcess=true)" \
-        if places else ""
-
-
 # ── restricted ───────────────────────────────────────────────────────────────────────────────────────────────
 
-def escalation(spec: Obj, containers: list[Obj]) -> str:
-    names = _where(containers, lambda c: _context(c).get("allowPrivilegeEscalation") is not False)
-    return f"allowPrivilegeEscalation != false ({_named(names)} must set " \
-           "securityContext.allowPrivilegeEscalation=false)" if names else ""
+escalation = _setting_check("allowPrivilegeEscalation != false", "allowPrivilegeEscalation",
+                            lambda given: given is not False,
+                            "must set securityContext.allowPrivilegeEscalation=false", of_pod=False)
+run_as_user = _setting_check("runAsUser=0", "runAsUser", lambda given: given == 0, "must not set runAsUser=0")
 
 
 def all_capabilities(spec: Obj, containers: list[Obj]) -> str:
-    of = {c["name"]: _context(c).get("capabilities") or NO for c in containers}
-    keep = [name for name, given in of.items() if "ALL" not in (given.get("drop") or ())]
-    more = [name for name, given in of.items() if set(given.get("add") or ()) - {"NET_BIND_SERVICE"}]
+    keep = _where(containers, lambda c: "ALL" not in (_setting(c, "capabilities.drop") or ()))
+    more, added = _offending(containers, lambda c: {*(_setting(c, "capabilities.add") or ())} - {"NET_BIND_SERVICE"})
     details = [f'{_named(keep)} must set securityContext.capabilities.drop=["ALL"]'] if keep else []
-    if more:
-        added = sorted({c for name in more for c in of[name]["add"] if c != "NET_BIND_SERVICE"})
-        details.append(f"{_named(more)} must not include {_quoted(added)} in securityContext.capabilities.add")
+    details += [f"{_named(more)} must not include {_quoted(added)} in securityContext.capabilities.add"] if more else []
     return f"unrestricted capabilities ({'; '.join(details)})" if details else ""
 
 
 def volume_types(spec: Obj, containers: list[Obj]) -> str:
-    of = {v["name"]: next((key for key in v if key != "name" and key not in VOLUMES), "")
-          for v in spec.get("volumes") or ()}
-    names, types = [name for name in of if of[name]], sorted({type_ for type_ in of.values() if type_})
-    verb = "uses" if len(names) == 1 else "use"
-    return f"restricted volume types ({_named(names, 'volume')} {verb} restricted volume type" \
-           f"{'s' if len(types) > 1 else ''} {_quoted(types)})" if names else ""
+    names, types = _offending(spec.get("volumes") or (), lambda v: list(v.keys() - VOLUMES - {"name"})[:1])
+    return f"restricted volume types ({_uses(names, 'volume')} {_several('restricted volume type', types)} " \
+           f"{_quoted(types)})" if names else ""
 
 
 def non_root(spec: Obj, containers: list[Obj]) -> str:
@@ -197,13 +187,6 @@ def non_root(spec: Obj, containers: list[Obj]) -> str:
     if silent and not details:
         details = [f"pod or {_named(silent)} must set securityContext.runAsNonRoot=true"]
     return f"runAsNonRoot != true ({' and '.join(details)})" if details else ""
-
-
-def run_as_user(spec: Obj, containers: list[Obj]) -> str:
-    places = ["pod"] if _context(spec).get("runAsUser") == 0 else []
-    names = _where(containers, lambda c: _context(c).get("runAsUser") == 0)
-    places += [_named(names)] if names else []
-    return f"runAsUser=0 ({' and '.join(places)} must not set runAsUser=0)" if places else ""
 
 
 def seccomp_restricted(spec: Obj, containers: list[Obj]) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from kubelab.control_plane.apiserver.admission.service_account import TOKEN_PATH
-from kubelab.control_plane.apiserver.admission.tolerations import add_tolerations
+from kubelab.control_plane.apiserver.admission.pods import TOKEN_PATH, add_tolerations
 from kubelab.machinery.request import User
 
 from .conftest import World, config_map, pod, refused

@@ -74,7 +74,7 @@ class Audit:
                 return await way(request, info, user)
             event = self._begin(request, info, asker, verdict)
             if impersonating:
-                event["impersonatedUser"] = _user(user)
+                event["impersonatedUser"] = user.info
             return await self._follow(event, verdict, way(request, info, user), request)
 
         return audited
@@ -114,7 +114,7 @@ class Audit:
         event: Obj = {"kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": verdict.level,
                       "auditID": request.headers.get("audit-id") or str(uuid.uuid4()), "stage": "",
                       "requestURI": f"{request.path}?{query}" if query else request.path, "verb": info.verb,
-                      "user": _user(user), "sourceIPs": _sources(request),
+                      "user": user.info, "sourceIPs": _sources(request),
                       "userAgent": request.headers.get("user-agent", "")}
         if info.is_resource:
             parts = {"resource": info.resource, "namespace": info.namespace, "name": info.name,
@@ -141,16 +141,6 @@ class Audit:
 
     def close(self) -> None:
         self._log.close()
-
-
-def _user(user: User) -> Obj:
-    found: Obj = {"username": user.name}
-    if user.uid:
-        found["uid"] = user.uid
-    found["groups"] = list(user.groups)
-    if user.extra:
-        found["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return found
 
 
 def _sources(request: Request) -> list[str]:

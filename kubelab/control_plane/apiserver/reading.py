@@ -64,6 +64,7 @@ class ListOptions:
     continue_: str
     revision: int | None  # None: not given
     match: str
+    timeout_s: int = 0  # of a watch; 0: not given
 
 
 def list_options(collection: Collection, query: Mapping[str, str], name: str = "") -> ListOptions:
@@ -78,14 +79,14 @@ def list_options(collection: Collection, query: Mapping[str, str], name: str = "
     limit, given = query.get("limit", ""), query.get("resourceVersion", "")
     match = query.get("resourceVersionMatch", "")
     count = integer(limit)
-    integer(query.get("timeoutSeconds", ""))
     fits = given.isascii() and given.isdigit() and len(given) <= 20 and int(given) < 1 << 64
     if given and not fits:
         why = "value out of range" if given.isascii() and given.isdigit() else "invalid syntax"
         raise bad_request(f'invalid resource version: resourceVersion: Invalid value: "{given}": strconv.ParseUint: '
                           f'parsing "{given}": {why}')
     _check_match(query, given, match)
-    return ListOptions(labels, fields, max(count, 0), query.get("continue", ""), int(given) if given else None, match)
+    return ListOptions(labels, fields, max(count, 0), query.get("continue", ""), int(given) if given else None, match,
+                       integer(query.get("timeoutSeconds", "")))
 
 
 def integer(text: str) -> int:

@@ -34,8 +34,6 @@ from kubelab.units.versions import FACES
 
 Handler = Callable[[Call], Awaitable[Response]]
 MIN_WATCH_S = 1800  # a watch without timeoutSeconds over the wire ends between this and twice this
-DEPRECATED = {"endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
-              "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+"}
 NAMED = {"create": False, "update": True, "patch": True}  # whether the URL of a write ends in a name
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
@@ -114,10 +112,8 @@ class Registry:
         if (info.group, info.version, info.resource) == ("", "v1", "bindings") and info.verb == "create":
             info = _named_binding(request, info)
         call = self.call(request, info, user)
-        if call.kind.builtin in DEPRECATED:
-            call.warnings.append(DEPRECATED[call.kind.builtin])
-        elif call.kind.own is not None and call.kind.own.deprecated:
-            call.warnings.append(call.kind.own.deprecated)
+        if call.kind.deprecated:
+            call.warnings.append(call.kind.deprecated)
         if call.collection.lags:
             await call.collection.settled()
         if self.storage.etcd.shared and info.verb != "watch" and not request.query.get("resourceVersion"):
@@ -179,18 +175,14 @@ class Registry:
                           selectable=call.collection.selectable, bookmarks=is_true(query.get("allowWatchBookmarks")),
                           transform=how.event if how is not None else None)
         watcher.sizes = SIZES.cell((call.info.group, call.info.version, call.info.resource))
-        self._end_in_time(call, watcher)
+        self._end_in_time(call, watcher, options.timeout_s)
         asked = query.get("sendInitialEvents")
         initial = is_true(asked) if asked is not None else not options.revision
         call.collection.watch(watcher, None if initial else options.revision, initial=initial,
                               revision=self.storage.revision, marked=asked is not None)
         return Response(200, events=watcher)
 
-    def _end_in_time(self, call: Call, watcher: Watcher) -> None:
-        try:
-            timeout_s = float(call.query.get("timeoutSeconds") or 0)
-        except ValueError:
-            timeout_s = 0.0
+    def _end_in_time(self, call: Call, watcher: Watcher, timeout_s: float) -> None:
         if not timeout_s and call.request.headers.get("host"):  # over the wire; in process nobody forgets a watch
             timeout_s = MIN_WATCH_S * (1 + random.random())
         if timeout_s > 0:

@@ -23,12 +23,14 @@ from kubelab.control_plane.apiserver.admission.namespace_lifecycle import Namesp
 from kubelab.control_plane.apiserver.admission.nodes import NodeRestriction, TaintNodesByCondition
 from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes, Plugin
 from kubelab.control_plane.apiserver.admission.pod_security import PodSecurity
-from kubelab.control_plane.apiserver.admission.priority import Priority
+from kubelab.control_plane.apiserver.admission.pods import (
+    DefaultTolerationSeconds,
+    PodTopologyLabels,
+    Priority,
+    RuntimeClass,
+    ServiceAccount,
+)
 from kubelab.control_plane.apiserver.admission.resource_quota import ResourceQuota
-from kubelab.control_plane.apiserver.admission.runtime_class import RuntimeClass
-from kubelab.control_plane.apiserver.admission.service_account import ServiceAccount
-from kubelab.control_plane.apiserver.admission.tolerations import DefaultTolerationSeconds
-from kubelab.control_plane.apiserver.admission.topology_labels import PodTopologyLabels
 from kubelab.control_plane.apiserver.admission.validating_policy import ValidatingAdmissionPolicy
 from kubelab.control_plane.apiserver.admission.webhooks import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
