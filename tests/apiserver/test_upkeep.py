@@ -50,6 +50,18 @@ async def test_an_address_taken_by_hand_goes_to_no_service(world: World) -> None
     assert (await world.client.create("services", wanted))["spec"]["clusterIP"] == ip
 
 
+async def test_the_first_range_comes_back(world: World) -> None:
+    """Once the ServiceCIDR that a cluster begins with is gone, the API server makes it again."""
+    ranges = world.server.storage.of("networking.k8s.io", "servicecidrs").objects
+    before = ranges["kubernetes"].obj
+    await world.client.patch("servicecidrs", "kubernetes", {"metadata": {"finalizers": None}})
+    await world.client.delete("servicecidrs", "kubernetes")
+    await until(lambda: "kubernetes" in ranges and ranges["kubernetes"].obj["metadata"]["uid"]
+                != before["metadata"]["uid"])
+    assert ranges["kubernetes"].obj["spec"] == before["spec"]
+    assert (await world.client.create("services", Service("web")))["spec"]["clusterIP"].startswith("127.96.")
+
+
 async def test_a_flow_schema_says_whether_its_level_exists(world: World) -> None:
     """The condition turns when the level comes."""
     def dangling() -> str:

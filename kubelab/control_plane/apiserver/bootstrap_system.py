@@ -25,6 +25,7 @@ LEVELS = {"catch-all": (5, 0, 0, 0), "global-default": (20, 50, 128, 6), "leader
           "node-high": (40, 25, 64, 6), "system": (30, 33, 64, 6), "workload-high": (40, 50, 128, 6),
           "workload-low": (100, 90, 128, 6)}
 QUEUE_LENGTH = 50
+DEFAULT_RANGE = "kubernetes"
 EVERYONE = ("Group:system:unauthenticated", "Group:system:authenticated")
 MANAGERS = ("User:system:kube-controller-manager", "User:system:kube-scheduler")
 KUBE_SYSTEM = "ServiceAccount:kube-system:*"
@@ -56,7 +57,8 @@ MANAGED = {"apf.kubernetes.io/autoupdate-spec": "true"}
 
 def system_objects(cidr: str, service_ip: str, groups: Iterable[tuple[str, str]], stamp: str) -> list[Obj]:
     """Return the objects; `groups` are the group versions that this server answers for."""
-    return [*_priorities(), *flow_objects(stamp), _cidr(cidr, stamp), address(service_ip, "default", "kubernetes"),
+    return [*_priorities(), *flow_objects(stamp), service_range(cidr, stamp),
+            address(service_ip, "default", "kubernetes"),
             *(local_service(group, version, stamp) for group, version in groups if group != REGISTRATION)]
 
 
@@ -104,9 +106,10 @@ def dangling(level: str, exists: bool, stamp: str) -> Obj:
             "message": f"{about} and it exists" if exists else f"{about} but there is no such object"}
 
 
-def _cidr(cidr: str, stamp: str) -> Obj:
+def service_range(cidr: str, stamp: str) -> Obj:
+    """Return the ServiceCIDR that a cluster begins with."""
     return {"kind": "ServiceCIDR", "apiVersion": "networking.k8s.io/v1",
-            "metadata": {"name": "kubernetes", "finalizers": ["networking.k8s.io/service-cidr-finalizer"]},
+            "metadata": {"name": DEFAULT_RANGE, "finalizers": ["networking.k8s.io/service-cidr-finalizer"]},
             "spec": {"cidrs": [cidr]},
             "status": {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": stamp, "reason": "",
                                        "message": "Kubernetes Service CIDR is ready"}]}}

@@ -142,7 +142,7 @@ class ApiServer(Component):
         self._register(pipeline, deleter)
         await self._bootstrap()
         allocator.start()
-        upkeep = Upkeep(self.storage, allocator, self.clock)
+        upkeep = Upkeep(self.storage, allocator, self.clock, self.service_cidr)
         upkeep.start()
         self.spawn(upkeep.run, name="upkeep")
         for plural in RBAC_KINDS:

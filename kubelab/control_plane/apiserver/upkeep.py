@@ -2,10 +2,11 @@
 
     Service ─► its IPAddress is there while it holds the address, and no longer
     IPAddress of anyone else ─► the allocator gives that address to nobody
+    the ServiceCIDR `kubernetes` ─► is there, whoever deleted it
     FlowSchema, PriorityLevelConfiguration ─► the condition Dangling
 
 Invariant: only what a stored object asks for is written; a second look writes nothing.
-Models:    the ip allocator and its repair loop, and the flow control status updates of kube-apiserver
+Models:    the ip allocator and its repair loop, the default ServiceCIDR and flow control's status of kube-apiserver
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from collections.abc import Callable, Iterator
 
 from kubelab.control_plane.apiserver import bootstrap
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
-from kubelab.control_plane.apiserver.bootstrap_system import address, dangling
+from kubelab.control_plane.apiserver.bootstrap_system import DEFAULT_RANGE, address, dangling, service_range
+from kubelab.control_plane.apiserver.cache import Collection
 from kubelab.control_plane.apiserver.storage import Changed, Storage
 from kubelab.machinery.clock import Clock, timestamp
 from kubelab.machinery.meta import get_condition, with_condition
@@ -24,14 +26,15 @@ from kubelab.units.flowcontrol import GROUP as FLOW
 
 NETWORKING = "networking.k8s.io"
 MANAGED_BY = "ipaddress.kubernetes.io/managed-by"
-Task = tuple[str, str]  # ("address", ip) or ("schema", name)
+Task = tuple[str, str]  # ("address", ip), ("range", name) or ("schema", name)
 
 
 class Upkeep:
     """Follows the collections and writes what follows from them."""
 
-    def __init__(self, storage: Storage, allocator: ServiceAllocator, clock: Clock) -> None:
-        self._storage, self._allocator, self._clock = storage, allocator, clock
+    def __init__(self, storage: Storage, allocator: ServiceAllocator, clock: Clock, service_cidr: str) -> None:
+        self._storage, self._allocator, self._clock, self._cidr = storage, allocator, clock, service_cidr
+        self._keep = {"address": self._keep_address, "range": self._keep_range, "schema": self._keep_schema}
         self._ips: dict[str, str] = {}  # Service -> address, as last seen
         self._due: dict[Task, None] = {}
         self._wake = asyncio.Event()
@@ -44,6 +47,7 @@ class Upkeep:
     def _watched(self) -> Iterator[tuple[str, str, Callable[[WatchEvent], None]]]:
         yield "services", "", self._service
         yield "ipaddresses", NETWORKING, self._address
+        yield "servicecidrs", NETWORKING, self._range
         yield "flowschemas", FLOW, lambda event: self._add("schema", event.obj["metadata"]["name"])
         yield "prioritylevelconfigurations", FLOW, self._level
 
@@ -65,6 +69,10 @@ class Upkeep:
         else:
             self._allocator.reserve(ip, event.type != "DELETED")
 
+    def _range(self, event: WatchEvent) -> None:
+        if event.type == "DELETED" and event.obj["metadata"]["name"] == DEFAULT_RANGE:
+            self._add("range", DEFAULT_RANGE)
+
     def _level(self, event: WatchEvent) -> None:
         for name in self._storage.of(FLOW, "flowschemas").objects:
             self._add("schema", name)
@@ -81,7 +89,7 @@ class Upkeep:
             for what, name in list(self._due):
                 del self._due[what, name]
                 try:
-                    await (self._keep_address(name) if what == "address" else self._keep_schema(name))
+                    await self._keep[what](name)
                 except Changed:  # another writer was faster: look again
                     self._add(what, name)
 
@@ -90,11 +98,18 @@ class Upkeep:
         owner = next((key for key, held in self._ips.items() if held == ip), "")
         old = collection.objects.get(ip)
         if owner and old is None:
-            obj = address(ip, *owner.split("/"))
-            bootstrap.complete(collection.kind, obj, timestamp(self._clock.now()))
-            await self._storage.create(collection, ip, obj)
+            await self._create(collection, address(ip, *owner.split("/")))
         elif not owner and old is not None and _is_ours(old.obj):
             await self._storage.delete(collection, ip, old)
+
+    async def _keep_range(self, name: str) -> None:
+        collection = self._storage.of(NETWORKING, "servicecidrs")
+        if name not in collection.objects:
+            await self._create(collection, service_range(self._cidr, timestamp(self._clock.now())))
+
+    async def _create(self, collection: Collection, obj: Obj) -> None:
+        bootstrap.complete(collection.kind, obj, timestamp(self._clock.now()))
+        await self._storage.create(collection, obj["metadata"]["name"], obj)
 
     async def _keep_schema(self, name: str) -> None:
         def judged(schema: Obj) -> Obj | None:
