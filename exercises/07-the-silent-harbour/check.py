@@ -21,7 +21,9 @@ def check(look: Look) -> Iterator[Requirement]:
     yield Requirement("All members run, hear each other and follow one leader", agreed,
                       f"Not running: {', '.join(silent)}." if silent else
                       "They do not follow the same leader. Is the network whole? cluster.etcd.groups")
-    if sum(member.state == "running" and member.leader != "" for member in members) < 2:
+    running = {member.name for member in members if member.state == "running"}
+    followed = [member.leader for member in members if member.name in running and member.leader in running]
+    if max(map(followed.count, followed), default=0) < 2:
         return  # without a majority nothing can be asked of the API server
     yield Requirement("All know the same", len({member.revision for member in members}) == 1,
                       "Their revisions differ. Who was away needs a moment, and somebody to hear.")

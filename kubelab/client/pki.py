@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
 
-CA_DAYS, LEAF_DAYS = 3650, 365
+CA_DAYS, LEAF_DAYS, RENEW_DAYS = 3650, 365, 30
 FILES = ("ca.crt", "ca.key", "sa.key", "front-proxy-ca.crt", "front-proxy-ca.key")
 
 
@@ -83,6 +83,18 @@ class Pki:
         name = x509.Name([*(x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups),
                           x509.NameAttribute(NameOID.COMMON_NAME, user)])
         return self._issue(name, ExtendedKeyUsageOID.CLIENT_AUTH, ())
+
+    def has_issued(self, file: Path) -> bool:
+        """Tell whether a file holds a certificate of this authority that is valid for another month."""
+        from cryptography import x509
+        from cryptography.exceptions import InvalidSignature
+
+        try:
+            found = x509.load_pem_x509_certificate(file.read_bytes())
+            found.verify_directly_issued_by(x509.load_pem_x509_certificate(self.ca_pem))
+        except (OSError, ValueError, InvalidSignature):
+            return False
+        return found.not_valid_after_utc > datetime.now(UTC) + timedelta(days=RENEW_DAYS)
 
     def issue_server(self, names: Sequence[str], ips: Sequence[str]) -> tuple[bytes, bytes]:
         """Return (certificate, key) for a server that is reached under these DNS names and addresses."""

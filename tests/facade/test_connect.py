@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,24 @@ def near(far: Cluster) -> Iterator[Any]:
         yield connected
 
 
+def until_answered(cluster: Cluster) -> None:
+    """Wait until the server in the container listens, which without a probe is later than its pod is ready."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            cluster.http("http://web/")
+            return
+        except ConnectionError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
 def test_the_same_verbs(far: Cluster, near: Any) -> None:
     """apply, wait, get, logs, follow_logs, exec, http, scale, events and delete work from outside."""
     web = Deployment("web", image="nginx", replicas=1), Service("web", port=80)
     assert near.apply(*web) == ["deployment.apps/web created", "service/web created"]
     near.wait("deployment/web", "Available")
+    until_answered(far)
     assert near.http("http://web/").text == far.http("http://web/").text
     assert "GET /" in near.logs("deployment/web")
     assert next(near.follow_logs("deployment/web"))

@@ -13,6 +13,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from kubelab.client import pki
 from kubelab.client.pki import Pki
 from kubelab.control_plane.etcd.wire.access import ClientFiles, certify, host_and_port
 from kubelab.control_plane.etcd.wire.server import EtcdWire
@@ -126,3 +127,19 @@ async def test_kubelab_etcd_and_what_it_says_to_type(tmp_path: Path) -> None:
         assert line.startswith("http://")
         command = line.split(maxsplit=1)[1].partition("etcdctl endpoint")[0]
         assert await _shell(f"{command} etcdctl get k") == "k\nv\n"
+
+
+def test_a_client_keeps_its_certificate_while_it_is_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start leaves the pair as it is, unless it ends soon or is of another authority: somebody may be reading it."""
+    first = certify(tmp_path, "127.0.0.1").files
+    pair = first.certificate.read_bytes(), first.key.read_bytes()
+    certify(tmp_path, "127.0.0.1")
+    assert (first.certificate.read_bytes(), first.key.read_bytes()) == pair
+    monkeypatch.setattr(pki, "RENEW_DAYS", 400)
+    certify(tmp_path, "127.0.0.1")
+    renewed = first.certificate.read_bytes()
+    assert renewed != pair[0]
+    monkeypatch.setattr(pki, "RENEW_DAYS", 30)
+    (tmp_path / "ca.key").unlink()
+    certify(tmp_path, "127.0.0.1")
+    assert first.certificate.read_bytes() != renewed

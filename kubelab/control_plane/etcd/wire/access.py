@@ -40,8 +40,9 @@ def certify(folder: Path, host: str) -> WireTls:
     folder = folder.absolute()  # its paths are to be typed anywhere
     pki = Pki.authority(folder, "etcd-ca")
     files = ClientFiles(folder / "ca.crt", folder / "client.crt", folder / "client.key")
-    for path, pem in zip(files[1:], pki.issue_client("etcd-client"), strict=True):
-        write_private(path, pem)
+    if not (files.key.exists() and pki.has_issued(files.certificate)):  # else it may be in use right now
+        for path, pem in zip(files[1:], pki.issue_client("etcd-client"), strict=True):
+            write_private(path, pem)
     names, ips = ["localhost", socket.gethostname()], ["127.0.0.1", "::1"]
     if host and host not in (*names, *ips):
         (ips if host.replace(".", "").isdigit() or ":" in host else names).append(host)
