@@ -39,10 +39,12 @@ class Discovery:
         for kind in sorted((*kinds, *VIRTUAL), key=lambda kind: kind.plural):
             self._kinds.setdefault((kind.group, kind.version), []).append(kind)
         self._own = dict(self._kinds)
+        self._shown: dict[tuple[str, str], list[Obj]] = {}  # in the aggregated form
         self.elsewhere: dict[tuple[str, str], list[Obj]] = {}  # what extension servers say of their group versions
 
     def publish(self, custom: Iterable[Kind]) -> None:
         """Show these kinds besides our own from now on."""
+        self._shown.clear()
         self._kinds = {version: list(kinds) for version, kinds in self._own.items()}
         for kind in sorted(custom, key=lambda kind: (priority(kind.version), kind.plural)):
             self._kinds.setdefault((kind.group, kind.version), []).append(kind)
@@ -103,10 +105,11 @@ class Discovery:
     def _version(self, group: str, version: str) -> list[Obj]:
         if (group, version) in self.elsewhere:
             return from_list(group, version, self.elsewhere[group, version])
-        found = []
-        for kind in self._kinds[group, version]:  # what our own kinds answer with is left for the reader to know
-            answer = ("", "") if kind.own is None else (group, version)
-            found += from_list(*answer, _resources(kind))
+        found = self._shown.get((group, version))
+        if found is None:
+            found = self._shown[group, version] = []
+            for kind in self._kinds[group, version]:  # what our own kinds answer with is left for the reader to know
+                found += from_list(*(("", "") if kind.own is None else (group, version)), _resources(kind))
         return found
 
     def _aggregated(self, groups: Iterable[str]) -> Obj:
