@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from kubelab.machinery.request import Obj
 from kubelab.units import Deployment
-from kubelab.units.pod_security import violations
 
 from .conftest import World, pod, refused
 
@@ -106,33 +103,3 @@ async def test_a_stricter_namespace_tells_of_its_pods(world: World) -> None:
         '\\"baseline:latest\\"", 299 - "p: host namespaces"')
     error = await refused(labelled(world, enforce="strict"))
     assert (error.code, "must be one of privileged, baseline, restricted" in error.message) == (422, True)
-
-
-@pytest.mark.parametrize(("spec", "container", "found"), [
-    ({}, {"securityContext": {"privileged": True}},
-     'privileged (container "c" must not set securityContext.privileged=true)'),
-    ({}, {"ports": [{"containerPort": 80, "hostPort": 80}]}, 'hostPort (container "c" uses hostPort 80)'),
-    ({"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}, {}, 'hostPath volumes (volume "v")'),
-    ({}, {"securityContext": {"capabilities": {"add": ["NET_RAW", "CHOWN"]}}},
-     'non-default capabilities (container "c" must not include "NET_RAW" in securityContext.capabilities.add)'),
-    ({"securityContext": {"seccompProfile": {"type": "Unconfined"}}}, {},
-     'seccompProfile (pod must not set securityContext.seccompProfile.type to "Unconfined")'),
-    ({"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}, {},
-     "forbidden sysctls (kernel.msgmax)"),
-    ({}, {"securityContext": {"procMount": "Unmasked"}},
-     'procMount (container "c" must not set securityContext.procMount to "Unmasked")'),
-    ({}, {"securityContext": {"seLinuxOptions": {"type": "x", "user": "u"}}},
-     'seLinuxOptions (container "c" set forbidden securityContext.seLinuxOptions: type "x"; user may not be set)'),
-])
-def test_baseline_says_what_it_forbids(spec: Obj, container: Obj, found: str) -> None:
-    """One thing each."""
-    assert violations("baseline", {**spec, "containers": [{"name": "c", **container}]}) == [found]
-
-
-def test_restricted_forbids_more() -> None:
-    """Kinds of volumes, and running as root by number."""
-    spec = {"volumes": [{"name": "v", "hostPath": {}}],
-            "containers": [{"name": "c", "securityContext": {**GOOD, "runAsUser": 0}}]}
-    assert violations("restricted", spec) == [
-        'restricted volume types (volume "v" uses restricted volume type "hostPath")',
-        'runAsUser=0 (container "c" must not set runAsUser=0)']

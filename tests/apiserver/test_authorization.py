@@ -10,7 +10,6 @@ from kubelab.control_plane.apiserver.bootstrap_policy import policy_objects
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, User
-from kubelab.units.pod_references import references
 
 GROUP = "rbac.authorization.k8s.io"
 PLURAL = {"ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings", "Role": "roles",
@@ -163,19 +162,6 @@ def test_a_node_cares_for_itself_alone(world: World) -> None:
             (asks("create", "deployments", "shop", group="apps"), "cannot create")):
         with pytest.raises(ApiError, match=words):
             world.authorizer.check(node, info)
-
-
-def test_references_of_a_pod() -> None:
-    """Volumes, projected volumes, environment and pull secrets are all references."""
-    spec: Obj = {
-        "imagePullSecrets": [{"name": "pull"}],
-        "volumes": [{"secret": {"secretName": "s1"}}, {"configMap": {"name": "c1"}}, {"emptyDir": {}},
-                    {"projected": {"sources": [{"secret": {"name": "s2"}}, {"configMap": {"name": "c2"}}]}}],
-        "initContainers": [{"envFrom": [{"secretRef": {"name": "s3"}}, {"configMapRef": {"name": "c3"}}]}],
-        "containers": [{"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s4", "key": "k"}}},
-                                {"name": "B", "value": "x"}]}]}
-    assert references(spec, "secret") == {"pull", "s1", "s2", "s3", "s4"}
-    assert references(spec, "configMap") == {"c1", "c2", "c3"}
 
 
 def test_rules_of_a_user(world: World) -> None:

@@ -55,3 +55,12 @@ def test_a_copy_shares_nothing() -> None:
     copy = meta.copy_obj(obj)
     copy["spec"]["list"][0]["x"] = 2
     assert obj["spec"] == {"list": [{"x": 1}]}
+
+
+def test_a_condition_takes_the_place_of_its_type() -> None:
+    """The status is new, the others stay, and the object is as it was."""
+    a, b, new = ({"type": "A", "status": "True"}, {"type": "B", "status": "True"}, {"type": "A", "status": "False"})
+    obj = {"status": {"phase": "Running", "conditions": [a, b]}}
+    assert meta.with_condition(obj, new) == {"phase": "Running", "conditions": [b, new]}
+    assert obj == {"status": {"phase": "Running", "conditions": [a, b]}}
+    assert meta.with_condition({}, {"type": "A"}) == {"conditions": [{"type": "A"}]}

@@ -70,8 +70,6 @@ class CustomResources:
         return [kind for _, _, kinds in self._served.values() for kind in kinds]
 
     def _on_event(self, event: WatchEvent) -> None:
-        if event.type not in ("ADDED", "MODIFIED", "DELETED"):
-            return
         try:
             self._follow(event.type, event.obj)
         except Exception:  # one definition that cannot be served must not keep the server from hearing of others

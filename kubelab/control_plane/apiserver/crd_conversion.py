@@ -32,9 +32,10 @@ class WebhookConverter:
         self._group_kind = f"{crd['spec']['group']}/{{}}, Kind={crd['spec']['names']['kind']}"
 
     async def __call__(self, objects: list[Obj], target: str) -> list[Obj]:
-        """Return the objects in another version. Raises `ApiError`, as kube-apiserver words a webhook's failure."""
-        if not objects:
-            return []
+        """Return the objects (one at least) in another version.
+
+        Raises `ApiError`, as kube-apiserver words a webhook's failure.
+        """
         uid = str(uuid.uuid4())
         review = {"kind": "ConversionReview", "apiVersion": f"apiextensions.k8s.io/{self._review}",
                   "request": {"uid": uid, "desiredAPIVersion": target, "objects": objects}}

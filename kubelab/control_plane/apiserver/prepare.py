@@ -44,13 +44,12 @@ HEAD = ("kind", "apiVersion", "metadata")
 
 def check_schema(call: Call, obj: Obj, kind: Kind) -> Obj:
     """Check types, drop unknown fields, and say so as fieldValidation wants it. Raises `BadRequest`."""
-    node = schema.compiled(kind.api_version, kind.kind) if kind.own is None else None
     checked: Checked
     if kind.own is not None:
         checked = kind.own.check(obj, call.field_validation, call.duplicates)
-    elif node is None:
-        return obj
     else:
+        node = schema.compiled(kind.api_version, kind.kind)
+        assert node is not None  # every kind of ours has a schema
         checked = check(node, obj, call.field_validation, call.duplicates)
     if checked.errors:
         raise bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '

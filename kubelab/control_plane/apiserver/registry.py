@@ -107,7 +107,7 @@ class Registry:
         virtual = self.virtual.get((info.group, info.version, info.resource))
         if virtual is not None:
             if info.verb != "create":
-                raise method_not_allowed("the server does not allow this method on the requested resource")
+                raise method_not_allowed()
             return await virtual(_virtual_call(request, info, user))
         if (info.group, info.version, info.resource) == ("", "v1", "bindings") and info.verb == "create":
             info = _named_binding(request, info)
@@ -124,7 +124,7 @@ class Registry:
             handler = self._subresource(call)
         elif (info.verb in NAMED and NAMED[info.verb] != bool(info.name)) or info.verb not in call.kind.verbs \
                 or info.verb not in self._verbs:
-            raise method_not_allowed("the server does not allow this method on the requested resource")
+            raise method_not_allowed()
         else:
             handler = self.computed.get((call.kind.builtin, info.verb)) or self._verbs[info.verb]
         try:
@@ -146,7 +146,7 @@ class Registry:
         if name not in kind.subresources:
             raise not_found(kind.group, kind.plural, call.info.name) if kind.own is not None else no_such_resource()
         if call.info.verb not in answer_of(kind, name)[3] and (name, call.info.verb) != ("proxy", "options"):
-            raise method_not_allowed("the server does not allow this method on the requested resource")
+            raise method_not_allowed()
         return handler or self._verbs[call.info.verb]
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -274,8 +274,6 @@ class Storage(Freshness):
         """Store several new objects, in few transactions; what exists is left alone (bootstrap)."""
         ops: list[Put] = []
         for collection, key, obj in objects:
-            if key in collection.objects:
-                continue
             obj["metadata"]["resourceVersion"] = ""
             value = orjson.dumps(obj)
             self._writing[collection.prefix + key] = (value, obj, None)

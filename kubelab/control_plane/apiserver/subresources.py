@@ -32,7 +32,6 @@ from kubelab.machinery.errors import (
     conflict,
     invalid,
     invalid_value,
-    method_not_allowed,
     not_found,
     not_supported,
     required,
@@ -70,8 +69,6 @@ class Subresources:
             form = presentation(replace(call, kind=SCALE), self._pipeline.clock.now)
             shown = scale_of(call.stored.obj, paths)
             return Response(200, shown if form is None else form.one(shown))
-        if call.info.verb not in ("update", "patch"):
-            raise method_not_allowed("the server does not allow this method on the requested resource")
         manifest, force = None, is_true(call.query.get("force"))
         if call.info.verb == "patch" and patching.format_of(call) == "apply":
             as_scale = replace(call, kind=SCALE)
