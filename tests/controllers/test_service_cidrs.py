@@ -81,9 +81,8 @@ async def world() -> AsyncIterator[World]:
     clock, journal = SteppedClock(), Journal()
     etcd = EmbeddedEtcd(None, clock)
     server = ApiServer(etcd, clock=clock, journal=journal)
-    manager = ControllerManager(Client(InProcess(server.handle, User("system:kube-controller-manager",
-                                                                     ("system:masters",)), "kcm")),
-                                clock=clock, journal=journal, enabled=("service-cidr-controller",))
+    by_its_role = Client(InProcess(server.handle, User("system:kube-controller-manager"), "kcm"))
+    manager = ControllerManager(by_its_role, clock=clock, journal=journal, enabled=("service-cidr-controller",))
     for part in (etcd, server, manager):
         await part.start()
     yield World(Client(InProcess(server.handle, User("admin", ("system:masters",)), "test")), clock)
@@ -100,11 +99,7 @@ def service(name: str, ip: str) -> Obj:
 async def test_a_new_range_becomes_ready(world: World) -> None:
     """It gets the finalizer that keeps it, and says that it is ready."""
     await world.client.create(CIDRS, cidr("more", "10.9.0.0/24"))
-
-    async def ready() -> bool:
-        return await world.condition("more") == ("True", "")
-
-    await world.until(ready)
+    await world.until(lambda: _is(world, "more", ("True", "")))
     found = await world.client.get(CIDRS, "more")
     assert found["metadata"]["finalizers"] == [FINALIZER]
     assert found["status"]["conditions"][0]["message"] == "Kubernetes Service CIDR is ready"
