@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
+from kubelab.control_plane.etcd import remote
 from kubelab.control_plane.etcd.api import EtcdError, Unavailable, WatchedEvent
 from kubelab.control_plane.etcd.endpoints import EtcdEndpoints
 from kubelab.control_plane.etcd.errors import NoLeader
@@ -29,6 +30,7 @@ class World(NamedTuple):
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     monkeypatch.setattr(server, "LEADERLESS_S", 0.3)
+    monkeypatch.setattr(remote, "PATIENCE_S", 0.5)
     group = EtcdGroup(3, None, RealClock())
     await group.start()
     fronts = Fronts(group, "127.0.0.1:0", clock=RealClock())
