@@ -6,10 +6,10 @@ import pytest
 
 from kubelab.control_plane.apiserver.authentication import ANONYMOUS
 from kubelab.control_plane.apiserver.authorization import Authorizer
-from kubelab.control_plane.apiserver.bootstrap_policy import policy_objects
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, User
+from kubelab.units.bootstrap_policy import policy_objects
 
 GROUP = "rbac.authorization.k8s.io"
 PLURAL = {"ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings", "Role": "roles",

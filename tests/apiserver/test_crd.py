@@ -262,3 +262,14 @@ async def test_a_field_that_preserves_unknown_ones_is_applied_freely(world: Worl
     sent["metadata"]["more"] = 1
     refused = body(await world.send("PATCH", path, orjson.dumps(sent), headers=headers), 400)
     assert ".metadata.more: field not declared in schema" in refused["message"]
+
+
+async def test_a_field_called_finalizers_holds_nothing(world: World) -> None:
+    """Only a Namespace is held by spec.finalizers: a custom resource with such a field goes as any other."""
+    body(await world.send("POST", CRDS, crd()), 201)
+    held = widget(spec={"finalizers": ["mine"]})
+    held["metadata"]["finalizers"] = ["example.com/hold"]
+    body(await world.send("POST", WIDGETS, held), 201)
+    body(await world.send("DELETE", f"{WIDGETS}/w"))
+    await patch(world, f"{WIDGETS}/w", {"metadata": {"finalizers": []}})
+    assert (await world.send("GET", f"{WIDGETS}/w")).status == 404

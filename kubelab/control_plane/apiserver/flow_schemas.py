@@ -9,11 +9,9 @@ Models:    util/flowcontrol/rule.go of k8s.io/apiserver
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kubelab.control_plane.apiserver.bootstrap_system import flow_objects
 from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery.request import Obj, User
 from kubelab.units.rbac_rules import listed, path_matches
@@ -37,17 +35,6 @@ class Schema:
         """Name the flow of a request: requests of one flow wait behind each other first."""
         by = {"ByUser": user.name, "ByNamespace": info.namespace}.get(self.distinguisher, "")
         return f"{self.name}/{by}"
-
-
-def uid_of(kind: str, name: str) -> str:
-    """Return the uid of what is built in: the same in every process."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"flowcontrol.apiserver.k8s.io/{kind}/{name}"))
-
-
-def built_in(kind: str) -> list[Obj]:
-    """Return the FlowSchemas or PriorityLevelConfigurations that hold where the stored ones say nothing."""
-    found = [obj for obj in flow_objects("") if obj["kind"] == kind]
-    return [obj | {"metadata": {**obj["metadata"], "uid": uid_of(kind, obj["metadata"]["name"])}} for obj in found]
 
 
 def schemas(objects: Iterable[Obj]) -> list[Schema]:

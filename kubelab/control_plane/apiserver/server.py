@@ -28,7 +28,6 @@ from kubelab.control_plane.apiserver.aggregation import Aggregator, authenticati
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
 from kubelab.control_plane.apiserver.authentication import UNAUTHORIZED, Authenticator, impersonated
 from kubelab.control_plane.apiserver.authorization import Authorizer
-from kubelab.control_plane.apiserver.bootstrap_policy import policy_objects
 from kubelab.control_plane.apiserver.bootstrap_system import system_objects
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.component_statuses import ComponentStatuses, Probe
@@ -59,6 +58,7 @@ from kubelab.machinery.journal import Journal
 from kubelab.machinery.request import Obj, Request, Response, User
 from kubelab.units import CATALOGUE
 from kubelab.units.answers import VIRTUAL
+from kubelab.units.bootstrap_policy import policy_objects
 from kubelab.units.catalogue import Kind
 
 if TYPE_CHECKING:

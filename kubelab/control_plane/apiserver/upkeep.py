@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterator
 
 from kubelab.control_plane.apiserver import bootstrap
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
-from kubelab.control_plane.apiserver.bootstrap_system import DEFAULT_RANGE, address, dangling, service_range
+from kubelab.control_plane.apiserver.bootstrap_system import DEFAULT_RANGE, address, service_range
 from kubelab.control_plane.apiserver.cache import Collection
 from kubelab.control_plane.apiserver.storage import Changed, Storage
 from kubelab.machinery.clock import Clock, timestamp
 from kubelab.machinery.meta import get_condition, with_condition
 from kubelab.machinery.request import Obj, WatchEvent
+from kubelab.units.flow_defaults import dangling
 from kubelab.units.flowcontrol import GROUP as FLOW
 
 NETWORKING = "networking.k8s.io"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kubelab.control_plane.apiserver.bootstrap_policy import policy_objects
 from kubelab.machinery.request import Obj
+from kubelab.units.bootstrap_policy import policy_objects
 
 RECORDED = Path(__file__).parents[3] / "shared" / "parity" / "bootstrap.json"
 
