@@ -833,7 +833,7 @@ function render({ model, el }) {
     watchTheme.observe(at, { attributes: true, attributeFilter: ["class", "data-jp-theme-light", "data-jp-theme-name", "style"] });
   const scheme = matchMedia("(prefers-color-scheme: dark)");
   scheme.addEventListener("change", theme);
-  const sized = new ResizeObserver(soon);
+  const sized = new ResizeObserver(() => { theme(); soon(); }); // also when it comes into the page: only then is something behind it
   sized.observe(root);
   const tick = setInterval(() => { if (!document.hidden && root.isConnected) soon(); }, 1000);
   theme();

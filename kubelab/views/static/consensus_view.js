@@ -113,7 +113,7 @@ function render({ model, el }) {
       const g = s("g", { class: `seat ${m.role} ${m.state}${m.role === "leader" && m.state === "running" && picture.members.length > 1 && m.name !== picture.leader ? " alone" : ""}${cut.has(m.i) ? " cut" : ""}`, transform: `translate(${at.x},${at.y})`,
         tabindex: 0, role: "button", "aria-pressed": cut.has(m.i), "aria-label": words, "data-seat": m.i },
         s("title", {}, words), s("circle", { r: 40 }), s("text", { y: -4, class: "bold" }, m.name),
-        s("text", { y: 12, class: "quiet" }, roleOf(picture, m)));
+        s("text", { y: 12, class: "quiet" }, roleOf(picture, m).replace("pre-candidate", "asks around")));
       const toggle = () => { if (!cut.delete(m.i)) cut.add(m.i); draw(); };
       g.addEventListener("click", toggle);
       g.addEventListener("keydown", (event) => {
@@ -206,7 +206,7 @@ function render({ model, el }) {
   };
   root.addEventListener("keydown", (event) => event.stopPropagation());
   const theme = () => { root.dataset.theme = themeOf(root); };
-  const watch = new MutationObserver(theme), sized = new ResizeObserver(() => draw());
+  const watch = new MutationObserver(theme), sized = new ResizeObserver(() => { theme(); draw(); }); // also when it comes into the page: only then is something behind it
   watch.observe(document.body, { attributes: true });
   theme();
   put(told, "Click an entry of a log to read what it writes.");
