@@ -115,7 +115,7 @@ class World:
         """Let the time pass until something is done."""
         task = asyncio.ensure_future(work)
         if isinstance(self.clock, SteppedClock):
-            until = self.clock.monotonic() + 200
+            until = self.clock.monotonic() + 120
             while not task.done():
                 await self.clock.step(0.03, settle=20)
                 if self.clock.monotonic() > until:
