@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
+from kubelab.control_plane.etcd.members.group import EtcdGroup
 from kubelab.control_plane.etcd.wire import stubs as pb
+from kubelab.control_plane.etcd.wire.server import EtcdWire
+from kubelab.machinery.clock import RealClock
 from tests.etcd.real_members import RealMembers
 
 from .client import Client, Refusal, ask_progress, connected
@@ -117,9 +120,25 @@ async def walk(ours: Side, real: Side, seed: int) -> None:
 @pytest.mark.parametrize("served", ["memory", "disk"], indirect=True)
 async def test_the_same_answers_as_a_real_etcd(served: Served, tmp_path: Path) -> None:
     """Ranges, puts, deletes, transactions, compactions, leases and watches: nothing tells the two apart."""
-    with RealMembers(tmp_path, 1, "--unsafe-no-fsync") as member:
-        async with connected(served.address) as our_client, connected(member.address) as real_client:
-            for seed in range(SEQUENCES):
+    await compare(served.address, tmp_path, SEQUENCES)
+
+
+async def test_a_follower_of_three_gives_the_same_answers(tmp_path: Path) -> None:
+    """Whoever asks one of several members, and not their leader, cannot tell it from a real etcd either."""
+    group = EtcdGroup(3, None, RealClock())
+    await group.start()
+    wire = EtcdWire(group.running[(group.leader + 1) % 3], "127.0.0.1:0", clock=RealClock())
+    await wire.start()
+    await compare(wire.endpoint.partition("://")[2], tmp_path, SEQUENCES // 2)
+    await wire.stop()
+    await group.stop()
+
+
+async def compare(our_address: str, folder: Path, sequences: int) -> None:
+    """Walk so many sequences on ours and on a real one."""
+    with RealMembers(folder, 1, "--unsafe-no-fsync") as member:
+        async with connected(our_address) as our_client, connected(member.address) as real_client:
+            for seed in range(sequences):
                 ours, real = Side(our_client), Side(real_client)
                 await walk(ours, real, seed)
                 for side in (ours, real):
