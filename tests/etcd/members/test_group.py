@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kubelab.control_plane.etcd.errors import LeaderFailed, LeaseNotFound, TimedOut, Unavailable
+from kubelab.control_plane.etcd.errors import LeaderFailed, LearnerNotReady, LeaseNotFound, TimedOut, Unavailable
 from kubelab.control_plane.etcd.members.group import EtcdGroup
 from kubelab.control_plane.etcd.members.member import INBOX_BYTES
 from kubelab.control_plane.etcd.members.parcels import Proposal
@@ -139,6 +139,34 @@ async def test_a_learner_joins_and_is_given_its_vote(stepped: Stepped) -> None:
     await stepped.clock.step(1)
     assert group.members[place].role == "follower"
     assert (await stepped.live(group.running[place].range(b"k"))).kvs[0].value == b"79"
+
+
+async def test_a_learner_that_lags_is_not_promoted(stepped: Stepped) -> None:
+    """Its vote would be missing where one is needed."""
+    group = stepped.group
+    place = await stepped.live(group.add_member(learner=True))
+    await group.kill(place)
+    for number in range(40):
+        await stepped.live(group.put(b"k", b"%d" % number))
+    with pytest.raises(LearnerNotReady):
+        await stepped.live(group.promote(place))
+
+
+async def test_a_watch_is_refused_whose_past_nobody_alive_knows_yet(stepped: Stepped) -> None:
+    """Rather than to begin with a hole; a moment later it is told everything."""
+    group, told = stepped.group, []  # type: EtcdGroup, list[int]
+    for number in range(30):
+        await stepped.live(group.put(b"k", b"%d" % number))
+    for place in range(3):
+        await group.kill(place)
+    group._recent.clear()  # as if it were long ago
+    await group.restart(0)
+    with pytest.raises(Unavailable):
+        group.watch(b"k", None, 2, on_events=lambda events: None)
+    await group.restart(1)
+    await stepped.live(group.put(b"k", b"last"))
+    group.watch(b"k", None, 2, on_events=lambda events: told.extend(event.kv.mod_revision for event in events))
+    assert told == list(range(2, 33))
 
 
 async def test_a_disk_that_refuses_ends_its_member_visibly(tmp_path: Path) -> None:
