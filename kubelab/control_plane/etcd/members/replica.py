@@ -121,7 +121,8 @@ class Replica:
         for read in ready.reads:
             self._owner.proven(read.context, read.index)
         if ready.snapshot is not None:
-            self._restore(ready.snapshot)
+            state = await asyncio.to_thread(machine.decode, ready.snapshot.data)  # it may be large
+            self._restore(ready.snapshot.meta, state)
         for entry in ready.committed:
             self._apply(entry)
         self.node.advance(ready)
@@ -194,9 +195,9 @@ class Replica:
         data = await asyncio.to_thread(make)
         self._transport.send(message.to, message._replace(snapshot=Snapshot(meta, data)))
 
-    def _restore(self, snapshot: Snapshot) -> None:
-        self.machine.become(machine.decode(snapshot.data))
-        self.applied = snapshot.meta.index
+    def _restore(self, meta: SnapshotMeta, state: machine.MachineState) -> None:
+        self.machine.become(state)
+        self.applied = meta.index
         self._transport.know(list(self.machine.members.values()), self.machine.gone)
         self._owner.restored()
 
