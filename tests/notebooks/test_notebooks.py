@@ -18,7 +18,8 @@ EXPECTED = {
     "06-etcd": ["/registry/pods/default/web-", "changed by kubernetes-admin", "then: 3 pods", "-   replicas: 3", "the object has been modified",
                 "a compare did not hold", "DELETE /demo/anna", "has been compacted", "what was before revision"],
     "07-consensus": ["5 members: 3 must agree, 2 may be lost", "written again after", "the site says 200", "asks around",
-                     "true: etcdserver: request timed out", "has:  []", "# /demo/fruit", "pear", "the site: 200",
+                     "true: etcdserver: request timed out", "the side of one: etcdserver: ",
+                     "the side of two: written at revision", "has:  []", "# /demo/fruit", "pear", "the site: 200",
                      "no majority of members answers", "a slow leader:"],
     "02-first-deployment": ["does not match template", "Welcome to nginx", "ErrImagePull", "pod/web-"],
 }
