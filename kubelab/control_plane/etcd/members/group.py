@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from kubelab.control_plane.etcd.api import Compacted, OnEvents, OnLost, OnProgress
-from kubelab.control_plane.etcd.errors import LeaderChanged, Unavailable
+from kubelab.control_plane.etcd.errors import LeaderChanged, TooManyRequests, Unavailable
 from kubelab.control_plane.etcd.history import Change
 from kubelab.control_plane.etcd.members.breaking import Breakable, url_of
 from kubelab.control_plane.etcd.members.commands import Command
 from kubelab.control_plane.etcd.members.machine import Machine
-from kubelab.control_plane.etcd.members.member import Member
+from kubelab.control_plane.etcd.members.member import MAX_PENDING, Member
 from kubelab.control_plane.etcd.members.network import Network, Way
 from kubelab.control_plane.etcd.members.proposals import Pending, Waiting, settle
 from kubelab.control_plane.etcd.members.replica import Settings
@@ -203,6 +203,8 @@ class EtcdGroup(Breakable):
         await self._answer_of(member, member.pend_change(change, about))
 
     async def _answer_of(self, member: Member, pending: Pending) -> Any:
+        if len(self._waiting) >= MAX_PENDING:
+            raise TooManyRequests
         self._waiting.add(pending)
         member.take(pending)
         return await pending.future

@@ -43,10 +43,11 @@ class Network:
 
     def send(self, from_: int, to: int, parcel: Parcel) -> None:
         sender, receiver = self._ends.get(from_), self._ends.get(to)
-        if sender is None or receiver is None:
+        if sender is None:
             return
-        self.journal.record("raft", kind_of(parcel), receiver[0], actor=sender[0])
-        if self.reaches(from_, to):
+        if receiver is not None:
+            self.journal.record("raft", kind_of(parcel), receiver[0], actor=sender[0])
+        if receiver is not None and self.reaches(from_, to):
             asyncio.get_running_loop().call_soon(self.arrive, from_, to, parcel)
         elif _is_snapshot(parcel):
             asyncio.get_running_loop().call_soon(sender[1].delivered, to, False)
