@@ -15,7 +15,7 @@ Left out:   compression
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sized
 from typing import Any, cast
 
 from h2.config import H2Configuration
@@ -39,11 +39,31 @@ from kubelab.control_plane.etcd.wire.headers import NO_GRPC, RememberingDecoder,
 STREAM_WINDOW, CONNECTION_WINDOW = 4 << 20, 16 << 20
 HEADER_BYTES = 64 * 1024  # of one request
 MAX_CALLS = 10_000  # at once, on one connection
-FLUSH_BYTES = 256 * 1024  # answers gather for one turn of the loop, up to here
+SWEEP = 256  # new calls, then h2 looks through all its streams
+FLUSH_BYTES = 1000  # answers gather up to here, for one turn of the loop at most: the client works meanwhile
 # We look at three headers and send the ones in headers.py: to check all of them costs a tenth of a call.
 _CONFIG = H2Configuration(client_side=False, header_encoding=None, validate_outbound_headers=False,
                           normalize_outbound_headers=False, validate_inbound_headers=False,
                           normalize_inbound_headers=False)
+
+
+class Http2(H2Connection):
+    """The protocol's state. At each new call h2 would look at all that are open to count them: `calls` are counted."""
+
+    def __init__(self, calls: Sized) -> None:
+        super().__init__(_CONFIG)
+        self._calls, self._began = calls, 0
+        self.local_settings = Settings(client=False, initial_values={
+            SettingCodes.MAX_CONCURRENT_STREAMS: MAX_CALLS, SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
+            SettingCodes.MAX_HEADER_LIST_SIZE: HEADER_BYTES})
+        self.decoder, self.encoder = RememberingDecoder(HEADER_BYTES), RememberingEncoder()
+
+    @property
+    def open_inbound_streams(self) -> int:
+        self._began += 1
+        if self._began % SWEEP:
+            return len(self._calls)
+        return super().open_inbound_streams  # which also forgets those that have ended
 
 
 class Connection(asyncio.Protocol):
@@ -56,8 +76,8 @@ class Connection(asyncio.Protocol):
         self._routes, self._live, self._has_leader = routes, live, has_leader
         self.loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self.http = _http()
         self.calls: dict[int, Call] = {}
+        self.http = Http2(self.calls)
         self._ready: dict[int, Call] = {}  # those with something to send
         self.blocked: dict[int, Call] = {}  # those that have more to send than the windows let them
         self._ready_bytes = 0
@@ -196,15 +216,6 @@ class Connection(asyncio.Protocol):
 
     def _on_goaway(self, event: ConnectionTerminated) -> None:
         self._close()
-
-
-def _http() -> H2Connection:
-    http = H2Connection(_CONFIG)
-    http.local_settings = Settings(client=False, initial_values={
-        SettingCodes.MAX_CONCURRENT_STREAMS: MAX_CALLS, SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
-        SettingCodes.MAX_HEADER_LIST_SIZE: HEADER_BYTES})
-    http.decoder, http.encoder = RememberingDecoder(HEADER_BYTES), RememberingEncoder()
-    return http
 
 
 _HANDLERS: dict[type, Callable[[Connection, Any], None]] = {
