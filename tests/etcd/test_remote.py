@@ -100,6 +100,15 @@ async def says_what_the_embedded_one_says(etcd: RemoteEtcd) -> None:
         await etcd.range(KEY, revision=made.revision)
 
 
+async def test_a_write_names_its_revision() -> None:
+    """A put and a delete are answered with the revision at which they happened, as by the store itself."""
+    async with ours() as wire, connected(wire.endpoint) as etcd:
+        put = await etcd.put(KEY, b"1")
+        assert put.revision == (await etcd.range(KEY)).kvs[0].mod_revision
+        assert (await etcd.delete_range(KEY)).revision == put.revision + 1
+        assert (await etcd.delete_range(KEY)).revision == put.revision + 1  # nothing was there
+
+
 async def test_every_call_over_our_own_wire() -> None:
     """Keys, transactions, leases, compaction and their errors are the embedded store's."""
     async with ours() as wire, connected(wire.endpoint) as etcd:

@@ -40,16 +40,14 @@ class Writes:
         raise NotImplementedError
 
     async def put(self, key: bytes, value: bytes, *, lease: int = 0, prev_kv: bool = False) -> PutResult:
-        done = await self.txn((), (Put(key, value, lease, prev_kv),))
-        result = done.responses[0]
+        result = (await self.txn((), (Put(key, value, lease, prev_kv),))).responses[0]
         assert isinstance(result, PutResult)
-        return result._replace(revision=done.revision)  # over the wire only the transaction has it
+        return result
 
     async def delete_range(self, key: bytes, range_end: bytes | None = None, *, prev_kv: bool = False) -> DeleteResult:
-        done = await self.txn((), (DeleteRange(key, range_end, prev_kv),))
-        result = done.responses[0]
+        result = (await self.txn((), (DeleteRange(key, range_end, prev_kv),))).responses[0]
         assert isinstance(result, DeleteResult)
-        return result._replace(revision=done.revision)
+        return result
 
 
 class Keyspace(Writes):

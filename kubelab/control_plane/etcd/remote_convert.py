@@ -75,15 +75,17 @@ class Words:
         return api.RangeResult([self.kv(kv) for kv in m.kvs], m.header.revision, m.count, m.more)
 
     def txn_result(self, m: Message) -> api.TxnResult:
-        return api.TxnResult(m.succeeded, [self._result(answer) for answer in m.responses], m.header.revision)
+        revision = m.header.revision  # on the wire it stands with the whole transaction alone
+        return api.TxnResult(m.succeeded, [self._result(answer, revision) for answer in m.responses], revision)
 
-    def _result(self, m: Message) -> api.OpResult:
+    def _result(self, m: Message, revision: int) -> api.OpResult:
         kind = m.WhichOneof("response")
         if kind == "response_put":
-            return api.PutResult(self.kv(m.response_put.prev_kv) if m.response_put.HasField("prev_kv") else None)
+            put = m.response_put
+            return api.PutResult(self.kv(put.prev_kv) if put.HasField("prev_kv") else None, revision)
         if kind == "response_range":
             return self.range_result(m.response_range)
         if kind == "response_delete_range":
             gone = m.response_delete_range
-            return api.DeleteResult(gone.deleted, [self.kv(kv) for kv in gone.prev_kvs])
+            return api.DeleteResult(gone.deleted, [self.kv(kv) for kv in gone.prev_kvs], revision)
         return self.txn_result(m.response_txn)
