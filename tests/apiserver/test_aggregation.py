@@ -14,13 +14,13 @@ from aiohttp import web
 from kubelab.client.client import Client
 from kubelab.client.pki import Pki, load_cert_chain
 from kubelab.client.transport import Https, InProcess
-from kubelab.control_plane.apiserver.discovery import from_list
 from kubelab.control_plane.apiserver.server import ApiServer
 from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
 from kubelab.machinery.clock import RealClock
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.journal import Journal
 from kubelab.machinery.request import Obj, Request, User
+from kubelab.units.discovery import from_list
 
 from .conftest import ADMIN
 

@@ -13,13 +13,13 @@ from kubelab.client.client import Client
 from kubelab.client.transport import InProcess
 from kubelab.control_plane.apiserver.audit import EVENTS, LEVELS, AuditOptions
 from kubelab.control_plane.apiserver.audit_log import ERRORS, MEGABYTE, AuditLog
-from kubelab.control_plane.apiserver.audit_policy import AuditPolicy
-from kubelab.control_plane.apiserver.routes import request_info
 from kubelab.control_plane.apiserver.server import ApiServer
 from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
 from kubelab.machinery.clock import SteppedClock
 from kubelab.machinery.journal import Journal
 from kubelab.machinery.request import Obj, User
+from kubelab.machinery.routes import request_info
+from kubelab.units.audit_policy import AuditPolicy
 
 from .conftest import ADMIN, World, config_map
 from .webhook_server import configuration, webhook

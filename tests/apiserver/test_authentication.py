@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from kubelab.client.pki import Pki
 from kubelab.control_plane.apiserver.authentication import ANONYMOUS, Authenticator, impersonated
-from kubelab.control_plane.apiserver.tokens import ISSUER, InvalidToken, TokenIssuer
 from kubelab.machinery.clock import SteppedClock
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, User
+from kubelab.units.tokens import ISSUER, InvalidToken, TokenIssuer
 
 PKI = Pki.open(None)
 ACCOUNT: Obj = {"kind": "ServiceAccount", "metadata": {"name": "app", "namespace": "shop", "uid": "sa-1"}}

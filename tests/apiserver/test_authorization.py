@@ -6,9 +6,9 @@ import pytest
 
 from kubelab.control_plane.apiserver.authentication import ANONYMOUS
 from kubelab.control_plane.apiserver.authorization import Authorizer
-from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, User
+from kubelab.machinery.routes import RequestInfo
 from kubelab.units.bootstrap_policy import policy_objects
 
 GROUP = "rbac.authorization.k8s.io"

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from kubelab.control_plane.apiserver import deadline
-from kubelab.control_plane.apiserver.routes import RequestInfo, request_info
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Request, Response, User
+from kubelab.machinery.routes import RequestInfo, request_info
 
 from .conftest import World, config_map
 

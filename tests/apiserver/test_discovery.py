@@ -5,8 +5,8 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from kubelab.control_plane.apiserver.discovery import storage_version_hash
 from kubelab.units import find
+from kubelab.units.discovery import storage_version_hash
 
 from .conftest import World, config_map
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 import pytest
 
 from kubelab.control_plane.apiserver.flow_control import FlowControl
-from kubelab.control_plane.apiserver.flow_schemas import schemas
-from kubelab.control_plane.apiserver.routes import RequestInfo, request_info
 from kubelab.machinery.metrics import exposition
 from kubelab.machinery.request import Obj, Request, Response, User
+from kubelab.machinery.routes import RequestInfo, request_info
 from kubelab.units.flow_defaults import built_in
+from kubelab.units.flow_schemas import schemas
 
 from .conftest import ADMIN, World
 

@@ -13,13 +13,13 @@ from aiohttp.test_utils import TestServer
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_server import Server
 
+from kubelab.client.outbound import Outbound
 from kubelab.client.pki import Pki
+from kubelab.client.tunnel import Target, Tunnel
 from kubelab.control_plane.apiserver.connect import Connect, check_log_options, container_of, kubelet_of, split_name
-from kubelab.control_plane.apiserver.outbound import Outbound
-from kubelab.control_plane.apiserver.routes import request_info
-from kubelab.control_plane.apiserver.tunnel import Target, Tunnel
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, Request, Response
+from kubelab.machinery.routes import request_info
 
 PKI = Pki.open(None)
 

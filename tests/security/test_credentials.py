@@ -11,9 +11,9 @@ from aiohttp import ClientConnectionError
 
 from kubelab.client import pki as authority
 from kubelab.client.pki import Pki, load_cert_chain
-from kubelab.control_plane.apiserver.tokens import TokenIssuer
 from kubelab.machinery.clock import RealClock
 from kubelab.machinery.request import Obj
+from kubelab.units.tokens import TokenIssuer
 
 from .wire import ADMIN, PKI, Caller, bare, caller, server
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from time import perf_counter
 
-from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery import metrics
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import User
+from kubelab.machinery.routes import RequestInfo
 
 BUCKETS = metrics.exponential(0.001, 2, 15)
 KNOWN = frozenset({"admin", "client", "kube_proxy", "kubelet", "system:serviceaccount:kube-system:default"})

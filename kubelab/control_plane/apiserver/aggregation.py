@@ -21,20 +21,20 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from kubelab.client.outbound import Outbound, chunks
 from kubelab.control_plane.apiserver.deadline import is_long_running
-from kubelab.control_plane.apiserver.outbound import Outbound, chunks
-from kubelab.control_plane.apiserver.routes import RequestInfo, is_true
 from kubelab.control_plane.apiserver.webhook_client import WebhookClient
 from kubelab.machinery.clock import Clock, timestamp
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.meta import get_condition
 from kubelab.machinery.request import Obj, Request, Response, User
+from kubelab.machinery.routes import RequestInfo, is_true
 
 if TYPE_CHECKING:
     import aiohttp
 
     from kubelab.client.pki import Pki
-    from kubelab.control_plane.apiserver.discovery import Discovery
+    from kubelab.units.discovery import Discovery
 
 APISERVER = User("system:apiserver", ("system:masters", "system:authenticated"))
 NAME, ALLOWED = "extension-apiserver-authentication", "front-proxy-client"

@@ -20,15 +20,16 @@ from typing import Any
 import orjson
 
 from kubelab.control_plane.apiserver.audit_log import AuditLog
-from kubelab.control_plane.apiserver.audit_policy import AuditPolicy, Verdict, read
 from kubelab.control_plane.apiserver.decode import read_body
-from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.machinery import metrics
 from kubelab.machinery.clock import Clock, micro_timestamp
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Encoded, Obj, Request, Response, User
+from kubelab.machinery.routes import RequestInfo
 from kubelab.machinery.serializer import Malformed
+from kubelab.machinery.yaml import load_values
+from kubelab.units.audit_policy import AuditPolicy, Verdict
 
 Way = Callable[[Request, RequestInfo, User], Awaitable[Response]]
 WhoAsks = Callable[[Request], User | None]
@@ -141,6 +142,16 @@ class Audit:
 
     def close(self) -> None:
         self._log.close()
+
+
+def read(policy: Obj | Path | str) -> AuditPolicy:
+    """Read a policy from a dict, or from the YAML file of this name. Raises ValueError, OSError."""
+    if isinstance(policy, dict):
+        return AuditPolicy(policy)
+    found: list[Any] = load_values(Path(policy).read_text())
+    if len(found) != 1 or not isinstance(found[0], dict):
+        raise ValueError(f"{policy} is to hold one audit policy")
+    return AuditPolicy(found[0])
 
 
 def _sources(request: Request) -> list[str]:

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from kubelab.control_plane.apiserver.tokens import PREFIX, InvalidToken, TokenIssuer, Verified
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import User
+from kubelab.units.tokens import PREFIX, InvalidToken, TokenIssuer, Verified
 
 AUTHENTICATED = "system:authenticated"
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from kubelab.control_plane.apiserver.access_metrics import DECISIONS
-from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery.errors import ApiError, forbidden
 from kubelab.machinery.request import Obj, User
+from kubelab.machinery.routes import RequestInfo
 from kubelab.units.pod_references import references
 from kubelab.units.rbac_rules import allows_path, allows_resource
 

@@ -1,4 +1,4 @@
-"""What is there before anyone acts: namespaces, the `kubernetes` Service, the policy. Written in one transaction.
+"""Writes what is there before anyone acts: namespaces, the `kubernetes` Service, the policy, in one transaction.
 
 Invariant: what exists is never overwritten; a second start writes nothing.
 Models:    kube-apiserver's bootstrap controllers and the RBAC bootstrap hook
@@ -16,44 +16,9 @@ from kubelab.machinery import apply
 from kubelab.machinery.clock import timestamp
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Kind
+from kubelab.units.system_objects import endpoint_objects
 
-NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 MANAGER = "kube-apiserver"
-
-
-def bootstrap_objects(port: int, service_ip: str, ca_pem: str) -> list[Obj]:
-    """Return namespaces with their default service account and CA, and the API server's own Service."""
-    objects: list[Obj] = []
-    for name in NAMESPACES:
-        objects.append({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}})
-        objects.append({"kind": "ServiceAccount", "apiVersion": "v1",
-                        "metadata": {"name": "default", "namespace": name}})
-        if ca_pem:
-            objects.append({"kind": "ConfigMap", "apiVersion": "v1", "data": {"ca.crt": ca_pem},
-                            "metadata": {"name": "kube-root-ca.crt", "namespace": name}})
-    objects.append({
-        "kind": "Service", "apiVersion": "v1",
-        "metadata": {"name": "kubernetes", "namespace": "default",
-                     "labels": {"component": "apiserver", "provider": "kubernetes"}},
-        "spec": {"ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}],
-                 "clusterIP": service_ip, "clusterIPs": [service_ip], "type": "ClusterIP", "sessionAffinity": "None",
-                 "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster"}})
-    return objects
-
-
-def endpoint_objects(host: str, port: int) -> list[Obj]:
-    """Return the Endpoints and the EndpointSlice that lead from the `kubernetes` Service to this server."""
-    ports = [{"name": "https", "port": port, "protocol": "TCP"}]
-    return [
-        {"kind": "Endpoints", "apiVersion": "v1",
-         "metadata": {"name": "kubernetes", "namespace": "default",
-                      "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
-         "subsets": [{"addresses": [{"ip": host}], "ports": ports}]},
-        {"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
-         "metadata": {"name": "kubernetes", "namespace": "default",
-                      "labels": {"kubernetes.io/service-name": "kubernetes"}},
-         "addressType": "IPv4", "endpoints": [{"addresses": [host], "conditions": {"ready": True}}], "ports": ports},
-    ]
 
 
 async def write(storage: Storage, objects: Iterable[Obj], now: float) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kubelab.control_plane.apiserver.cache import Collection
-from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery.errors import ApiError, FieldError, invalid, not_found, not_supported, too_long
 from kubelab.machinery.request import Encoded, Obj, Request, User
+from kubelab.machinery.routes import RequestInfo
 from kubelab.units.catalogue import Kind
 
 OPTIONS_OF_VERB = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions",

@@ -16,8 +16,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from urllib.parse import parse_qsl, quote, urlencode
 
-from kubelab.control_plane.apiserver.routes import RequestInfo
-from kubelab.control_plane.apiserver.tunnel import Target, Tunnel, is_upgrade
+from kubelab.client.tunnel import Target, Tunnel, is_upgrade
 from kubelab.machinery.errors import (
     ApiError,
     FieldError,
@@ -29,6 +28,7 @@ from kubelab.machinery.errors import (
 )
 from kubelab.machinery.ports import mapped
 from kubelab.machinery.request import Obj, Request, Response
+from kubelab.machinery.routes import RequestInfo
 
 Get = Callable[[str, str, str], Obj | None]
 """(plural, namespace, name) -> stored object."""

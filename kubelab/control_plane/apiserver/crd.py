@@ -19,7 +19,6 @@ from kubelab.control_plane.apiserver.crd_conversion import WebhookConverter
 from kubelab.control_plane.apiserver.crd_storage import Hub
 from kubelab.control_plane.apiserver.deleting import DeleteOptions
 from kubelab.control_plane.apiserver.registry import Registry
-from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.storage import ROOT, Changed, Storage
 from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.control_plane.apiserver.webhook_client import WebhookClient
@@ -27,6 +26,7 @@ from kubelab.machinery import apply
 from kubelab.machinery.clock import Clock, timestamp
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, Request, User, WatchEvent
+from kubelab.machinery.routes import RequestInfo
 from kubelab.units.catalogue import Kind
 from kubelab.units.crd import CUSTOM_RESOURCE_DEFINITION as CRD
 from kubelab.units.crd_names import granted

@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery.durations import duration_s
 from kubelab.machinery.errors import ApiError, bad_request
 from kubelab.machinery.request import Request, Response, User
+from kubelab.machinery.routes import RequestInfo
 
 Way = Callable[[Request, RequestInfo, User], Awaitable[Response]]
 REQUEST_TIMEOUT_S = 60.0

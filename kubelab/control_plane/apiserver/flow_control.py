@@ -21,11 +21,11 @@ from collections.abc import Callable, Iterable
 
 from kubelab.control_plane.apiserver.deadline import Way, is_long_running
 from kubelab.control_plane.apiserver.flow_metrics import FlowMetrics, Tally
-from kubelab.control_plane.apiserver.flow_schemas import Schema, schemas
-from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.machinery.request import Obj, Request, Response, User
+from kubelab.machinery.routes import RequestInfo
 from kubelab.units.flow_defaults import built_in
+from kubelab.units.flow_schemas import Schema, schemas
 from kubelab.units.flowcontrol import GROUP
 
 SEATS = 120  # of the whole server. Upstream has 600 threads; here this many reads make a turn of 5 ms

@@ -23,10 +23,10 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_server import Server
 
 from kubelab.client.transport import close_events
+from kubelab.client.tunnel import Written
 from kubelab.control_plane.apiserver import limits
 from kubelab.control_plane.apiserver.authentication import peer_certificate
 from kubelab.control_plane.apiserver.decode import opened
-from kubelab.control_plane.apiserver.tunnel import Written
 from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Encoded, Handler, Request, Response, WatchEvent

@@ -21,7 +21,6 @@ import orjson
 from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.request_metrics import RequestMetrics
-from kubelab.control_plane.apiserver.routes import RequestInfo, request_info
 from kubelab.control_plane.apiserver.storage import Changed, Claim, Contended, Storage, is_finished
 from kubelab.control_plane.etcd.api import EtcdError
 from kubelab.machinery import apply
@@ -30,6 +29,7 @@ from kubelab.machinery.errors import ApiError, already_exists
 from kubelab.machinery.journal import Journal, current_cause
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Encoded, Obj, Request, Response, User
+from kubelab.machinery.routes import RequestInfo, request_info
 
 Authenticate = Callable[[Request], User]
 Authorise = Callable[[User, RequestInfo], None]

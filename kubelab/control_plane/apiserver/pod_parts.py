@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from kubelab.control_plane.apiserver import patching, prepare, writing
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.pipeline import Pipeline
-from kubelab.control_plane.apiserver.routes import is_true
 from kubelab.machinery import apply
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj, Response
+from kubelab.machinery.routes import is_true
 
 
 def _ephemeral(spec: Obj) -> Obj:

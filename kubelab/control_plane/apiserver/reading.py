@@ -19,11 +19,11 @@ import orjson
 
 from kubelab.control_plane.apiserver.cache import Collection, Matches, matcher
 from kubelab.control_plane.apiserver.call import invalid_options
-from kubelab.control_plane.apiserver.routes import is_true
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.etcd.api import Compacted
 from kubelab.machinery.errors import ApiError, FieldError, bad_request, forbidden_field, gone
 from kubelab.machinery.request import Encoded, Obj
+from kubelab.machinery.routes import is_true
 from kubelab.machinery.selectors import FieldSelector, Selector, parse_field_selector, parse_label_selector
 
 MATCHES = ("Exact", "NotOlderThan")

@@ -23,11 +23,11 @@ from kubelab.control_plane.apiserver.deleting import Deleter, read_delete_option
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.present import Presentation, presentation
 from kubelab.control_plane.apiserver.reading import ListOptions, Page, list_options, list_page, too_large
-from kubelab.control_plane.apiserver.routes import RequestInfo, is_true
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.apiserver.watch import SIZES, Watcher
 from kubelab.machinery.errors import ApiError, bad_request, method_not_allowed, not_found
 from kubelab.machinery.request import Encoded, Obj, Request, Response, User
+from kubelab.machinery.routes import RequestInfo, is_true
 from kubelab.units.answers import BINDING, answer_of
 from kubelab.units.catalogue import Kind
 from kubelab.units.versions import FACES

@@ -13,12 +13,12 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from kubelab.control_plane.apiserver import process_metrics
-from kubelab.control_plane.apiserver.routes import RequestInfo
+from kubelab.client.process_metrics import ProcessMetrics
 from kubelab.control_plane.apiserver.storage import ETCD_SECONDS, SECONDS, Storage
 from kubelab.machinery import metrics
 from kubelab.machinery.metrics import Cell, Family, Gauge, Labels
 from kubelab.machinery.request import Request, Response
+from kubelab.machinery.routes import RequestInfo
 
 LABELS = ("component", "dry_run", "group", "resource", "scope", "subresource", "verb", "version")
 VERBS = {"create": "POST", "update": "PUT"}
@@ -88,7 +88,7 @@ class RequestMetrics:
         """Answer GET /metrics."""
         text = metrics.exposition([_Requests("apiserver_request_total", self._cells),
                                    _Requests("apiserver_request_duration_seconds", self._cells),
-                                   *self._gauges(), *self.more, ETCD_SECONDS, *process_metrics.FAMILIES,
+                                   *self._gauges(), *self.more, ETCD_SECONDS, ProcessMetrics(),
                                    *metrics.PROCESS])
         return Response(200, text.encode(), {"content-type": metrics.MEDIA_TYPE})
 

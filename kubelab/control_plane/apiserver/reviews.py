@@ -13,13 +13,13 @@ from kubelab.control_plane.apiserver.authorization import Authorizer
 from kubelab.control_plane.apiserver.call import Call, manager_of
 from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.present import only_json
-from kubelab.control_plane.apiserver.routes import RequestInfo
-from kubelab.control_plane.apiserver.tokens import InvalidToken
 from kubelab.machinery import apply
 from kubelab.machinery.errors import bad_request, invalid, invalid_value, required
 from kubelab.machinery.request import Obj, Response, User
+from kubelab.machinery.routes import RequestInfo
 from kubelab.units.answers import AUTHN, AUTHZ, REVIEWS
 from kubelab.units.catalogue import Kind
+from kubelab.units.tokens import InvalidToken
 
 Answer = Callable[[Call, Obj], Obj]
 

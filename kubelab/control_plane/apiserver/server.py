@@ -19,6 +19,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kubelab.client.component import Component
+from kubelab.client.outbound import Outbound
+from kubelab.client.tunnel import Tunnel
 from kubelab.control_plane.apiserver import bootstrap, deadline
 from kubelab.control_plane.apiserver.access_metrics import Authenticate, authenticated, authorised
 from kubelab.control_plane.apiserver.admission import Plugins
@@ -28,27 +30,21 @@ from kubelab.control_plane.apiserver.aggregation import Aggregator, authenticati
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
 from kubelab.control_plane.apiserver.authentication import UNAUTHORIZED, Authenticator, impersonated
 from kubelab.control_plane.apiserver.authorization import Authorizer
-from kubelab.control_plane.apiserver.bootstrap_system import system_objects
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.component_statuses import ComponentStatuses, Probe
 from kubelab.control_plane.apiserver.connect import Connect
 from kubelab.control_plane.apiserver.crd import CustomResources
 from kubelab.control_plane.apiserver.deleting import Deleter
-from kubelab.control_plane.apiserver.discovery import Discovery
 from kubelab.control_plane.apiserver.flow_control import follow_flows
 from kubelab.control_plane.apiserver.health import VERSION, Health, text
 from kubelab.control_plane.apiserver.openapi import OpenApi
-from kubelab.control_plane.apiserver.outbound import Outbound
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.present import only
 from kubelab.control_plane.apiserver.registry import Registry, no_such_resource
 from kubelab.control_plane.apiserver.request_metrics import RequestMetrics
 from kubelab.control_plane.apiserver.reviews import Reviews
-from kubelab.control_plane.apiserver.routes import RequestInfo, request_info
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.apiserver.subresources import Subresources
-from kubelab.control_plane.apiserver.tokens import TokenIssuer
-from kubelab.control_plane.apiserver.tunnel import Tunnel
 from kubelab.control_plane.apiserver.upkeep import NETWORKING, Upkeep
 from kubelab.control_plane.apiserver.webhook_client import WebhookClient
 from kubelab.control_plane.etcd.api import EtcdApi, EtcdError
@@ -56,10 +52,14 @@ from kubelab.machinery.clock import Clock, timestamp
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.journal import Journal
 from kubelab.machinery.request import Obj, Request, Response, User
+from kubelab.machinery.routes import RequestInfo, request_info
 from kubelab.units import CATALOGUE
 from kubelab.units.answers import VIRTUAL
 from kubelab.units.bootstrap_policy import policy_objects
 from kubelab.units.catalogue import Kind
+from kubelab.units.discovery import Discovery
+from kubelab.units.system_objects import bootstrap_objects, system_objects
+from kubelab.units.tokens import TokenIssuer
 
 if TYPE_CHECKING:
     from kubelab.client.pki import Pki
@@ -203,7 +203,7 @@ class ApiServer(Component):
     async def _bootstrap(self) -> None:
         """Write what every cluster has, all in one transaction at the first start."""
         now, ca_pem = self.clock.now(), self.pki.ca_pem.decode() if self.pki is not None else ""
-        objects = bootstrap.bootstrap_objects(self.port, self.service_ip, ca_pem)
+        objects = bootstrap_objects(self.port, self.service_ip, ca_pem)
         groups = sorted({(kind.group, kind.version) for kind in (*self.registry.served.values(), *VIRTUAL)})
         objects += system_objects(self.service_cidr, self.service_ip, groups, timestamp(now))
         if self.pki is not None:

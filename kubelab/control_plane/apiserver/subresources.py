@@ -21,9 +21,7 @@ from kubelab.control_plane.apiserver.eviction import Budgets
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.pod_parts import PARTS, PodParts
 from kubelab.control_plane.apiserver.present import presentation
-from kubelab.control_plane.apiserver.routes import is_true
 from kubelab.control_plane.apiserver.storage import Changed
-from kubelab.control_plane.apiserver.tokens import TokenIssuer
 from kubelab.machinery.errors import (
     STALE,
     ApiError,
@@ -38,9 +36,11 @@ from kubelab.machinery.errors import (
 )
 from kubelab.machinery.meta import copy_obj, with_condition
 from kubelab.machinery.request import Encoded, Obj, Response
+from kubelab.machinery.routes import is_true
 from kubelab.units.answers import BINDING, EVICTION, TOKEN_REQUEST
 from kubelab.units.catalogue import Kind
 from kubelab.units.scale import SCALE, scale_of, with_replicas
+from kubelab.units.tokens import TokenIssuer
 
 MIN_TOKEN_S, DEFAULT_TOKEN_S, MAX_TOKEN_S = 600, 3600, 1 << 32
 SUCCESS: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}

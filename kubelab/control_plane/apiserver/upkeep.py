@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 
 from kubelab.control_plane.apiserver import bootstrap
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
-from kubelab.control_plane.apiserver.bootstrap_system import DEFAULT_RANGE, address, service_range
 from kubelab.control_plane.apiserver.cache import Collection
 from kubelab.control_plane.apiserver.storage import Changed, Storage
 from kubelab.machinery.clock import Clock, timestamp
@@ -24,6 +23,7 @@ from kubelab.machinery.meta import get_condition, with_condition
 from kubelab.machinery.request import Obj, WatchEvent
 from kubelab.units.flow_defaults import dangling
 from kubelab.units.flowcontrol import GROUP as FLOW
+from kubelab.units.system_objects import DEFAULT_RANGE, address, service_range
 
 NETWORKING = "networking.k8s.io"
 MANAGED_BY = "ipaddress.kubernetes.io/managed-by"

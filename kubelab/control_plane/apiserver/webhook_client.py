@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import orjson
 
-from kubelab.control_plane.apiserver.outbound import Outbound
+from kubelab.client.outbound import Outbound
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.machinery.ports import mapped
 from kubelab.machinery.request import Obj

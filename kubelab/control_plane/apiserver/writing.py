@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from kubelab.control_plane.apiserver import patching, prepare
 from kubelab.control_plane.apiserver.call import Call, invalid_options
 from kubelab.control_plane.apiserver.decode import as_kind, read_object
-from kubelab.control_plane.apiserver.routes import is_true
 from kubelab.control_plane.apiserver.storage import Changed
 from kubelab.machinery import apply
 from kubelab.machinery.errors import STALE, bad_request, conflict, required
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Encoded, Obj
+from kubelab.machinery.routes import is_true
 
 if TYPE_CHECKING:
     from kubelab.control_plane.apiserver.pipeline import Pipeline

@@ -12,10 +12,10 @@ import base64
 
 from kubelab.control_plane.apiserver.admission.dynamic import Outside
 from kubelab.control_plane.apiserver.admission.plugin import Attributes, Plugin
-from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, User
+from kubelab.machinery.routes import RequestInfo
 
 GROUP, KIND = "certificates.k8s.io", "certificatesigningrequests"
 VERBS = {"approval": "approve", "status": "sign"}

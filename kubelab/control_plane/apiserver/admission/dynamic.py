@@ -16,13 +16,13 @@ from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.admission.plugin import Attributes, Plugin
 from kubelab.control_plane.apiserver.admission.review import request_of
 from kubelab.control_plane.apiserver.decode import as_kind
-from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.apiserver.webhook_client import WebhookClient
 from kubelab.machinery import apply
 from kubelab.machinery.cel_library import asked
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, User
+from kubelab.machinery.routes import RequestInfo
 
 GROUP = "admissionregistration.k8s.io"
 Authorise = Callable[[User, RequestInfo], None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubelab.control_plane.apiserver.routes import RequestInfo, request_info
+from kubelab.machinery.routes import RequestInfo, request_info
 
 
 @pytest.mark.parametrize(("method", "path", "query", "expected"), [

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from kubelab.control_plane.apiserver.outbound import DIAL_S, Outbound, chunks
+from kubelab.client.outbound import DIAL_S, Outbound, chunks
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Request, Response
 

@@ -9,12 +9,9 @@ Models:    k8s.io/apiserver/pkg/audit/policy
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery.request import Obj, User
-from kubelab.machinery.yaml import load_values
+from kubelab.machinery.routes import RequestInfo
 from kubelab.units.rbac_rules import path_matches
 
 LEVELS = ("None", "Metadata", "Request", "RequestResponse")
@@ -72,16 +69,6 @@ class AuditPolicy:
             if _matches(rule, user, info):
                 return verdict
         return NOTHING
-
-
-def read(policy: Obj | Path | str) -> AuditPolicy:
-    """Read a policy from a dict, or from the YAML file of this name. Raises ValueError, OSError."""
-    if isinstance(policy, dict):
-        return AuditPolicy(policy)
-    found: list[Any] = load_values(Path(policy).read_text())
-    if len(found) != 1 or not isinstance(found[0], dict):
-        raise ValueError(f"{policy} is to hold one audit policy")
-    return AuditPolicy(found[0])
 
 
 def _stages(holder: Obj, path: str) -> frozenset[str]:

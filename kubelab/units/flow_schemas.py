@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kubelab.control_plane.apiserver.routes import RequestInfo
 from kubelab.machinery.request import Obj, User
+from kubelab.machinery.routes import RequestInfo
 from kubelab.units.rbac_rules import listed, path_matches
 
 
