@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import defaultdict
 from collections.abc import AsyncIterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ class Cat:
         self.said: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue()
         self.said.put_nowait((2, b"cat"))
         self.sizes: list[tuple[int, int]] = []
+        self.sized = asyncio.Event()
+        self.closed = asyncio.Event()
 
     async def write_stdin(self, data: bytes) -> None:
         self.said.put_nowait((1, data))
@@ -45,12 +49,13 @@ class Cat:
 
     async def resize(self, width: int, height: int) -> None:
         self.sizes.append((width, height))
+        self.sized.set()
 
     async def wait(self) -> int:
         return 3
 
     async def close(self) -> None:
-        """Nothing is held."""
+        self.closed.set()
 
 
 class Echo:
@@ -75,10 +80,13 @@ class Echo:
 class Speaking(HollowRuntime):
     """A hollow runtime whose exec runs `Cat` and whose ports echo."""
 
+    @cached_property
+    def cat(self) -> Cat:
+        return Cat()
+
     async def exec(self, container_id: str, command: Any, *, tty: bool = False, stdin: bool = False) -> Any:
         if command[0] != "cat":
             raise RuntimeFailure("InternalError", f"exec: {command[0]}: not found")
-        self.cat = Cat()
         return self.cat
 
     async def port_forward(self, sandbox_id: str, port: int) -> Any:
@@ -174,6 +182,74 @@ async def test_exec_speaks_channels_and_ends_with_the_exit_code(caller: Caller) 
         assert orjson.loads(last[1:]) == exit_status(3)
         assert (await socket.receive()).type == aiohttp.WSMsgType.CLOSE
     assert caller.world.runtime.cat.sizes == [(80, 24)]
+
+
+async def spdy_connection(caller: Caller, path: str, protocols: str) -> tuple[asyncio.StreamReader, Any, bytes]:
+    """Ask the kubelet to speak SPDY on this connection; return its ends and the answer's head."""
+    tls = client_tls("kube-apiserver-kubelet-client", "system:masters")
+    reader, writer = await asyncio.open_connection("127.0.0.1", caller.server.port, ssl=tls)
+    writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
+                 f"X-Stream-Protocol-Version: {protocols}\r\n\r\n".encode())
+    return reader, writer, await reader.readuntil(b"\r\n\r\n")
+
+
+async def everything(reader: asyncio.StreamReader) -> dict[int, bytes]:
+    """Read until the connection ends; return what each stream said."""
+    back, said = Framer(), defaultdict[int, bytes](bytes)
+    while data := await asyncio.wait_for(reader.read(65536), 5):
+        for frame in back.feed(data):
+            if frame.type == spdy.DATA:
+                said[frame.stream_id] += frame.data
+    return said
+
+
+@pytest.mark.parametrize(("protocols", "ended"), [
+    ("v5.channel.k8s.io, v4.channel.k8s.io", orjson.dumps(exit_status(3))),
+    ("v2.channel.k8s.io", b"command terminated with non-zero exit code: exit status 3")])
+async def test_exec_over_spdy_gives_each_channel_a_stream(caller: Caller, protocols: str, ended: bytes) -> None:
+    """Older clients open a stream each for error, input and output; how the command ended comes on the first."""
+    path = "/exec/default/web/c?command=cat&input=1&output=1&error=1"
+    reader, writer, head = await spdy_connection(caller, path, protocols)
+    assert b"X-Stream-Protocol-Version: " + protocols.split(", ")[-1].encode() in head
+    client = Framer()
+    for number, kind in ((1, "error"), (3, "stdin"), (5, "stdout"), (7, "stderr")):
+        writer.write(client.syn_stream(number, {"streamType": kind}))
+    writer.write(client.syn_stream(9, {"streamType": "stdout"}))  # a second one is refused
+    writer.write(spdy.data_frame(3, b"hello") + spdy.data_frame(3, b"", fin=True))
+    said = await everything(reader)
+    assert (said[1], said[5], said[7], said[9]) == (ended, b"hello", b"cat", b"")
+    writer.close()
+
+
+async def test_exec_over_spdy_sizes_the_terminal(caller: Caller) -> None:
+    """With a terminal there is a stream of sizes, one JSON a line, and none of errors."""
+    reader, writer, _ = await spdy_connection(caller, "/exec/default/web/c?command=cat&input=1&output=1&tty=1",
+                                              "v4.channel.k8s.io")
+    client = Framer()
+    for number, kind in ((1, "error"), (3, "stdin"), (5, "stdout"), (7, "resize")):
+        writer.write(client.syn_stream(number, {"streamType": kind}))
+    writer.write(spdy.data_frame(7, b'{"Width":100,"Hei') + spdy.data_frame(7, b'ght":30}\n{"Width":90,"Height":20}\n'))
+    async with asyncio.timeout(5):
+        await caller.world.runtime.cat.sized.wait()
+    writer.write(spdy.data_frame(3, b"", fin=True))
+    assert orjson.loads((await everything(reader))[1]) == exit_status(3)
+    assert caller.world.runtime.cat.sizes == [(100, 30), (90, 20)]
+    writer.close()
+
+
+async def test_a_client_that_leaves_takes_its_command_with_it(caller: Caller) -> None:
+    """When the connection breaks, the process that exec began is let go."""
+    reader, writer, _ = await spdy_connection(caller, "/exec/default/web/c?command=cat&input=1&output=1",
+                                              "v4.channel.k8s.io")
+    client = Framer()
+    for number, kind in ((1, "error"), (3, "stdin"), (5, "stdout")):
+        writer.write(client.syn_stream(number, {"streamType": kind}))
+    writer.write(spdy.data_frame(3, b"hello"))
+    async with asyncio.timeout(5):
+        while b"hello" not in await reader.read(65536):
+            continue
+        writer.close()
+        await caller.world.runtime.cat.closed.wait()
 
 
 async def test_a_command_that_cannot_start_is_an_internal_error(caller: Caller) -> None:

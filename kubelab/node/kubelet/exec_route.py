@@ -1,22 +1,26 @@
-"""exec and attach over a WebSocket: the first byte of every message names its channel.
+"""exec and attach: the streams of a process, joined to the channels of a client.
 
     0 stdin ►   1 ◄ stdout   2 ◄ stderr   3 ◄ error: a Status at the end   4 resize ►   255 close ► (v5: that channel)
 
-Invariant: the Status is the last message, and comes after all output.
+    over a WebSocket the first byte of every message names its channel; over SPDY each channel is a stream
+
+Invariant: the Status comes last, after all output.
 Models:    apimachinery wsstream, client-go remotecommand v4/v5
-Left out:  the SPDY form of exec, which kubectl 1.37 uses only where WebSockets are refused
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
 from kubelab.machinery.request import Obj
 from kubelab.node.kubelet.routes import HttpError, PodTarget, flag
+from kubelab.node.kubelet.takeover import UPGRADE, take_over
 from kubelab.node.runtime.protocol import RuntimeFailure, Streams
 
 if TYPE_CHECKING:
@@ -24,48 +28,116 @@ if TYPE_CHECKING:
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io")
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
+Converse = Callable[["Channels"], Awaitable[None]]
 
 
-async def serve(request: web.BaseRequest, target: PodTarget, verb: str) -> web.StreamResponse:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which streams the client wants."""
+
+    stdin: bool
+    stdout: bool
+    stderr: bool
+    tty: bool
+
+    @property
+    def channels(self) -> frozenset[int]:
+        wanted = ((STDIN, self.stdin), (STDOUT, self.stdout), (STDERR, self.stderr and not self.tty),
+                  (ERROR, True), (RESIZE, self.tty))
+        return frozenset(channel for channel, is_wanted in wanted if is_wanted)
+
+
+class Channels(Protocol):
+    """The client's end."""
+
+    async def send(self, channel: int, data: bytes) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield what comes, until the client goes."""
+        ...
+
+    async def finish(self) -> None:
+        """Say that this was all."""
+        ...
+
+
+async def serve(request: web.BaseRequest, target: PodTarget, verb: str) -> Any:
     """Upgrade, run the command or attach, and speak until it ends. Raises HttpError before the upgrade."""
-    from aiohttp import web
-
     status = target.running()
-    query = request.query
-    command = query.getall("command", [])
+    command = request.query.getall("command", [])
     if verb == "exec" and not command:
         raise HttpError(400, "you must specify at least one command for the container")
-    if request.headers.get("Upgrade", "").lower() != "websocket":
-        raise HttpError(400, "Upgrade request required: exec and attach are served over WebSockets")
+    asked = Asked(flag(request.query, "input"), flag(request.query, "output"), flag(request.query, "error"),
+                  flag(request.query, "tty"))
+
+    async def converse(channels: Channels) -> None:
+        try:
+            if verb == "exec":
+                streams = await target.runtime.exec(status.id, command, tty=asked.tty, stdin=asked.stdin)
+            else:
+                streams = await target.runtime.attach(status.id)
+        except RuntimeFailure as failure:
+            await channels.send(ERROR, orjson.dumps(failed_to_run(failure.message)))
+            await channels.finish()
+            return
+        await Conversation(channels, streams, asked, says_code=verb == "exec").run()
+
+    upgrade = request.headers.get("Upgrade", "").lower()
+    if upgrade == "websocket":
+        return await _over_websocket(request, converse)
+    if upgrade == UPGRADE:
+        from kubelab.node.kubelet.exec_spdy import PROTOCOLS as OVER_SPDY
+        from kubelab.node.kubelet.exec_spdy import SpdyChannels
+
+        return await take_over(request, OVER_SPDY, lambda send, hang_up, protocol: SpdyChannels(
+            send, hang_up, protocol, asked.channels, converse))
+    raise HttpError(400, "Upgrade request required")
+
+
+async def _over_websocket(request: web.BaseRequest, converse: Converse) -> web.WebSocketResponse:
+    from aiohttp import web
+
     offered = [p.strip() for p in request.headers.get("Sec-WebSocket-Protocol", "").split(",") if p.strip()]
     if offered and not any(p in PROTOCOLS for p in offered):
         raise HttpError(400, f"unable to negotiate protocol: client supports {offered}, server accepts "
                              f"{list(PROTOCOLS)}")
     socket = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=1 << 22, compress=False)
     await socket.prepare(request)
-    stdin, tty = flag(query, "input"), flag(query, "tty")
-    try:
-        if verb == "exec":
-            streams = await target.runtime.exec(status.id, command, tty=tty, stdin=stdin)
-        else:
-            streams = await target.runtime.attach(status.id)
-    except RuntimeFailure as failure:
-        await _send(socket, ERROR, orjson.dumps(failed_to_run(failure.message)))
-        await socket.close()
-        return socket
-    with_stderr = flag(query, "error") and not tty
-    await Conversation(socket, streams, stdin=stdin, stdout=flag(query, "output"), stderr=with_stderr,
-                       says_code=verb == "exec").run()
+    await converse(WebSocketChannels(socket))
     return socket
 
 
-class Conversation:
-    """Joins one WebSocket with the streams of one process."""
+class WebSocketChannels:
+    """Channels inside the messages of a WebSocket."""
 
-    def __init__(self, socket: web.WebSocketResponse, streams: Streams, *, stdin: bool, stdout: bool, stderr: bool,
-                 says_code: bool) -> None:
-        self.socket, self.streams, self.stdin, self.says_code = socket, streams, stdin, says_code
-        self.wanted = {STDOUT: stdout, STDERR: stderr}
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self._socket = socket
+
+    async def send(self, channel: int, data: bytes) -> None:
+        await self._socket.send_bytes(bytes([channel]) + data)
+
+    async def __aiter__(self) -> AsyncIterator[tuple[int, bytes]]:
+        from aiohttp import WSMsgType
+
+        async for message in self._socket:
+            data = message.data
+            if message.type == WSMsgType.TEXT:
+                data = data.encode()
+            elif message.type != WSMsgType.BINARY:
+                continue
+            if data:
+                yield data[0], bytes(data[1:])
+
+    async def finish(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            await self._socket.close()
+
+
+class Conversation:
+    """Joins the channels of one client with the streams of one process."""
+
+    def __init__(self, channels: Channels, streams: Streams, asked: Asked, *, says_code: bool) -> None:
+        self.channels, self.streams, self.asked, self.says_code = channels, streams, asked, says_code
 
     async def run(self) -> None:
         """Speak until the process ends or the client goes."""
@@ -73,52 +145,34 @@ class Conversation:
         tell = asyncio.ensure_future(self._tell())
         try:
             await asyncio.wait({listen, tell}, return_when=asyncio.FIRST_COMPLETED)
-            if listen.done() and not tell.done() and not listen.cancelled() and listen.result():
-                await asyncio.wait({tell})  # the client has only closed its input
         finally:
             for task in (listen, tell):
                 task.cancel()
             await asyncio.gather(listen, tell, return_exceptions=True)
             await self.streams.close()
-            with contextlib.suppress(ConnectionError):
-                await self.socket.close()
+            await self.channels.finish()
 
     async def _tell(self) -> None:
         """Send the output, then how it ended."""
+        wanted = self.asked.channels
         async for channel, data in self.streams.output():
-            if self.wanted.get(channel) and data:
-                await _send(self.socket, channel, data)
+            if channel in wanted and data:
+                await self.channels.send(channel, data)
         code = await self.streams.wait()
-        await _send(self.socket, ERROR, orjson.dumps(exit_status(code if self.says_code else 0)))
+        await self.channels.send(ERROR, orjson.dumps(exit_status(code if self.says_code else 0)))
 
-    async def _listen(self) -> bool:
-        """Take input, sizes and closings; return whether the client is still there."""
-        from aiohttp import WSMsgType
-
-        async for message in self.socket:
-            data = message.data
-            if message.type == WSMsgType.TEXT:
-                data = data.encode()
-            elif message.type != WSMsgType.BINARY:
-                continue
-            if data:
-                await self._take(data[0], bytes(data[1:]))
-        return False
-
-    async def _take(self, channel: int, data: bytes) -> None:
-        if channel == STDIN and self.stdin and data:
-            with contextlib.suppress(ConnectionError):  # the process may have closed its input
-                await self.streams.write_stdin(data)
-        elif channel == RESIZE:
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # a size that is none changes nothing
-                size = orjson.loads(data)
-                await self.streams.resize(int(size["Width"]), int(size["Height"]))
-        elif channel == CLOSE and data[:1] == bytes([STDIN]):
-            await self.streams.close_stdin()
-
-
-async def _send(socket: web.WebSocketResponse, channel: int, data: bytes) -> None:
-    await socket.send_bytes(bytes([channel]) + data)
+    async def _listen(self) -> None:
+        """Take input, sizes and closings until the client goes."""
+        async for channel, data in self.channels:
+            if channel == STDIN and self.asked.stdin and data:
+                with contextlib.suppress(ConnectionError):  # the process may have closed its input
+                    await self.streams.write_stdin(data)
+            elif channel == RESIZE:
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # a size that is none changes nothing
+                    size = orjson.loads(data)
+                    await self.streams.resize(int(size["Width"]), int(size["Height"]))
+            elif channel == CLOSE and data[:1] == bytes([STDIN]):
+                await self.streams.close_stdin()
 
 
 def exit_status(code: int) -> Obj:

@@ -8,13 +8,13 @@ Models:    kubelet's portforward handlers, apimachinery's tunneling over WebSock
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from kubelab.node.kubelet.port_forward import PROTOCOL, PortForwarder
 from kubelab.node.kubelet.routes import HttpError, PodTarget
 from kubelab.node.kubelet.spdy import SpdyError
+from kubelab.node.kubelet.takeover import UPGRADE, take_over
 from kubelab.node.runtime.protocol import Connection
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ async def serve(request: web.BaseRequest, target: PodTarget) -> Any:
     upgrade = request.headers.get("Upgrade", "").lower()
     if upgrade == "websocket":
         return await _over_websocket(request, dial, title)
-    if upgrade == "spdy/3.1":
-        return await _over_connection(request, dial, title)
+    if upgrade == UPGRADE:
+        return await take_over(request, (PROTOCOL,), lambda send, hang_up, _: PortForwarder(send, dial, title))
     raise HttpError(400, "Upgrade request required")
 
 
@@ -61,64 +61,3 @@ async def _over_websocket(request: web.BaseRequest, dial: Any, title: str) -> we
         with contextlib.suppress(ConnectionError):
             await socket.close()
     return socket
-
-
-class _Bytes:
-    """Stands where aiohttp's HTTP parser stood: takes the raw bytes of the connection."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
-        self.parts: asyncio.Queue[bytes] = asyncio.Queue()
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        self.parts.put_nowait(bytes(data))
-        self.transport.pause_reading()  # until it is dealt with
-        return False, b""
-
-    def feed_eof(self) -> None:
-        self.parts.put_nowait(b"")
-
-    def set_exception(self, *_: object) -> None:
-        self.parts.put_nowait(b"")
-
-
-class Hijacked:
-    """What aiohttp is told when a connection was taken over and has ended."""
-
-    keep_alive = False
-    status, body_length = 101, 0
-
-    async def prepare(self, request: object) -> None:
-        """The head was sent when the connection was taken over."""
-
-    async def write_eof(self) -> None:
-        """Nothing follows."""
-
-
-async def _over_connection(request: web.BaseRequest, dial: Any, title: str) -> Hijacked:
-    asked = request.headers.getall("X-Stream-Protocol-Version", [])
-    if asked and PROTOCOL not in ",".join(asked):
-        raise HttpError(403, f"unable to upgrade: unable to negotiate protocol: client supports {asked}, server "
-                             f"accepts [{PROTOCOL}]")
-    transport, protocol = cast(asyncio.Transport, request.transport), request.protocol  # uvloop's is none by class
-    inbound = _Bytes(transport)
-
-    async def send(data: bytes) -> None:
-        if transport.is_closing():
-            raise ConnectionResetError("the client has gone")
-        transport.write(data)
-        await protocol._drain_helper()
-
-    forwarder = PortForwarder(send, dial, title)
-    transport.write(f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
-                    f"X-Stream-Protocol-Version: {PROTOCOL}\r\n\r\n".encode())
-    protocol.set_parser(inbound)  # type: ignore[arg-type]  # it wants no more than these three methods
-    try:
-        with contextlib.suppress(SpdyError, ConnectionError):
-            while data := await inbound.parts.get():
-                await forwarder.session.feed(data)
-                transport.resume_reading()
-    finally:
-        await forwarder.close()
-        transport.close()
-    return Hijacked()
