@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import ssl
 from collections.abc import AsyncIterator
@@ -27,6 +28,7 @@ from .conftest import ADMIN
 GROUP = "shop.example.com"
 HOST = "127.99.0.7"  # the addresses of our pods are of this kind
 ROOT = f"/apis/{GROUP}/v1"
+DESCRIBED = f"/openapi/v3/apis/{GROUP}/v1?hash=ABC"
 CARTS = f"{ROOT}/namespaces/default/carts"
 RESOURCES: list[Obj] = [
     {"name": "carts", "singularName": "cart", "namespaced": True, "kind": "Cart", "verbs": ["get", "list", "watch"],
@@ -62,6 +64,8 @@ class Shop:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.path == ROOT:
             return web.json_response({"kind": "APIResourceList", "groupVersion": f"{GROUP}/v1", "resources": RESOURCES})
+        if request.path == "/openapi/v3":
+            return web.json_response({"paths": {f"apis/{GROUP}/v1": {"serverRelativeURL": DESCRIBED}}})
         self.heard.append(request.headers)
         if "watch" in request.query:
             stream = web.StreamResponse(headers={"content-type": "application/json"})
@@ -167,7 +171,8 @@ async def test_discovery(scene: Scene) -> None:
     found = next(item for item in items if item["metadata"]["name"] == GROUP)
     assert found["versions"][0]["resources"] == from_list(GROUP, "v1", RESOURCES)
     assert (await scene.wire.raw("GET", ROOT))["resources"] == RESOURCES
-    assert f"apis/{GROUP}/v1" in (await scene.wire.raw("GET", "/openapi/v3"))["paths"]
+    index = (await scene.wire.raw("GET", "/openapi/v3"))["paths"]
+    assert index[f"apis/{GROUP}/v1"] == {"serverRelativeURL": DESCRIBED}
     await scene.admin.delete("apiservices", f"v1.{GROUP}")
     groups = await scene.wire.raw("GET", "/apis")
     assert GROUP not in [group["name"] for group in groups["groups"]]
@@ -182,6 +187,16 @@ async def test_unavailable(scene: Scene) -> None:
     with pytest.raises(ApiError) as refused:
         await scene.wire.raw("GET", f"{ROOT}/carts")
     assert refused.value.code == 503
+
+
+async def test_endpoints_are_followed(scene: Scene) -> None:
+    """What becomes of the Service's endpoints is noticed at once, not at the next round half a minute later."""
+    await scene.register()
+    async with asyncio.timeout(10):
+        await scene.admin.patch("endpointslices", "shop-1", {"endpoints": []}, "default")
+        assert (await scene.becomes("False"))["reason"] == "MissingEndpoints"
+        await scene.admin.patch("endpointslices", "shop-1", {"endpoints": [{"addresses": [HOST]}]}, "default")
+        await scene.becomes("True")
 
 
 async def test_published_authority(scene: Scene) -> None:

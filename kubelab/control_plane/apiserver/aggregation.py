@@ -3,7 +3,8 @@
     /apis/metrics.k8s.io/v1beta1/... ─► authenticated and authorised here ─► an endpoint of the APIService's Service
                                           over TLS, with the front proxy's certificate and X-Remote-User, -Group, -Extra
 
-    every 30 s: does it answer? ─► condition Available ─► its resources appear in discovery
+    every 30 s, and when its Service or endpoints change:
+        does it answer? ─► condition Available ─► its resources appear in discovery, its document in /openapi/v3
 
 Invariant: what a client says of itself in X-Remote-* never reaches an extension server, what we found out does.
 Models:    kube-aggregator
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from kubelab.units.discovery import Discovery
 
 APISERVER = User("system:apiserver", ("system:masters", "system:authenticated"))
+SERVICE_NAME = "kubernetes.io/service-name"
 NAME, ALLOWED = "extension-apiserver-authentication", "front-proxy-client"
 CHECK_EVERY_S, CHECK_TAKES_S = 30.0, 5.0
 Version = tuple[str, str]
@@ -69,6 +71,17 @@ class Aggregator:
         self._services: dict[Version, Obj] = {}
         self._contexts: dict[tuple[str, bool], ssl.SSLContext] = {}
         self._changed = asyncio.Event()
+        self.documents: dict[Version, str] = {}  # where a group version is described, as its own server says
+
+    def moved(self, obj: Obj) -> None:
+        """Hear of a change of a Service or an EndpointSlice: what leads there may be available now, or no longer."""
+        if not self._services:
+            return
+        metadata = obj["metadata"]
+        name = (metadata.get("labels") or {}).get(SERVICE_NAME) if obj["kind"] == "EndpointSlice" else metadata["name"]
+        if any(service["spec"]["service"].get("namespace") == metadata["namespace"]
+               and service["spec"]["service"].get("name") == name for service in self._services.values()):
+            self._changed.set()
 
     def registered(self, type_: str, service: Obj) -> None:
         """Follow one change of an APIService."""
@@ -82,6 +95,7 @@ class Aggregator:
                 self._changed.set()
         else:
             self._discovery.elsewhere.pop(version, None)
+            self.documents.pop(version, None)
 
     def of(self, info: RequestInfo) -> Obj | None:
         """Return the APIService that answers for a request, None when that is us."""
@@ -190,7 +204,21 @@ class Aggregator:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return "False", "FailedDiscoveryCheck", f"failing or missing response from {path}: {error or 'timed out'}"
         self._discovery.elsewhere[version] = document.get("resources") or []
+        await self._look_for_document(version, service)
         return "True", "Passed", "all checks passed"
+
+    async def _look_for_document(self, version: Version, service: Obj) -> None:
+        """Learn from the extension server's own index where it describes the group version, if it does."""
+        import aiohttp
+
+        name = f"apis/{version[0]}/{version[1]}"
+        try:
+            async with asyncio.timeout(CHECK_TAKES_S):
+                async with await self._send(service, "GET", "/openapi/v3", _identity(APISERVER), None) as answer:
+                    index = orjson.loads(await answer.read()) if answer.status == 200 else {}
+            self.documents[version] = index["paths"][name]["serverRelativeURL"]
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError):
+            self.documents.pop(version, None)  # it describes nothing: neither do we
 
 
 def _missing(reference: Obj, error: str) -> tuple[str, str]:

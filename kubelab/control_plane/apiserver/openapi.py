@@ -11,7 +11,7 @@ Left out:  the protobuf form of v3
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 
 import orjson
 
@@ -33,7 +33,7 @@ class OpenApi:
             self._versions.setdefault(kind.root.strip("/"), []).append(kind)
         self._own = dict(self._versions)
         self._built: dict[str, bytes] = {}
-        self.elsewhere: Collection[tuple[str, str]] = ()  # group versions whose servers describe them themselves
+        self.elsewhere: Mapping[tuple[str, str], str] = {}  # where other servers describe their group versions
 
     def publish(self, custom: Iterable[Kind]) -> None:
         """Describe these kinds besides our own from now on."""
@@ -50,8 +50,7 @@ class OpenApi:
         path = request.path.rstrip("/")
         if path == "/openapi/v3":
             urls = {version: f"/openapi/v3/{version}?hash={self._hash(version)}" for version in sorted(self._versions)}
-            urls |= {f"apis/{group}/{version}": f"/openapi/v3/apis/{group}/{version}"
-                     for group, version in self.elsewhere}
+            urls |= {f"apis/{group}/{version}": url for (group, version), url in self.elsewhere.items()}
             return Response(200, {"paths": {version: {"serverRelativeURL": url} for version, url in urls.items()}})
         version = path.removeprefix("/openapi/v3/")
         if path == "/openapi/v2":

@@ -179,9 +179,11 @@ class ApiServer(Component):
     def _aggregate(self) -> None:
         """Lead to extension servers what APIServices say is theirs."""
         self.aggregator = Aggregator(self.clock, self.handle, self.webhooks, self._outbound, self.discovery, self.pki)
-        self.openapi.elsewhere = self.discovery.elsewhere
+        self.openapi.elsewhere = self.aggregator.documents
         self.storage.of("apiregistration.k8s.io", "apiservices").follow(
             lambda event: self.aggregator.registered(event.type, event.obj), known=True)
+        for group, plural in (("", "services"), ("discovery.k8s.io", "endpointslices")):
+            self.storage.of(group, plural).follow(lambda event: self.aggregator.moved(event.obj))
         self.spawn(self.aggregator.run, name="aggregator")
 
     async def _connected(self, call: Call) -> Response:
