@@ -152,7 +152,8 @@ def _check(options: argparse.Namespace) -> int:
 def _add_bench(commands: Commands) -> None:
     bench = command(commands, "bench", _bench, "measure this cluster beside the figures of a real control plane",
                     "kubelab bench etcd")
-    bench.add_argument("parts", nargs="*", metavar="PART", help="start, api, watch, pods, large, etcd (default: all)")
+    bench.add_argument("parts", nargs="*", metavar="PART",
+                       help="start, inside, api, watch, servers, pods, large, etcd (default: all)")
     bench.add_argument("--only", default="", metavar="PART,...", help="the same, as one word")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
 

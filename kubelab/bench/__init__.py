@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 
-PARTS = ("start", "api", "watch", "pods", "large", "etcd")
+PARTS = ("start", "inside", "api", "watch", "servers", "pods", "large", "etcd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,11 @@ def run(parts: Sequence[str], out: Path | None = None) -> int:
 
 
 def _part(name: str) -> Callable[[], Iterator[Figure]]:
-    from kubelab.bench import api, etcd, large, members, pods, start
+    from kubelab.bench import api, etcd, inside, large, members, pods, servers, start
 
-    return {"start": start.measure, "api": api.measure, "watch": api.measure_watch, "pods": pods.measure,
-            "large": large.measure, "etcd": lambda: chain(etcd.measure(), members.measure())}[name]
+    return {"start": start.measure, "inside": inside.measure, "api": api.measure, "watch": api.measure_watch,
+            "servers": servers.measure, "pods": pods.measure, "large": large.measure,
+            "etcd": lambda: chain(etcd.measure(), members.measure())}[name]
 
 
 def table(figures: Sequence[Figure]) -> str:
