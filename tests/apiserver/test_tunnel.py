@@ -16,10 +16,11 @@ from aiohttp.web_server import Server
 from kubelab.client.outbound import Outbound
 from kubelab.client.pki import Pki
 from kubelab.client.tunnel import Target, Tunnel
-from kubelab.control_plane.apiserver.connect import Connect, check_log_options, container_of, kubelet_of, split_name
+from kubelab.control_plane.apiserver.connect import Connect, kubelet_of
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, Request, Response
 from kubelab.machinery.routes import request_info
+from kubelab.units.pod_connections import check_log_options, container_of, split_name
 
 PKI = Pki.open(None)
 
