@@ -5,7 +5,7 @@ Models: pkg/registry/batch/cronjob and pkg/apis/batch/validation of kube-apiserv
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kubelab.machinery.errors import FieldError, invalid_value, required
@@ -13,12 +13,13 @@ from kubelab.machinery.request import Obj
 from kubelab.units import rules, schedule, warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, NONE, selector_text, since, template_columns
-from kubelab.units.job import Job
+from kubelab.units.job import Job, default_patterns, many_indexes
 from kubelab.units.job_validation import spec_errors
 from kubelab.units.pod_defaults import template_defaults
 
 POLICIES = ("Allow", "Forbid", "Replace")
 MAX_NAME = 52  # 63 less what the controller puts behind it
+NAMED_BY_GO = ("UTC", "Local")  # which Go knows without a database of zones
 ZONES = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
 
 
@@ -30,7 +31,8 @@ def _default(cron: Obj) -> None:
     spec.setdefault("failedJobsHistoryLimit", 1)
     template = spec.setdefault("jobTemplate", {})
     template.setdefault("metadata", {})
-    template_defaults(template.setdefault("spec", {}).setdefault("template", {}))
+    default_patterns(template.setdefault("spec", {}))
+    template_defaults(template["spec"].setdefault("template", {}))
     cron.setdefault("status", {})
 
 
@@ -39,37 +41,47 @@ def _prepare_create(cron: Obj) -> None:
 
 
 def _validate(cron: Obj) -> Sequence[FieldError]:
+    """Say what is wrong with one that is new; of one that was there, what depends on how it was is told apart."""
+    if cron["metadata"].get("resourceVersion"):
+        return ()
     name = cron["metadata"].get("name", "")
-    long = [] if cron["metadata"].get("resourceVersion") or len(name) <= MAX_NAME else [
+    long = [] if len(name) <= MAX_NAME else [
         invalid_value("metadata.name", name, f"must be no more than {MAX_NAME} characters")]
-    return [*_spec_errors(cron["spec"]), *long]
+    return [*_spec_errors(cron["spec"], {}), *long]
 
 
-def _spec_errors(spec: Obj) -> rules.Errors:
+def _validate_update(new: Obj, old: Obj) -> Sequence[FieldError]:
+    return list(_spec_errors(new["spec"], old["spec"]))
+
+
+def _spec_errors(spec: Obj, old: Obj) -> rules.Errors:
     if not spec.get("schedule"):
         yield required("spec.schedule")
     else:
-        yield from _schedule_errors(spec["schedule"])
+        yield from _schedule_errors(spec["schedule"], spec.get("timeZone"), "TZ" in old.get("schedule", ""))
     yield from rules.not_negative("spec.startingDeadlineSeconds", spec.get("startingDeadlineSeconds"))
-    yield from _zone_errors(spec.get("timeZone"))
+    if not old or spec.get("timeZone") != old.get("timeZone"):
+        yield from _zone_errors(spec.get("timeZone"))
     yield from rules.one_of("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), POLICIES)
     path, job = "spec.jobTemplate.spec", spec["jobTemplate"]["spec"]
     yield from spec_errors(job, path)
     if job.get("selector") is not None:
-        yield invalid_value(f"{path}.selector", job["selector"], "`selector` will be auto-generated")
+        yield rules.invalid_selector(f"{path}.selector", job["selector"], "`selector` will be auto-generated")
     if job.get("manualSelector"):
         yield rules.unsupported(f"{path}.manualSelector", True, ("nil", "false"))
     for key in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
         yield from rules.not_negative(f"spec.{key}", spec.get(key))
 
 
-def _schedule_errors(text: str) -> rules.Errors:
+def _schedule_errors(text: str, zone: str | None, had_zone: bool) -> rules.Errors:
     try:
         schedule.parse(text)
     except ValueError as error:
         yield invalid_value("spec.schedule", text, str(error))
-    if "TZ" in text:
+    if "TZ" in text and not had_zone:
         yield invalid_value("spec.schedule", text, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead")
+    elif "TZ" in text and zone is not None:
+        yield invalid_value("spec.schedule", text, "cannot use both timeZone field and TZ or CRON_TZ in schedule")
 
 
 def _zone_errors(zone: str | None) -> rules.Errors:
@@ -77,13 +89,23 @@ def _zone_errors(zone: str | None) -> rules.Errors:
         return
     if not zone:
         yield invalid_value("spec.timeZone", zone, "timeZone must be nil or non-empty string")
-    elif zone.lower() == "local":
+        return
+    if zone.lower() == "local":
         yield invalid_value("spec.timeZone", zone, ZONES)
-    else:
+    if zone not in NAMED_BY_GO:
         try:
             schedule.zone_of(zone)
         except ValueError as error:
             yield invalid_value("spec.timeZone", zone, str(error))
+
+
+def _warnings(new: Obj, old: Obj | None) -> Iterable[str]:
+    path = ("spec", "jobTemplate", "spec")
+    yield from warnings.workload(*path, "template", also=lambda cron: many_indexes(
+        cron["spec"]["jobTemplate"]["spec"], ".".join(path)))(new, old)
+    if "TZ" in new["spec"].get("schedule", ""):
+        yield ("CRON_TZ or TZ used in spec.spec.schedule is not officially supported, see "
+               "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details")
 
 
 def _last(cron: Obj, now: float) -> str:
@@ -95,7 +117,8 @@ CRON_JOB = Kind(
     "CronJob", "cronjobs", group="batch", short_names=("cj",), categories=("all",),
     subresources=frozenset({"status"}), generation=True,
     default=_default, prepare_create=_prepare_create, validate=_validate,
-    warnings=warnings.workload("spec", "jobTemplate", "spec", "template"),
+    validate_update=_validate_update,
+    warnings=_warnings,
     columns=(
         NAME,
         Column("Schedule", lambda o, now: o["spec"]["schedule"], path="spec.schedule"),

@@ -14,7 +14,7 @@ from kubelab.units import rules, status_validation, warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, labels_text, selector_text, template_columns
 from kubelab.units.pod_defaults import template_defaults
-from kubelab.units.replication import selector_errors
+from kubelab.units.replication import is_empty
 from kubelab.units.template import workload, workload_template_errors
 
 GENERATION = "deprecated.daemonset.template.generation"
@@ -61,11 +61,18 @@ def _count(daemon: Obj, generation: int) -> None:
 
 def _validate(daemon: Obj) -> Sequence[FieldError]:
     spec = daemon["spec"]
-    return [*selector_errors(spec, "daemonset"),
-            *workload_template_errors(spec.get("template"), spec.get("selector"), "DaemonSet"),
+    return [*_selector_errors(spec.get("selector")),
+            *workload_template_errors(spec["template"], spec.get("selector"), "DaemonSet"),
             *rules.not_negative("spec.minReadySeconds", spec.get("minReadySeconds")),
             *_strategy_errors(spec["updateStrategy"]),
             *rules.not_negative("spec.revisionHistoryLimit", spec.get("revisionHistoryLimit"))]
+
+
+def _selector_errors(selector: Obj | None) -> rules.Errors:
+    """Without a selector nothing matches, and that is what is said."""
+    yield from rules.label_selector("spec.selector", selector)
+    if selector is not None and is_empty(selector):
+        yield invalid_value("spec.selector", {}, "empty selector is invalid for daemonset")
 
 
 def _strategy_errors(strategy: Obj) -> rules.Errors:
@@ -80,10 +87,9 @@ def _strategy_errors(strategy: Obj) -> rules.Errors:
 
 def _rolling_errors(rolling: Obj, path: str) -> rules.Errors:
     surge, unavailable = rolling.get("maxSurge", 0), rolling.get("maxUnavailable", 0)
-    yield from rules.int_or_percent(f"{path}.maxUnavailable", unavailable)
-    yield from rules.at_most_100_percent(f"{path}.maxUnavailable", unavailable)
-    yield from rules.int_or_percent(f"{path}.maxSurge", surge)
-    yield from rules.at_most_100_percent(f"{path}.maxSurge", surge)
+    for rule in (rules.int_or_percent, rules.at_most_100_percent):
+        yield from rule(f"{path}.maxUnavailable", unavailable)
+        yield from rule(f"{path}.maxSurge", surge)
     has_surge, has_unavailable = rules.int_of(surge) != 0, rules.int_of(unavailable) != 0
     if has_surge and has_unavailable:
         yield invalid_value(f"{path}.maxSurge", surge, "may not be set when maxUnavailable is non-zero")
@@ -92,7 +98,7 @@ def _rolling_errors(rolling: Obj, path: str) -> rules.Errors:
 
 
 def _validate_update(new: Obj, old: Obj) -> Sequence[FieldError]:
-    return list(rules.immutable("spec.selector", new["spec"].get("selector"), old["spec"].get("selector")))
+    return list(rules.same_selector("spec.selector", new["spec"].get("selector"), old["spec"].get("selector")))
 
 
 def _status(key: str) -> Any:

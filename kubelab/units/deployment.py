@@ -42,7 +42,7 @@ def _prepare_create(deployment: Obj) -> None:
 def _validate(deployment: Obj) -> Sequence[FieldError]:
     spec = deployment["spec"]
     return [*rules.not_negative("spec.replicas", spec.get("replicas")), *selector_errors(spec),
-            *workload_template_errors(spec.get("template"), spec.get("selector")),
+            *workload_template_errors(spec["template"], spec.get("selector")),
             *_strategy_errors(spec.get("strategy") or {}), *_limit_errors(spec)]
 
 
@@ -80,7 +80,7 @@ def _limit_errors(spec: Obj) -> rules.Errors:
 
 
 def _validate_update(new: Obj, old: Obj) -> Sequence[FieldError]:
-    return list(rules.immutable("spec.selector", new["spec"].get("selector"), old["spec"].get("selector")))
+    return list(rules.same_selector("spec.selector", new["spec"].get("selector"), old["spec"].get("selector")))
 
 
 def _status(key: str) -> Any:

@@ -5,13 +5,13 @@ Models: pkg/registry/batch/job of kube-apiserver
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kubelab.machinery import clock, meta
 from kubelab.machinery.errors import FieldError
 from kubelab.machinery.request import Obj
-from kubelab.units import job_validation, status_validation, warnings
+from kubelab.units import job_status_validation, job_validation, warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, selector_text, template_columns
 from kubelab.units.pod_defaults import template_defaults
@@ -20,6 +20,7 @@ from kubelab.units.template import workload
 CONTROLLER_UID, JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
 OLD_CONTROLLER_UID, OLD_JOB_NAME = "controller-uid", "job-name"
 MAX_INT32 = 2**31 - 1
+MANY_COMPLETIONS, MANY_AT_A_TIME = 100_000, 10_000
 # What a job is called in `kubectl get`: the first condition that holds.
 ENDED, UNDER_WAY = ("Complete", "Failed"), ("Suspended", "FailureTarget", "SuccessCriteriaMet")
 
@@ -37,11 +38,16 @@ def _default(job: Obj) -> None:
     policy = spec.get("podFailurePolicy")
     if not spec.get("podReplacementPolicy"):
         spec["podReplacementPolicy"] = "Failed" if policy is not None else "TerminatingOrFailed"
-    for rule in (policy or {}).get("rules") or ():
-        for pattern in rule.get("onPodConditions") or ():
-            pattern["status"] = pattern.get("status") or "True"
+    default_patterns(spec)
     template_defaults(spec.setdefault("template", {}))
     _labels_of_template(job)
+
+
+def default_patterns(spec: Obj) -> None:
+    """A failure policy that names a condition means that it holds."""
+    for rule in (spec.get("podFailurePolicy") or {}).get("rules") or ():
+        for pattern in rule.get("onPodConditions") or ():
+            pattern["status"] = pattern.get("status") or "True"
 
 
 def _labels_of_template(job: Obj) -> None:
@@ -64,11 +70,19 @@ def _prepare_create(job: Obj) -> None:
 
 def generated_labels(job: Obj) -> dict[str, str]:
     name, uid = job["metadata"].get("name", ""), job["metadata"]["uid"]
-    return {CONTROLLER_UID: uid, JOB_NAME: name, OLD_CONTROLLER_UID: uid, OLD_JOB_NAME: name}
+    return {OLD_CONTROLLER_UID: uid, OLD_JOB_NAME: name, CONTROLLER_UID: uid, JOB_NAME: name}
 
 
 def _validate(job: Obj) -> Sequence[FieldError]:
     return list(job_validation.errors(job, {} if job["spec"]["manualSelector"] else generated_labels(job)))
+
+
+def many_indexes(spec: Obj, path: str) -> Iterable[str]:
+    """Warn of a job whose indexes may become too many to be written down."""
+    if spec.get("completionMode") == "Indexed" and (spec.get("completions") or 0) > MANY_COMPLETIONS \
+            and (spec.get("parallelism") or 0) > MANY_AT_A_TIME:
+        yield (f"{path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than "
+               "10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail")
 
 
 def _fields(job: Obj) -> Mapping[str, str]:
@@ -108,8 +122,8 @@ JOB = Kind(
     "Job", "jobs", group="batch", categories=("all",), subresources=frozenset({"status"}), generation=True,
     default=_default, prepare_create=_prepare_create, validate=_validate,
     validate_update=job_validation.update_errors,
-    validate_part=status_validation.JOB,
-    warnings=warnings.workload("spec", "template"),
+    validate_part=job_status_validation.errors,
+    warnings=warnings.workload("spec", "template", also=lambda job: many_indexes(job["spec"], "spec")),
     columns=(
         NAME,
         Column("Status", lambda o, now: _state(o), description="Status of the job."),

@@ -12,6 +12,7 @@ from kubelab.machinery.request import Obj
 from kubelab.units import rules
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME
+from kubelab.units.status_validation import condition_errors
 
 POLICIES = ("AlwaysAllow", "IfHealthyBudget")
 COUNTS = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
@@ -53,6 +54,12 @@ def _errors(spec: Obj) -> rules.Errors:
         yield rules.unsupported("spec.unhealthyPodEvictionPolicy", policy, POLICIES)
 
 
+def _validate_part(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:
+    status = new.get("status") or {}
+    return [*condition_errors(status.get("conditions") or (), "status.conditions"),
+            *(e for key in COUNTS for e in rules.not_negative(f"status.{key}", status.get(key)))]
+
+
 def _amount(budget: Obj, key: str) -> str:
     value = (budget.get("spec") or {}).get(key)
     return "N/A" if value is None else str(value)
@@ -62,6 +69,7 @@ POD_DISRUPTION_BUDGET = Kind(
     "PodDisruptionBudget", "poddisruptionbudgets", group="policy", short_names=("pdb",),
     subresources=frozenset({"status"}), generation=True,
     default=_default, default_status=_default_status, prepare_create=_prepare_create, validate=_validate,
+    validate_part=_validate_part,
     columns=(
         NAME,
         Column("Min Available", lambda o, now: _amount(o, "minAvailable"),

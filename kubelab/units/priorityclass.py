@@ -26,7 +26,8 @@ def _default_priority(priority: Obj) -> None:
 
 
 def _validate_priority(priority: Obj) -> Sequence[FieldError]:
-    return list(_priority_errors(priority))
+    """Say what is wrong with one that is new; of one that was there, nothing else may change."""
+    return [] if priority["metadata"].get("resourceVersion") else list(_priority_errors(priority))
 
 
 def _priority_errors(priority: Obj) -> rules.Errors:

@@ -48,7 +48,8 @@ def _prepare_create(workload: Obj) -> None:
     workload["status"] = {"replicas": 0}
 
 
-def selector_errors(spec: Obj, whose: str = "deployment") -> rules.Errors:  # "deployment" of a ReplicaSet as well
+def selector_errors(spec: Obj, whose: str = "deployment", unreadable: str = "invalid label selector") -> rules.Errors:
+    """What is wrong with a selector that must be there; "deployment" is what is said of a ReplicaSet as well."""
     selector = spec.get("selector")
     if selector is None:
         yield required("spec.selector")
@@ -56,29 +57,34 @@ def selector_errors(spec: Obj, whose: str = "deployment") -> rules.Errors:  # "d
     wrong = list(rules.label_selector("spec.selector", selector))
     yield from wrong
     if wrong:
-        yield invalid_value("spec.selector", selector, "invalid label selector")
-    elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        yield rules.invalid_selector("spec.selector", selector, unreadable)
+    elif is_empty(selector):
         yield invalid_value("spec.selector", {}, f"empty selector is invalid for {whose}")
+
+
+def is_empty(selector: Obj) -> bool:
+    return not selector.get("matchLabels") and not selector.get("matchExpressions")
 
 
 def _validate_set(workload: Obj) -> Sequence[FieldError]:
     spec = workload["spec"]
     return [*rules.not_negative("spec.replicas", spec.get("replicas")),
             *rules.not_negative("spec.minReadySeconds", spec.get("minReadySeconds")), *selector_errors(spec),
-            *workload_template_errors(spec.get("template"), spec.get("selector"))]
+            *workload_template_errors(spec["template"], spec.get("selector"))]
 
 
 def _validate_controller(controller: Obj) -> Sequence[FieldError]:
     spec = controller["spec"]
-    chosen = spec.get("selector") or {}
+    chosen, template = spec.get("selector") or {}, spec.get("template")
     return [*rules.not_negative("spec.minReadySeconds", spec.get("minReadySeconds")),
             *([] if chosen else [required("spec.selector")]),
             *rules.not_negative("spec.replicas", spec.get("replicas")),
-            *workload_template_errors(spec.get("template"), {"matchLabels": chosen})]
+            *([required("spec.template")] if template is None else
+              workload_template_errors(template, {"matchLabels": chosen}, "ReplicationController"))]
 
 
 def _same_selector(new: Obj, old: Obj) -> Sequence[FieldError]:
-    return list(rules.immutable("spec.selector", new["spec"].get("selector"), old["spec"].get("selector")))
+    return list(rules.same_selector("spec.selector", new["spec"].get("selector"), old["spec"].get("selector")))
 
 
 def _fields(workload: Obj) -> Mapping[str, str]:

@@ -18,6 +18,7 @@ from kubelab.machinery.errors import FieldError, duplicate, invalid_value, requi
 
 Errors = Iterator[FieldError]
 
+IMMUTABLE = "field is immutable"
 NOT_NEGATIVE = "must be greater than or equal to 0"
 PORT_RANGE = "must be between 1 and 65535, inclusive"
 MAX_INT32 = 2**31 - 1
@@ -27,6 +28,7 @@ POD_LOOPBACK = tuple(ipaddress.ip_network(f"127.{i}.0.0/{n}") for i, n in ((64, 
 """Where pods that are plain processes have their addresses: to them these are no more special than 10.0.0.0/8."""
 LOCAL_MULTICAST = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_network("ff02::/16"))
 _CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+")
+_URL_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 _PERCENT = re.compile(r"[0-9]+%")
 
 
@@ -39,6 +41,11 @@ def unsupported(field: str, value: object, choices: Sequence[str]) -> FieldError
 def invalid_struct(field: str, struct: Mapping[str, Any], detail: str) -> FieldError:
     """Like `invalid_value`, for a value that upstream prints as its Go struct: all fields, in their order."""
     return FieldError(field, "FieldValueInvalid", f"Invalid value: {shown_in_order(struct)}: {detail}")
+
+
+def invalid_somehow(field: str, detail: str) -> FieldError:
+    """Like `invalid_value`, where upstream does not show the value."""
+    return FieldError(field, "FieldValueInvalid", f"Invalid value: {detail}")
 
 
 def not_found(field: str, value: object) -> FieldError:
@@ -59,7 +66,7 @@ def too_many(field: str, count: int, limit: int) -> FieldError:
 
 def immutable(field: str, new: object, old: object) -> Errors:
     if new != old:
-        yield invalid_value(field, new, "field is immutable")
+        yield invalid_value(field, new, IMMUTABLE)
 
 
 def one_of(field: str, value: object, choices: Sequence[str]) -> Errors:
@@ -140,6 +147,8 @@ def domain_path(field: str, value: str) -> Errors:
         yield invalid_value(field, value, 'must be a domain-prefixed path (such as "acme.io/foo")')
     else:
         yield from subdomain_name(field, domain)
+        if not _URL_PATH.fullmatch(rest):
+            yield invalid_value(field, rest, f"Invalid path (regex used for validation is '{_URL_PATH.pattern}')")
 
 
 def qualified_name(field: str, value: str) -> Errors:
@@ -218,7 +227,8 @@ def at_most_100_percent(field: str, value: int | str) -> Errors:
 def int_of(value: int | str | None) -> int:
     """Read a count or a percentage as upstream's `getIntOrPercentValue` does."""
     if isinstance(value, str):
-        return int(value[:-1]) if _PERCENT.fullmatch(value) else 0
+        digits = value.removesuffix("%")
+        return int(digits) if digits.isdecimal() else 0
     return value or 0
 
 
@@ -254,6 +264,25 @@ def label_selector(field: str, selector: Mapping[str, Any] | None) -> Errors:
         yield from qualified_name(f"{path}.key", rule.get("key", ""))
         for j, value in enumerate(rule.get("values") or ()):
             yield from messages(f"{path}.values[{j}]", value, names.label_value_errors)
+
+
+def invalid_selector(field: str, selector: Mapping[str, Any], detail: str) -> FieldError:
+    """Like `invalid_struct` for a label selector: its labels stand before its expressions."""
+    shown: dict[str, Any] = {}
+    if selector.get("matchLabels"):
+        shown["matchLabels"] = dict(sorted(selector["matchLabels"].items()))
+    if selector.get("matchExpressions"):
+        shown["matchExpressions"] = [{"key": rule.get("key", ""), "operator": rule.get("operator", ""),
+                                      **({"values": rule["values"]} if rule.get("values") else {})}
+                                     for rule in selector["matchExpressions"]]
+    return FieldError(field, "FieldValueInvalid",
+                      f"Invalid value: {shown_in_order(shown)}" + (f": {detail}" if detail else ""))
+
+
+def same_selector(field: str, new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> Errors:
+    """A label selector that may not change."""
+    if new != old:
+        yield invalid_selector(field, new, IMMUTABLE) if new is not None else invalid_value(field, None, IMMUTABLE)
 
 
 def shown_in_order(value: Mapping[str, Any]) -> str:

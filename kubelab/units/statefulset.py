@@ -5,10 +5,10 @@ Models: pkg/registry/apps/statefulset and pkg/apis/apps/validation of kube-apise
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
-from kubelab.machinery.errors import FieldError, invalid_value, required
+from kubelab.machinery.errors import FieldError, invalid_value
 from kubelab.machinery.request import Obj
 from kubelab.units import rules, status_validation, warnings
 from kubelab.units.catalogue import Column, Kind
@@ -22,7 +22,8 @@ MUTABLE = frozenset({"replicas", "ordinals", "template", "updateStrategy", "revi
                      "persistentVolumeClaimRetentionPolicy", "minReadySeconds"})
 FROZEN = ("updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
           "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden")
-RETENTION = ("Delete", "Retain")
+RETENTION = ("Retain", "Delete")
+UNAVAILABLE = "maxUnavailable"
 
 
 def _default(stateful: Obj) -> None:
@@ -55,13 +56,35 @@ def _default_status(stateful: Obj) -> None:
 
 def _prepare_create(stateful: Obj) -> None:
     stateful["status"] = {"replicas": 0, "availableReplicas": 0}
+    _one_at_a_time(stateful["spec"])
+
+
+def _prepare_update(new: Obj, old: Obj) -> None:
+    if UNAVAILABLE not in ((old["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}):
+        _one_at_a_time(new["spec"])
+
+
+def _one_at_a_time(spec: Obj) -> None:
+    """Drop a field whose feature gate is off by default: pods are replaced one at a time."""
+    (spec["updateStrategy"].get("rollingUpdate") or {}).pop(UNAVAILABLE, None)
 
 
 def _validate(stateful: Obj) -> Sequence[FieldError]:
-    spec = stateful["spec"]
-    return [*_policy_errors(spec), *_count_errors(spec), *selector_errors(spec, "statefulset"),
-            *workload_template_errors(spec.get("template"), spec.get("selector"), "StatefulSet"),
-            *_claim_errors(spec), *_service_errors(spec)]
+    spec, fresh = stateful["spec"], not stateful["metadata"].get("resourceVersion")
+    return [*_policy_errors(spec), *(_claim_errors(spec) if fresh else ()), *_count_errors(spec),
+            *(_service_errors(spec) if fresh else ()), *selector_errors(spec, "statefulset", ""),
+            *workload_template_errors(_with_claims(spec), spec.get("selector"), "StatefulSet")]
+
+
+def _with_claims(spec: Obj) -> Obj:
+    """Return the template as its pods will be: each claim is a volume, in place of one of that name."""
+    template, claims = spec["template"], [claim["metadata"].get("name", "") for claim in
+                                          spec.get("volumeClaimTemplates") or ()]
+    if not claims:
+        return cast(Obj, template)
+    own = [volume for volume in template["spec"].get("volumes") or () if volume.get("name") not in claims]
+    added = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
+    return {**template, "spec": {**template["spec"], "volumes": [*own, *added]}}
 
 
 def _policy_errors(spec: Obj) -> rules.Errors:
@@ -70,22 +93,26 @@ def _policy_errors(spec: Obj) -> rules.Errors:
                             "must be 'OrderedReady' or 'Parallel'")
     strategy, path = spec["updateStrategy"], "spec.updateStrategy"
     rolling = strategy.get("rollingUpdate")
+    shown = None if rolling is None else {"Partition": rolling.get("partition", 0),
+                                          "MaxUnavailable": rolling.get(UNAVAILABLE)}
     if strategy["type"] == "OnDelete":
-        if rolling is not None:
-            yield invalid_value(f"{path}.rollingUpdate", rolling, "only allowed for updateStrategy 'RollingUpdate'")
+        if shown is not None:
+            yield rules.invalid_struct(f"{path}.rollingUpdate", shown,
+                                       "only allowed for updateStrategy 'RollingUpdate'")
     elif strategy["type"] == "RollingUpdate":
         yield from _rolling_errors(rolling or {}, f"{path}.rollingUpdate")
     else:
-        yield rules.invalid_struct(path, {"Type": strategy["type"], "RollingUpdate": rolling},
+        yield rules.invalid_struct(path, {"Type": strategy["type"], "RollingUpdate": shown},
                                    "must be 'RollingUpdate' or 'OnDelete'")
-    for key, value in spec["persistentVolumeClaimRetentionPolicy"].items():
+    for key in ("whenDeleted", "whenScaled"):
+        value = spec["persistentVolumeClaimRetentionPolicy"][key]
         if value not in RETENTION:
             yield rules.unsupported(f"spec.persistentVolumeClaimRetentionPolicy.{key}", value, RETENTION)
 
 
 def _rolling_errors(rolling: Obj, path: str) -> rules.Errors:
     yield from rules.not_negative(f"{path}.partition", rolling.get("partition"))
-    unavailable = rolling.get("maxUnavailable")
+    unavailable = rolling.get(UNAVAILABLE)
     if unavailable is not None:
         yield from rules.int_or_percent(f"{path}.maxUnavailable", unavailable)
         if rules.int_of(unavailable) == 0:
@@ -97,20 +124,27 @@ def _count_errors(spec: Obj) -> rules.Errors:
     yield from rules.not_negative("spec.replicas", spec.get("replicas"))
     yield from rules.not_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
     yield from rules.not_negative("spec.ordinals.start", (spec.get("ordinals") or {}).get("start"))
-    yield from rules.not_negative("spec.revisionHistoryLimit", spec.get("revisionHistoryLimit"))
 
 
 def _claim_errors(spec: Obj) -> rules.Errors:
     for i, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
-        path = f"spec.volumeClaimTemplates[{i}]"
-        if not claim["metadata"].get("name"):
-            yield required(f"{path}.metadata.name")
-        yield from claim_spec_errors(claim["spec"], f"{path}.spec")
+        yield from claim_spec_errors(claim["spec"], f"spec.volumeClaimTemplates[{i}].spec")
 
 
 def _service_errors(spec: Obj) -> rules.Errors:
     if spec.get("serviceName"):
         yield from rules.label_name("spec.serviceName", spec["serviceName"])
+
+
+def _warnings(new: Obj, old: Obj | None) -> Iterable[str]:
+    spec = new["spec"]
+    yield from warnings.workload("spec", "template", named=False)(new, old)
+    for i, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+        path = f"spec.volumeClaimTemplates[{i}]" + ("" if old is None else ".Spec")  # upstream's own spelling
+        yield from warnings.claim_spec(claim["spec"], path)
+    if (spec.get("revisionHistoryLimit") or 0) < 0:
+        yield ("spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is "
+               "recommended")
 
 
 def _validate_update(new: Obj, old: Obj) -> Sequence[FieldError]:
@@ -121,10 +155,10 @@ def _validate_update(new: Obj, old: Obj) -> Sequence[FieldError]:
 STATEFUL_SET = Kind(
     "StatefulSet", "statefulsets", group="apps", short_names=("sts",), categories=("all",),
     subresources=frozenset({"status", "scale"}), generation=True, validate_name="label",
-    default=_default, default_status=_default_status, prepare_create=_prepare_create,
+    default=_default, default_status=_default_status, prepare_create=_prepare_create, prepare_update=_prepare_update,
     validate=_validate, validate_update=_validate_update,
     validate_part=status_validation.STATEFUL_SET,
-    warnings=warnings.workload("spec", "template"),
+    warnings=_warnings,
     columns=(
         NAME,
         Column("Ready", lambda o, now: f"{(o.get('status') or {}).get('readyReplicas', 0)}/{o['spec']['replicas']}",

@@ -9,44 +9,50 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubelab.machinery import names, selectors
-from kubelab.machinery.errors import invalid_value, required
+from kubelab.machinery.errors import invalid_value
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
 from kubelab.units.pod import container
 from kubelab.units.pod_validation import spec_errors
 
 
-def template_errors(path: str, template: Obj, *, complete: bool = True) -> rules.Errors:
-    """What is wrong with a template, whoever holds it; of one that is not complete, only the metadata is looked at."""
+def template_errors(path: str, template: Obj) -> rules.Errors:
+    """What is wrong with a template, whoever holds it."""
     meta = template.get("metadata") or {}
     yield from names.validate_labels(meta.get("labels"), f"{path}.labels")  # upstream leaves "metadata" out here
     yield from names.validate_annotations(meta.get("annotations"), f"{path}.annotations")
-    if not complete:
-        return
     yield from spec_errors(template.get("spec") or {}, f"{path}.spec")
     if (template.get("spec") or {}).get("ephemeralContainers"):
         yield rules.forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")
 
 
-def workload_template_errors(template: Obj | None, selector: Mapping[str, Any] | None,
+def workload_template_errors(template: Obj, selector: Mapping[str, Any] | None,
                              kind: str = "ReplicaSet") -> rules.Errors:
-    """What is wrong with the template of a workload that keeps pods running for ever."""
-    path = "spec.template"
-    if template is None:
-        yield required(path)
+    """What is wrong with the template of a workload that keeps pods running for ever.
+
+    Nothing can be matched with an ill-formed selector, which is refused elsewhere; some kinds look no further then.
+    """
+    path, policy = "spec.template", (template.get("spec") or {}).get("restartPolicy")
+    sound = selector is None or kind == "ReplicationController" or not list(rules.label_selector("", selector))
+    if sound:
+        yield from unmatched(selector, template)
+    if sound or kind == "DaemonSet":
+        yield from template_errors(path, template)
+    elif kind == "ReplicaSet":
         return
-    if selector is not None and list(rules.label_selector("", selector)):
-        return  # an ill-formed selector was refused already, and there is nothing to match with
-    labels = (template.get("metadata") or {}).get("labels")
-    if not matches(selector, labels or {}):
-        yield invalid_value(f"{path}.metadata.labels", labels or None, "`selector` does not match template `labels`")
-    yield from template_errors(path, template, complete=kind != "StatefulSet")  # whose volumes come from its claims
-    policy = (template.get("spec") or {}).get("restartPolicy")
     if policy not in (None, "Always"):
         yield rules.unsupported(f"{path}.spec.restartPolicy", policy, ("Always",))
     if (template.get("spec") or {}).get("activeDeadlineSeconds") is not None:
         yield rules.forbidden(f"{path}.spec.activeDeadlineSeconds",
                               f"activeDeadlineSeconds in {kind} is not Supported")
+
+
+def unmatched(selector: Mapping[str, Any] | None, template: Obj) -> rules.Errors:
+    """A workload that would not know the pods it makes."""
+    labels = (template.get("metadata") or {}).get("labels")
+    if not matches(selector, labels or {}):
+        yield invalid_value("spec.template.metadata.labels", labels or None,
+                            "`selector` does not match template `labels`")
 
 
 def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:

@@ -3,7 +3,7 @@
     metadata.name: this is used in Pod names and hostnames, ...
     spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply
 
-Invariant: nothing here refuses anything; an update is warned about what it changes, not about what was there.
+Invariant: nothing here refuses anything; an update that leaves the spec alone is not warned about what was there.
 Models:    pkg/api/{pod,service,persistentvolume,persistentvolumeclaim}/warnings.go of kube-apiserver
 Left out:  overlapping paths in projected volumes
 """
@@ -46,20 +46,23 @@ STORAGE_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 INGRESS_ANNOTATION = "kubernetes.io/ingress.class"
 
 
-def workload(*path: str, named: bool = True) -> Callable[[Obj, Obj | None], Iterable[str]]:
-    """Return the warnings of a kind that has a pod template at `path`, and names its pods after itself if `named`."""
-    prefix = ".".join(path) + "."
+def workload(*path: str, named: bool = True,
+             also: Callable[[Obj], Iterable[str]] = lambda obj: ()) -> Callable[[Obj, Obj | None], Iterable[str]]:
+    """Return the warnings of a kind that has a pod template at `path`, and names its pods after itself if `named`.
 
-    def template(obj: Obj | None) -> Any:
-        for key in path:
-            obj = (obj or {}).get(key)
-        return obj or {}
+    `also`: what else there is to say whenever the template is looked at.
+    """
+    prefix = ".".join(path) + "."
 
     def found(new: Obj, old: Obj | None) -> Iterable[str]:
         if old is None and named:
             yield from _named(new, IN_NAMES)
-        if old is None or template(new) != template(old):
-            yield from _pod(prefix, template(new))
+        if old is None or new["metadata"].get("generation") != old["metadata"].get("generation"):
+            template: Any = new
+            for key in path:
+                template = template.get(key) or {}
+            yield from also(new)
+            yield from _pod(prefix, template)
 
     return found
 
@@ -189,7 +192,12 @@ def ingress(new: Obj, old: Obj | None) -> Iterable[str]:
 def claim(new: Obj, old: Obj | None) -> Iterable[str]:
     """Return the warnings of a PersistentVolumeClaim."""
     yield from _storage_annotation(new)
-    yield from _fractions("spec.resources.requests", (new["spec"].get("resources") or {}).get("requests"), ("storage",))
+    yield from claim_spec(new["spec"], "spec")
+
+
+def claim_spec(spec: Obj, path: str) -> Warnings:
+    """Return the warnings of a claim's spec, in a claim or in a template at `path`."""
+    yield from _fractions(f"{path}.resources.requests", (spec.get("resources") or {}).get("requests"), ("storage",))
 
 
 def volume(new: Obj, old: Obj | None) -> Iterable[str]:

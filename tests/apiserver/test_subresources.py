@@ -46,6 +46,11 @@ async def test_scale_reads_and_writes_replicas(world: World) -> None:
     assert any(entry.get("subresource") == "scale" for entry in stored["metadata"]["managedFields"])
     error = await refused(world.client.patch("deploy", "w", {"spec": {"replicas": -1}}, subresource="scale"))
     assert error.code == 422
+    other = {**scaled, "metadata": {**scaled["metadata"], "uid": "other"}}
+    error = await refused(world.client.update("deploy", other, subresource="scale"))
+    assert (error.code, error.message) == (409, 'Operation cannot be fulfilled on deployments/scale.apps "w": '
+                                           "Precondition failed: UID in precondition: other, UID in object meta: "
+                                           + scale["metadata"]["uid"])
 
 
 async def test_eviction_deletes_gracefully_and_says_why(world: World) -> None:

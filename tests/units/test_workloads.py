@@ -80,6 +80,89 @@ def test_a_bad_object_is_refused(obj: dict[str, Any], message: str) -> None:
     assert errors(obj) == [message]
 
 
+def workload(kind: str, **spec: Any) -> dict[str, Any]:
+    template = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    return plain(kind, "v1" if kind == "ReplicationController" else "apps/v1",
+                 **{"selector": {"matchLabels": {"app": "a"}}, "template": template, **spec})
+
+
+ILL = {"matchLabels": {"b": "c"}, "matchExpressions": [{"key": "a", "operator": "X"}]}
+SHOWN = '{"matchLabels":{"b":"c"},"matchExpressions":[{"key":"a","operator":"X"}]}'
+OPERATOR = 'spec.selector.matchExpressions[0].operator: Invalid value: "X": not a valid selector operator'
+MOUNTS = {"metadata": {"labels": {"app": "a"}}, "spec": {"activeDeadlineSeconds": 5, "containers": [
+    {"name": "c", "image": "i", "volumeMounts": [{"name": n, "mountPath": f"/{n}"} for n in ("data", "none")]}]}}
+DEADLINE = "spec.template.spec.activeDeadlineSeconds: Forbidden: activeDeadlineSeconds in {} is not Supported"
+CLAIMS = [{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
+                                                  "resources": {"requests": {"storage": "1Gi"}}}}]
+
+
+@pytest.mark.parametrize(("obj", "told"), [
+    (workload("Deployment", selector=ILL),
+     [OPERATOR, f"spec.selector: Invalid value: {SHOWN}: invalid label selector"]),
+    (workload("StatefulSet", selector=ILL, template=MOUNTS, volumeClaimTemplates=CLAIMS),
+     [OPERATOR, f"spec.selector: Invalid value: {SHOWN}", DEADLINE.format("StatefulSet")]),
+    (workload("StatefulSet", template=MOUNTS, volumeClaimTemplates=CLAIMS), [
+        'spec.template.spec.containers[0].volumeMounts[1].name: Not found: "none"', DEADLINE.format("StatefulSet")]),
+    (workload("StatefulSet", updateStrategy={"type": "OnDelete", "rollingUpdate": {"partition": 1}}),
+     ['spec.updateStrategy.rollingUpdate: Invalid value: {"Partition":1,"MaxUnavailable":null}: only allowed for '
+      "updateStrategy 'RollingUpdate'"]),
+    (workload("StatefulSet", persistentVolumeClaimRetentionPolicy={"whenScaled": "X"}, revisionHistoryLimit=-1),
+     ['spec.persistentVolumeClaimRetentionPolicy.whenScaled: Unsupported value: "X": supported values: "Retain", '
+      '"Delete"']),
+    (workload("DaemonSet", selector=None), ['spec.template.metadata.labels: Invalid value: {"app":"a"}: `selector` '
+                                            "does not match template `labels`"]),
+    (workload("DaemonSet", updateStrategy={"rollingUpdate": {"maxUnavailable": "x", "maxSurge": "120%"}}), [
+        "spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: \"x\": a valid percent string must be a "
+        "numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
+        'spec.updateStrategy.rollingUpdate.maxSurge: Invalid value: "120%": must not be greater than 100%']),
+    (workload("ReplicationController", selector={"app": "a"}, template={
+        **MOUNTS, "spec": {"activeDeadlineSeconds": 5, "containers": [{"name": "c", "image": "i"}]}}),
+     [DEADLINE.format("ReplicationController")]),
+])
+def test_a_bad_workload_is_refused(obj: dict[str, Any], told: list[str]) -> None:
+    """Every error at once; with a selector that nobody can read, each kind stops somewhere else."""
+    assert errors(obj) == told
+
+
+def test_a_stateful_set_is_warned_of_what_it_keeps() -> None:
+    """Revisions without end, and half a byte."""
+    claims = [{"metadata": {"name": "d"}, "spec": {"resources": {"requests": {"storage": "0.5"}}}}]
+    it = made(workload("StatefulSet", revisionHistoryLimit=-1, volumeClaimTemplates=claims))
+    assert list(units.find("sts").warnings(it, None)) == [
+        'spec.volumeClaimTemplates[0].resources.requests[storage]: fractional byte value "500m" is invalid, must be an '
+        "integer", "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is "
+        "recommended"]
+
+
+STATUSES = [
+    (workload("Deployment"), {"replicas": 1, "readyReplicas": 0, "availableReplicas": 1, "terminatingReplicas": -1}, [
+        "status.terminatingReplicas: Invalid value: -1: must be greater than or equal to 0",
+        "status.availableReplicas: Invalid value: 1: cannot be greater than readyReplicas"]),
+    (workload("StatefulSet"), {"replicas": 1, "availableReplicas": 1, "collisionCount": -1}, [
+        "status.collisionCount: Invalid value: -1: must be greater than or equal to 0",
+        "status.availableReplicas: Invalid value: 1: cannot be greater than status.readyReplicas"]),
+    (plain("HorizontalPodAutoscaler", "autoscaling/v2", **SCALER), {"currentReplicas": -1},
+     ["status.currentReplicas: Invalid value: -1: must be greater than or equal to 0"]),
+    (plain("PodDisruptionBudget", "policy/v1"), {"expectedPods": -1, "conditions": [{"type": "T", "status": "?",
+                                                                                     "reason": "No-"}]}, [
+        'status.conditions[0].status: Unsupported value: "?": supported values: "False", "True", "Unknown"',
+        "status.conditions[0].lastTransitionTime: Required value: must be set",
+        'status.conditions[0].reason: Invalid value: "No-": a condition reason must start with alphabetic character, '
+        "optionally followed by a string of alphanumeric characters or '_,:', and must end with an alphanumeric "
+        "character or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName',  or 'ReasonA,ReasonB',  or 'ReasonA:ReasonB', "
+        "regex used for validation is '[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')",
+        "status.expectedPods: Invalid value: -1: must be greater than or equal to 0"]),
+]
+
+
+@pytest.mark.parametrize(("obj", "status", "told"), STATUSES)
+def test_a_bad_report_is_refused(obj: dict[str, Any], status: dict[str, Any], told: list[str]) -> None:
+    """Numbers of what is there are not negative, and a part is not more than the whole."""
+    old, kind = made(obj), units.by_kind(obj["apiVersion"], obj["kind"])
+    assert kind is not None
+    assert [str(e) for e in kind.validate_part({**old, "status": status}, old, "status")] == told
+
+
 def test_a_job_chooses_its_own_pods() -> None:
     """Its selector and labels follow from its uid, so that no other job's pods are counted."""
     job = made(units.Job("j", image="busybox"))

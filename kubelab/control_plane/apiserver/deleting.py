@@ -37,6 +37,7 @@ from kubelab.machinery.serializer import Malformed
 from kubelab.units.crd import CUSTOM_RESOURCE_DEFINITION as CRD
 from kubelab.units.crd_status import FINALIZER as CRD_FINALIZER
 from kubelab.units.crd_status import mark_terminating
+from kubelab.units.priorityclass import SYSTEM as SYSTEM_PRIORITIES
 
 Admit = Callable[[Call, Obj, Obj], Awaitable[None]]
 ATTEMPTS = 5
@@ -157,6 +158,9 @@ class Deleter:
         kind, metadata = call.kind, old["metadata"]
         if kind.builtin == "namespaces" and call.info.name in KEPT_NAMESPACES:
             raise forbidden(kind.group, kind.plural, call.info.name, "this namespace may not be deleted")
+        if kind.builtin == "priorityclasses" and call.info.name in SYSTEM_PRIORITIES:
+            raise forbidden(kind.group, kind.plural, call.info.name,
+                            "this is a system priority class and cannot be deleted")
         for what, given, stored in (("UID", options.uid, metadata["uid"]),
                                     ("ResourceVersion", options.resource_version, metadata["resourceVersion"])):
             if given and given != stored:

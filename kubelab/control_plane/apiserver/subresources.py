@@ -82,11 +82,19 @@ class Subresources:
             else:
                 wanted = self._sent(call, scale_of(old, paths))
                 new = with_replicas(copy_obj(old), wanted, paths)
+            self._same(call, old, wanted)
             new["metadata"]["resourceVersion"] = prepare.pinned(wanted) or old["metadata"]["resourceVersion"]
             return new
 
         body, _ = await writing.on_stored(call, self._pipeline, scaled)
         return Response(200, scale_of(body.obj, paths))
+
+    def _same(self, call: Call, old: Obj, scale: Obj) -> None:
+        """Raise `Conflict` when a Scale is of another object of that name."""
+        given, uid = scale["metadata"].get("uid"), old["metadata"]["uid"]
+        if given and given != uid:
+            raise conflict(call.kind.group, f"{call.kind.plural}/scale", call.info.name, "Precondition failed: UID in "
+                           f"precondition: {given}, UID in object meta: {uid}")
 
     def _sent(self, call: Call, old: Obj) -> Obj:
         """Return the Scale that a PUT brings or a PATCH makes of `old`."""
@@ -146,7 +154,7 @@ class Subresources:
         """Ask a pod to leave: it is deleted gracefully, with a condition that says why."""
         sent = self._read(call, EVICTION)
         options = DeleteOptions.of(sent.get("deleteOptions") or {}, call.dry_run)
-        if sent["metadata"].get("name") not in (None, "", call.info.name):
+        if sent["metadata"].get("name") != call.info.name:
             raise bad_request("name in URL does not match name in Eviction object")
         pod = call.stored.obj
         await self._pipeline.admission.create_part(call, sent)
