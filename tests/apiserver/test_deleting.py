@@ -102,8 +102,6 @@ async def test_some_namespaces_stay(world: World) -> None:
 
 async def test_the_priorities_of_the_system_stay(world: World) -> None:
     """Pods that the cluster needs count on them."""
-    await world.client.create("pc", {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "value": 2000001000,
-                                     "metadata": {"name": "system-node-critical"}})
     error = await refused(world.client.delete("pc", "system-node-critical"))
     assert (error.code, error.message) == (403, 'priorityclasses.scheduling.k8s.io "system-node-critical" is '
                                                 "forbidden: this is a system priority class and cannot be deleted")
