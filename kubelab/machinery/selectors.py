@@ -109,15 +109,15 @@ NOTHING = Selector(nothing=True)
 
 def _required(key: str, operator: str, values: Sequence[str], path: str = "") -> Requirement:
     """Check one requirement as labels.NewRequirement does. Raises: BadRequest."""
-    for error in qualified_name_errors(key):
-        raise bad_request(f"unable to parse requirement: {path or '<nil>'}: Invalid value: {shown(key)}: {error}")
+    if errors := "; ".join(qualified_name_errors(key)):
+        raise bad_request(f"unable to parse requirement: {path or '<nil>'}: Invalid value: {shown(key)}: {errors}")
     if operator in ("gt", "lt") and not re.fullmatch(r"[+-]?[0-9]+", values[0]):
         raise bad_request("unable to parse requirement: values[0]: Invalid value: " + shown(values[0])
                           + ": for 'Gt', 'Lt' operators, the value must be an integer")
     for i, value in enumerate(values):
-        for error in label_value_errors(value):
+        if errors := "; ".join(label_value_errors(value)):
             raise bad_request(f"unable to parse requirement: values[{i}][{key}]: Invalid value: {shown(value)}: "
-                              f"{error}")
+                              f"{errors}")
     return Requirement(key, operator, tuple(values))
 
 
@@ -240,18 +240,28 @@ class FieldSelector:
         return ",".join(f"{path}{op}{value}" for path, op, value in self.requirements)
 
 
-_FIELD_TERM = re.compile(r"(?:[^,\\]|\\.)+", re.DOTALL)
+_FIELD_TERM = re.compile(r"(?:[^,\\]|\\.|\\$)+", re.DOTALL)
 _FIELD_OPERATOR = re.compile(r"!=|==|=")
+_FIELD_VALUE = re.compile(r"\\[\\,=]|(?P<escape>\\.?)|(?P<bare>[,=])", re.DOTALL)
 
 
 @lru_cache(maxsize=1024)
 def parse_field_selector(text: str) -> FieldSelector:
     """Read what `--field-selector` carries. Which paths a kind knows is the API server's to say. Raises: BadRequest."""
     found: list[tuple[str, str, str]] = []
-    for term in _FIELD_TERM.findall(text):
+    for term in sorted(_FIELD_TERM.findall(text)):
         operator = _FIELD_OPERATOR.search(term)
         if operator is None:
             raise bad_request(f"invalid selector: '{text}'; can't understand '{term}'")
-        value = re.sub(r"\\(.)", r"\1", term[operator.end():])
+        value = _FIELD_VALUE.sub(_plain, term[operator.end():])
         found.append((term[:operator.start()], "!=" if operator[0] == "!=" else "=", value))
     return FieldSelector(tuple(found))
+
+
+def _plain(match: re.Match[str]) -> str:
+    """Take the backslash off; nothing but a comma, an equals sign and itself may stand behind one, nor without one."""
+    if match["escape"]:
+        raise bad_request(f"invalid field selector: invalid escape sequence: {match[0]}")
+    if match["bare"]:
+        raise bad_request(f"invalid field selector: unescaped character in value: {ord(match[0])}")
+    return match[0][1:]

@@ -235,7 +235,19 @@ def _ref_text(binding: Obj) -> str:
     ref = (binding.get("spec") or {}).get("paramRef")
     if not ref:
         return UNSET
-    return f"{ref['namespace']}/{ref.get('name', '')}" if ref.get("namespace") else str(ref.get("name") or "*")
+    if ref.get("name"):
+        return f"{ref.get('namespace') or '*'}/{ref['name']}"  # whether the kind has namespaces is not known here
+    return UNSET if ref.get("selector") is None else _as_go_prints(ref["selector"])
+
+
+def _as_go_prints(selector: Obj) -> str:
+    """Write a label selector as upstream's generated code does."""
+    labels = "".join(f"{k}: {v}," for k, v in sorted((selector.get("matchLabels") or {}).items()))
+    wanted = "".join(
+        f"LabelSelectorRequirement{{Key:{r.get('key', '')},Operator:{r.get('operator', '')},"
+        f"Values:[{' '.join(r.get('values') or ())}],}}," for r in selector.get("matchExpressions") or ())
+    return (f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
+            f"MatchExpressions:[]LabelSelectorRequirement{{{wanted}}},}}")
 
 
 _BINDING_COLUMNS = (

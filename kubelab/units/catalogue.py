@@ -54,6 +54,10 @@ def _no_part_errors(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError
     return ()
 
 
+def _no_conditions(obj: Obj) -> list[Obj]:
+    return []
+
+
 def _only_meta(obj: Obj) -> Mapping[str, str]:
     return {}
 
@@ -83,9 +87,12 @@ class Kind:
     warnings: Callable[[Obj, Obj | None], Iterable[str]] = _no_warnings  # (new, old): what is allowed but unwise
     validate_name: str = "subdomain"  # "subdomain" | "label" (RFC 1123) | "label1035" | "path"
     columns: tuple[Column, ...] = ()
+    row_conditions: Callable[[Obj], list[Obj]] = _no_conditions  # of its row in a table: an ended pod is Completed
+    row_order: Callable[[Obj], Any] | None = None  # how a table of a list is sorted; else as the list is
     selectable: Callable[[Obj], Mapping[str, str]] = _only_meta  # field selector paths besides metadata.name/namespace
     generation: bool = False  # metadata.generation counts spec changes
     selectable_keys: tuple[str, ...] = field(default=())  # every path `selectable` may return; others are 400
+    unselectable: str = "field label not supported: {}"  # how another path is refused, where this kind has its own
     version_notes: frozenset[str] = frozenset()  # annotations of the versioned object alone, not of its bare metadata
     deprecated: str = ""  # what clients are warned with
     list_kind: str = ""  # default: the kind with List behind it

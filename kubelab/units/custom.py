@@ -132,24 +132,34 @@ def _column(column: Obj) -> Column:
 
 
 def cell(type_: str, found: list[Any], now: float) -> Any:
-    """Return what a column of a type shows of what its path found."""
-    value = found[0] if found else None
-    match type_, value:
-        case _, None:
-            return None
-        case "string", str():
-            return value
-        case "string", _:
+    """Return what a column of a type shows of the first that its path found."""
+    if not found:
+        return None
+    match type_, found[0]:
+        case "string", None:
+            return "<no value>"
+        case "string", str() as text:
+            return text
+        case "string", dict() | list() as value:
+            return _in_html(orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode())
+        case "string", value:
             return orjson.dumps(value).decode()
-        case "integer", int() | float() if not isinstance(value, bool):
+        case "integer", int() | float() as value if not isinstance(value, bool):
             return int(value)
-        case "number", int() | float() if not isinstance(value, bool):
+        case "number", int() | float() as value if not isinstance(value, bool):
             return value
-        case "boolean", bool():
+        case "boolean", bool() as value:
             return value
-        case "date", str():
+        case "date", "" | "null":
+            return "<unknown>"
+        case "date", str() as value:
             try:
                 return age(now - parse_timestamp(value))
             except ValueError:
                 return "<invalid>"
     return None
+
+
+def _in_html(text: str) -> str:
+    """Write JSON as Go does, which may stand in a page: <, > and & by their numbers."""
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -144,7 +144,7 @@ ENDPOINT_SLICE = Kind(
     columns=(
         NAME,
         Column("AddressType", lambda o, now: o.get("addressType", ""), path="addressType"),
-        Column("Ports", lambda o, now: shortened(str(p.get("port") or p.get("name") or "*")
+        Column("Ports", lambda o, now: shortened(str(p.get("port", p.get("name", "*")))
                                                  for p in o.get("ports") or ()) or "<unset>", path="ports"),
         Column("Endpoints", lambda o, now: shortened(a for e in o.get("endpoints") or ()
                                                      for a in e.get("addresses") or ()) or "<unset>",

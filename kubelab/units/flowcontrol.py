@@ -178,6 +178,7 @@ FLOW_SCHEMA = Kind(
     "FlowSchema", "flowschemas", group=GROUP, namespaced=False, subresources=frozenset({"status"}), generation=True,
     default=_default_schema, prepare_create=_prepare, validate=_validate_schema,
     validate_part=_condition_errors,
+    row_order=lambda o: (o["spec"]["matchingPrecedence"], o["metadata"]["name"]),
     columns=(
         NAME,
         Column("PriorityLevel", lambda o, now: o["spec"]["priorityLevelConfiguration"].get("name", ""),

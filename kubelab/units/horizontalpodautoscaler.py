@@ -141,13 +141,13 @@ def _target_text(metric: Obj, current: Obj) -> str:
         return "<unknown type>"
     source, measured = metric.get(key) or {}, (current.get(key) or {}).get("current") or {}
     target: Any = source.get("target") or {}
-    label = f"{source.get('name', '')}: " if key in ("resource", "containerResource") else ""
-    for name, unit, note in (("averageUtilization", "%", ""), ("averageValue", "", " (avg)"), ("value", "", "")):
-        if target.get(name) is not None:
-            has = measured.get(name)
-            note = note if key in ("object", "external") else ""
-            return f"{label}{'<unknown>' if has is None else f'{has}{unit}'}/{target[name]}{unit}{note}"
-    return f"{label}<unknown>/<auto>"
+    of_resource = key in ("resource", "containerResource")
+    name, unit, note = ("averageValue", "", " (avg)" if key in ("object", "external") else "")
+    if target.get(name) is None:
+        name, unit, note = ("averageUtilization", "%", "") if of_resource else ("value", "", "")
+    has, wanted = (f"{of[name]}{unit}" if of.get(name) is not None else None for of in (measured, target))
+    label = f"{source.get('name', '')}: " if of_resource else ""
+    return f"{label}{has or '<unknown>'}/{wanted or '<auto>'}{note}"
 
 
 HORIZONTAL_POD_AUTOSCALER = Kind(

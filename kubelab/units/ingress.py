@@ -14,7 +14,7 @@ from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules, status_validation, warnings
 from kubelab.units.catalogue import Column, Kind
-from kubelab.units.columns import AGE, NAME, NONE, addresses_text, shortened
+from kubelab.units.columns import AGE, NAME, NONE, addresses_text
 
 PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 _BAD_SEQUENCES = ("//", "/./", "/../", "%2f", "%2F")
@@ -133,8 +133,11 @@ def _service_backend(path: str, service: Obj) -> rules.Errors:
 
 
 def _hosts_text(ingress: Obj) -> str:
-    found = [r["host"] for r in (ingress.get("spec") or {}).get("rules") or () if r.get("host")]
-    return shortened(found) or "*"
+    """Write at most three hosts, and how many rules there are beyond three, whether they name a host or not."""
+    rules_ = (ingress.get("spec") or {}).get("rules") or ()
+    at = [i for i, rule in enumerate(rules_) if rule.get("host")][:3]
+    more = f" + {len(rules_) - 3} more..." if len(at) == 3 and at[-1] < len(rules_) - 1 else ""
+    return ",".join(rules_[i]["host"] for i in at) + more or "*"
 
 
 def _address_text(ingress: Obj) -> str:

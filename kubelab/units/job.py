@@ -134,6 +134,7 @@ JOB = Kind(
                                  path="spec.selector")),
     ),
     selectable=_fields, selectable_keys=("status.successful",),
+    unselectable='field label "{}" not supported for batchv1.Job',
 )
 
 

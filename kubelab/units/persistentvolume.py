@@ -111,7 +111,7 @@ PERSISTENT_VOLUME = Kind(
     warnings=warnings.volume,
     columns=(
         NAME,
-        Column("Capacity", lambda o, now: (o["spec"].get("capacity") or {}).get("storage", ""), path="spec.capacity"),
+        Column("Capacity", lambda o, now: (o["spec"].get("capacity") or {}).get("storage", "0"), path="spec.capacity"),
         Column("Access Modes", lambda o, now: access_text(o["spec"].get("accessModes")), path="spec.accessModes"),
         Column("Reclaim Policy", lambda o, now: o["spec"]["persistentVolumeReclaimPolicy"],
                path="spec.persistentVolumeReclaimPolicy"),

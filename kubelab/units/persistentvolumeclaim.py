@@ -124,8 +124,8 @@ def access_text(modes: Sequence[str] | None) -> str:
 
 def class_of(obj: Obj) -> str:
     """Return the storage class of a volume or a claim, from where older manifests wrote it or from the field."""
-    return str((obj["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
-               or obj["spec"].get("storageClassName") or "")
+    given = (obj["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
+    return str((obj["spec"].get("storageClassName") if given is None else given) or "")
 
 
 def _when_bound(claim: Obj, cell: Any) -> str:
@@ -153,7 +153,7 @@ PERSISTENT_VOLUME_CLAIM = Kind(
         NAME,
         Column("Status", lambda o, now: phase(o), path="status.phase"),
         Column("Volume", lambda o, now: o["spec"].get("volumeName", ""), path="spec.volumeName"),
-        Column("Capacity", lambda o, now: _when_bound(o, lambda s: (s.get("capacity") or {}).get("storage", "")),
+        Column("Capacity", lambda o, now: _when_bound(o, lambda s: (s.get("capacity") or {}).get("storage", "0")),
                path="status.capacity"),
         Column("Access Modes", lambda o, now: _when_bound(o, lambda s: access_text(s.get("accessModes"))),
                path="status.accessModes"),

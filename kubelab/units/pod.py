@@ -13,7 +13,7 @@ from typing import Any
 from kubelab.machinery.request import Obj
 from kubelab.units import pod_validation, status_validation, warnings
 from kubelab.units.catalogue import Kind
-from kubelab.units.pod_columns import COLUMNS
+from kubelab.units.pod_columns import COLUMNS, row_conditions
 from kubelab.units.pod_defaults import pod_defaults, qos_class
 
 WELL_KNOWN_PORTS = {"nginx": 80, "httpd": 80, "whoami": 80, "redis": 6379}
@@ -40,12 +40,14 @@ def _fields(pod: Obj) -> Mapping[str, str]:
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     return {
         "spec.nodeName": spec.get("nodeName", ""),
+        "spec.host": spec.get("nodeName", ""),  # as very old clients call it
         "spec.restartPolicy": spec.get("restartPolicy", ""),
         "spec.schedulerName": spec.get("schedulerName", ""),
         "spec.serviceAccountName": spec.get("serviceAccountName", ""),
         "spec.hostNetwork": "true" if spec.get("hostNetwork") else "false",
         "status.phase": status.get("phase", ""),
         "status.podIP": status.get("podIP", ""),
+        "status.podIPs": "",  # may be asked for, and is never found
         "status.nominatedNodeName": status.get("nominatedNodeName", ""),
     }
 
@@ -58,9 +60,10 @@ POD = Kind(
     validate=pod_validation.validate, validate_update=pod_validation.validate_update,
     validate_part=status_validation.pod,
     warnings=warnings.pod,
-    columns=COLUMNS, selectable=_fields,
-    selectable_keys=("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
-                     "spec.hostNetwork", "status.phase", "status.podIP", "status.nominatedNodeName"),
+    columns=COLUMNS, row_conditions=row_conditions, selectable=_fields,
+    selectable_keys=("spec.nodeName", "spec.host", "spec.restartPolicy", "spec.schedulerName",
+                     "spec.serviceAccountName", "spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs",
+                     "status.nominatedNodeName"),
 )
 
 

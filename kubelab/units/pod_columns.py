@@ -12,8 +12,6 @@ from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Column
 from kubelab.units.columns import AGE, NAME, NONE, since
 
-TERMINAL = ("Succeeded", "Failed")
-
 
 @dataclass(slots=True)
 class Summary:
@@ -48,7 +46,7 @@ def summary(pod: Obj) -> Summary:
     if pod["metadata"].get("deletionTimestamp"):
         if status.get("reason") == "NodeLost":
             found.reason = "Unknown"
-        elif status.get("phase") not in TERMINAL:
+        elif status.get("phase") not in _ENDED:
             found.reason = "Terminating"
     return found
 
@@ -123,6 +121,16 @@ def _gates(pod: Obj, now: float) -> str:
 def _ip(pod: Obj, now: float) -> Any:
     status = pod.get("status") or {}
     return next((p["ip"] for p in status.get("podIPs") or ()), None) or status.get("podIP") or NONE
+
+
+_ENDED = {"Succeeded": "The pod has completed successfully.", "Failed": "The pod failed."}
+
+
+def row_conditions(pod: Obj) -> list[Obj]:
+    """Say of an ended pod that its row is Completed, which clients may leave out."""
+    phase = (pod.get("status") or {}).get("phase", "")
+    return [{"type": "Completed", "status": "True", "reason": phase, "message": _ENDED[phase]}] \
+        if phase in _ENDED else []
 
 
 COLUMNS = (

@@ -219,6 +219,7 @@ def _slice_fields(one: Obj) -> Mapping[str, str]:
 RESOURCE_SLICE = Kind(
     "ResourceSlice", "resourceslices", group=GROUP, namespaced=False, generation=True, validate=_validate_slice,
     validate_update=_slice_update, selectable=_slice_fields, selectable_keys=("spec.driver", "spec.nodeName"),
+    unselectable="field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {}",
     columns=(
         NAME, Column("Node", _of_spec("nodeName"), path="spec.nodeName"),
         Column("Driver", _of_spec("driver"), path="spec.driver"),

@@ -13,7 +13,8 @@ from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME
 
 SCALE = Kind("Scale", "scales", "autoscaling", columns=(
-    NAME, Column("Desired", lambda o, now: o["spec"].get("replicas", 0), type="integer", path="spec.replicas"),
+    Column("Name", NAME.cell, path=NAME.path),
+    Column("Desired", lambda o, now: o["spec"].get("replicas", 0), type="integer", path="spec.replicas"),
     Column("Available", lambda o, now: o["status"].get("replicas", 0), type="integer", path="status.replicas"), AGE))
 IDENTITY = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 

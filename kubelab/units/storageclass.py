@@ -19,6 +19,7 @@ RECLAIM_POLICIES = ("Delete", "Retain")
 BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
 MAX_PARAMETERS, MAX_PARAMETER_BYTES = 512, 256 * 1024
 DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
+DEFAULT_ATTRIBUTES = ("volumeattributesclass.alpha.kubernetes.io/is-default-class",)
 
 
 def _default_class(storage_class: Obj) -> None:
@@ -82,17 +83,20 @@ def frozen(new: Obj, old: Obj, keys: Sequence[str]) -> rules.Errors:
             yield rules.forbidden(key, f"updates to {key} are forbidden.")
 
 
-def _class_name(storage_class: Obj) -> str:
-    annotations = storage_class["metadata"].get("annotations") or {}
-    is_default = any(annotations.get(key) == "true" for key in DEFAULT_CLASS)
-    return f"{storage_class['metadata']['name']}{' (default)' if is_default else ''}"
+def _name_column(marks: Sequence[str]) -> Column:
+    """Return the column that tells which class is the default, by an annotation of one of these names."""
+    def cell(one: Obj, now: float) -> str:
+        notes = one["metadata"].get("annotations") or {}
+        return f"{one['metadata']['name']}{' (default)' if any(notes.get(key) == 'true' for key in marks) else ''}"
+
+    return Column("Name", cell, format="name", path="metadata.name")
 
 
 STORAGE_CLASS = Kind(
     "StorageClass", "storageclasses", group=GROUP, namespaced=False, short_names=("sc",),
     default=_default_class, validate=_validate_class, validate_update=_class_update,
     columns=(
-        Column("Name", lambda o, now: _class_name(o), format="name", path="metadata.name"),
+        _name_column(DEFAULT_CLASS),
         Column("Provisioner", lambda o, now: o.get("provisioner", ""), path="provisioner"),
         Column("ReclaimPolicy", lambda o, now: o.get("reclaimPolicy") or "Delete", path="reclaimPolicy"),
         Column("VolumeBindingMode", lambda o, now: o.get("volumeBindingMode") or "Immediate",
@@ -117,7 +121,8 @@ def _attributes_update(new: Obj, old: Obj) -> Sequence[FieldError]:
 VOLUME_ATTRIBUTES_CLASS = Kind(
     "VolumeAttributesClass", "volumeattributesclasses", group=GROUP, namespaced=False, short_names=("vac",),
     validate=_validate_attributes, validate_update=_attributes_update,
-    columns=(NAME, Column("DriverName", lambda o, now: o.get("driverName", ""), path="driverName"), AGE),
+    columns=(_name_column(DEFAULT_ATTRIBUTES),
+             Column("DriverName", lambda o, now: o.get("driverName", ""), path="driverName"), AGE),
 )
 
 

@@ -98,3 +98,69 @@ def test_an_ingress_shows_hosts_and_ports() -> None:
     secure = units.Ingress("web", host="a.b")
     secure["spec"]["tls"] = [{"hosts": ["a.b"]}]
     assert cells("ing", secure)["Ports"] == "80, 443"
+
+
+@pytest.mark.parametrize(("hosts", "text"), [
+    (["a", "b", "c"], "a,b,c"), (["a", "b", "c", "d", "e"], "a,b,c + 2 more..."), (["", "a"], "a"), ([""], "*"),
+    (["a", "b", "c", ""], "a,b,c + 1 more..."), (["", "a", "b", "c"], "a,b,c")])
+def test_an_ingress_counts_the_rules_behind_three_hosts(hosts: list[str], text: str) -> None:
+    """A rule without a host counts among those that are left out."""
+    rules = [{"host": host} if host else {} for host in hosts]
+    assert cells("ing", {"spec": {"rules": rules}})["Hosts"] == text
+
+
+@pytest.mark.parametrize(("metric", "current", "text"), [
+    ({"type": "Resource", "resource": {"name": "cpu", "target": {"averageUtilization": 80}}},
+     {"resource": {"current": {"averageUtilization": 35, "averageValue": "1"}}}, "cpu: 35%/80%"),
+    ({"type": "Resource", "resource": {"name": "cpu", "target": {"averageValue": "500m"}}}, {}, "cpu: <unknown>/500m"),
+    ({"type": "Resource", "resource": {"name": "cpu", "target": {"value": "5"}}}, {}, "cpu: <unknown>/<auto>"),
+    ({"type": "Pods", "pods": {"target": {"averageValue": "10"}}}, {"pods": {"current": {"averageValue": "7"}}},
+     "7/10"),
+    ({"type": "Object", "object": {"target": {"value": "10"}}}, {"object": {"current": {"value": "3"}}}, "3/10"),
+    ({"type": "External", "external": {"target": {"averageValue": "10"}}}, {}, "<unknown>/10 (avg)"),
+    ({"type": "Moon"}, {}, "<unknown type>")])
+def test_an_autoscaler_shows_what_it_measures_and_aims_at(metric: Any, current: Any, text: str) -> None:
+    """Each source of metrics has its way of saying it."""
+    spec = {"scaleTargetRef": {}, "maxReplicas": 1, "metrics": [metric]}
+    scaler = {"spec": spec, "status": {"currentMetrics": [current]}}
+    assert cells("hpa", scaler)["Targets"] == text
+
+
+@pytest.mark.parametrize(("ref", "text"), [
+    (None, "<unset>"), ({"name": "p"}, "*/p"), ({"name": "p", "namespace": "n"}, "n/p"),
+    ({"selector": {"matchLabels": {"a": "b"}}},
+     "&LabelSelector{MatchLabels:map[string]string{a: b,},MatchExpressions:[]LabelSelectorRequirement{},}")])
+def test_a_policy_binding_names_its_parameters(ref: Any, text: str) -> None:
+    """A parameter may be in any namespace, or chosen by labels."""
+    assert cells("validatingadmissionpolicybindings", {"spec": {"paramRef": ref}})["ParamRef"] == text
+
+
+def test_a_claim_that_names_a_volume_has_no_capacity_yet() -> None:
+    """Before it is bound, what it will have is not known: zero."""
+    claim = {"spec": {"volumeName": "v"}, "status": {"phase": "Pending"}}
+    assert (cells("pvc", claim)["Capacity"], cells("pvc", {"spec": {}})["Capacity"]) == ("0", "")
+
+
+def test_slices_show_ports_without_a_number_by_name() -> None:
+    """A port that only has a name is shown by it; one with neither is any port."""
+    ports = [{"name": "web", "port": 80}, {"name": "dns"}, {}]
+    assert cells("endpointslices", {"ports": ports})["Ports"] == "80,dns,*"
+
+
+@pytest.mark.parametrize(("kind", "note"), [
+    ("sc", "storageclass.kubernetes.io/is-default-class"),
+    ("vac", "volumeattributesclass.alpha.kubernetes.io/is-default-class")])
+def test_the_default_class_says_so_behind_its_name(kind: str, note: str) -> None:
+    """Whoever claims without a class gets this one."""
+    assert cells(kind, {"metadata": {"name": "a", "annotations": {note: "true"}}})["Name"] == "a (default)"
+
+
+@pytest.mark.parametrize(("conditions", "deleted", "word"), [
+    ([], False, "Running"), (["Suspended"], False, "Suspended"), (["FailureTarget"], False, "FailureTarget"),
+    (["FailureTarget", "Failed"], True, "Failed"), (["Suspended"], True, "Terminating"),
+    (["Complete"], True, "Complete")])
+def test_a_job_says_how_it_goes(conditions: list[str], deleted: bool, word: str) -> None:
+    """Its end comes first, then its deletion, then what holds it up."""
+    job: dict[str, Any] = {"metadata": {"deletionTimestamp": timestamp(NOW)} if deleted else {}, "spec": {},
+                           "status": {"conditions": [{"type": c, "status": "True"} for c in conditions]}}
+    assert cells("jobs", job)["Status"] == word

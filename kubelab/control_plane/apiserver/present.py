@@ -18,13 +18,15 @@ import orjson
 
 from kubelab.control_plane.apiserver.call import Call, same
 from kubelab.control_plane.apiserver.watch import frame
-from kubelab.machinery.errors import ApiError
+from kubelab.machinery.errors import ApiError, bad_request, shown
 from kubelab.machinery.request import Obj, Request, WatchEvent
 from kubelab.units.catalogue import Kind
 from kubelab.units.columns import AGE, NAME, describe
 
 READABLE = frozenset({"application/json", "application/yaml", "application/*", "*/*"})
-FORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+FORMS, VERSIONS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList"), ("v1", "v1beta1")
+MEDIA = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+INCLUDES = ("Metadata", "Object", "None", "")
 
 
 class Presentation(ABC):
@@ -53,39 +55,60 @@ class Presentation(ABC):
 
 
 def presentation(call: Call, now: Callable[[], float]) -> Presentation | None:
-    """Return the form that the client prefers, None for the object as it is stored. Raises NotAcceptable."""
+    """Return the form that the client prefers, None for the object as it is stored. Raises `NotAcceptable`."""
     accept = call.request.headers.get("accept", "")
-    form = _preferred(accept) if ("as=" in accept or _unusual(accept)) else ""
+    plain = "as=" not in accept and accept in ("", "application/json", "*/*", "application/json, */*")
+    form, version = ("", "") if plain else _preferred(accept, custom=call.kind.own is not None)
     if form == "Table":
-        return Tables(call.kind, now, call.query.get("includeObject", "Metadata"))
-    if form.startswith("PartialObjectMetadata"):
-        return PartialMetadata(call.kind)
+        return Tables(call.kind, now, call.query.get("includeObject", ""), version, call.outward)
+    if form:
+        return PartialMetadata(call.kind, form, version)
     return Whole(call.kind, call.outward) if call.is_face else None
 
 
-def _unusual(accept: str) -> bool:
-    return accept not in ("", "application/json", "*/*", "application/json, */*")
+def _preferred(accept: str, *, custom: bool = False) -> tuple[str, str]:
+    """Return the first form on the list that we have, and its version; "" for plain JSON. Raises `NotAcceptable`."""
+    readable = custom  # a media type we do not have is told in other words where a router looks at it first
+    for media, parameters in _clauses(accept):
+        if media not in READABLE:
+            continue
+        readable = True
+        form, version = parameters.get("as", ""), parameters.get("v", "")
+        if not form and not version and not parameters.get("g"):
+            return "", ""
+        if form in FORMS and version in VERSIONS and parameters.get("g") == "meta.k8s.io":
+            return form, version
+    if readable:
+        raise not_acceptable(f"only the following media types are accepted: {MEDIA}")
+    raise ApiError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {MEDIA}, "
+                   "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch", {})
 
 
-def _preferred(accept: str) -> str:
-    """Return the first form on the list that we have, "" for plain JSON. Raises NotAcceptable."""
+def _clauses(accept: str) -> list[tuple[str, dict[str, str]]]:
+    """Read an Accept header: media types with their parameters, what is liked best first."""
+    found = []
     for clause in accept.split(","):
         media, *rest = (part.strip() for part in clause.split(";"))
-        parameters = dict(part.partition("=")[::2] for part in rest)
-        form = parameters.get("as", "")
-        ours = parameters.get("v") == "v1" and parameters.get("g") == "meta.k8s.io"
-        if media in READABLE and (not form or (form in FORMS and ours)):
-            return form
-    raise ApiError(406, "NotAcceptable", "406: Not Acceptable\n\nAvailable representations: application/json, "
-                   "application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, "
-                   "application/vnd.kubernetes.protobuf;stream=watch", {})
+        found.append((media, dict(part.partition("=")[::2] for part in rest)))
+    return sorted(found, key=lambda clause: -_liking(clause[1].get("q", "1")))
+
+
+def _liking(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 1.0
+
+
+def not_acceptable(message: str) -> ApiError:
+    return ApiError(406, "NotAcceptable", message)
 
 
 def only_json(request: Request) -> None:
-    """Refuse other forms where an answer has none. Raises NotAcceptable."""
-    if "as=" in request.headers.get("accept", "") and _preferred(request.headers["accept"]):
-        raise ApiError(406, "NotAcceptable", "only the following media types are accepted: application/json, "
-                       "application/yaml, application/vnd.kubernetes.protobuf")
+    """Refuse other forms where an answer has none. Raises `NotAcceptable`."""
+    accept = request.headers.get("accept", "")
+    if "as=" in accept and _preferred(accept) != ("", ""):
+        raise not_acceptable(f"only the following media types are accepted: {MEDIA}")
 
 
 def only(media: str, accept: str) -> dict[str, str]:
@@ -114,33 +137,61 @@ class Whole(Presentation):
 
 
 class PartialMetadata(Presentation):
-    """The metadata alone, for those who only count or own."""
+    """The metadata alone, for those who only count or own; a list has a form of its own."""
 
-    def one(self, obj: Obj) -> Obj:
-        return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+    def __init__(self, kind: Kind, form: str = "PartialObjectMetadata", version: str = "v1") -> None:
+        super().__init__(kind)
+        self._form, self._version = form, f"meta.k8s.io/{version}"
+
+    def beside(self, obj: Obj) -> Obj:
+        return {"kind": "PartialObjectMetadata", "apiVersion": self._version,
                 "metadata": self._kind.bare_metadata(obj)}
 
+    def one(self, obj: Obj) -> Obj:
+        if self._form != "PartialObjectMetadata":
+            raise self._refused("not a list", "")
+        return self.beside(obj)
+
     def page(self, items: list[Obj], metadata: Obj) -> Obj:
-        return {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
-                "items": [self.one(item) for item in items]}
+        if self._form != "PartialObjectMetadataList":
+            raise self._refused("a list", "List")
+        return {"kind": "PartialObjectMetadataList", "apiVersion": self._version, "metadata": metadata,
+                "items": [self.beside(item) for item in items]}
+
+    def within(self, event: WatchEvent) -> Obj:
+        """A watch has no lists: who asks for one is sent the objects as they are."""
+        return event.obj if self._form == "PartialObjectMetadataList" else self.beside(event.obj)
+
+    def _refused(self, what: str, suffix: str) -> ApiError:
+        kind = self._kind
+        package = kind.group.partition(".")[0] or "core"
+        type_ = f"unstructured.Unstructured{suffix}" if kind.own is not None else \
+            f"{'core' if package == 'events' else package}.{kind.kind}{suffix}"
+        return not_acceptable(f"you requested {self._form}, but the requested object is {what} (*{type_})")
 
 
 class Tables(Presentation):
     """A row an object, with what `include` says of the object beside it: Metadata, Object or None."""
 
-    def __init__(self, kind: Kind, now: Callable[[], float], include: str = "Metadata") -> None:
+    def __init__(self, kind: Kind, now: Callable[[], float], include: str = "", version: str = "v1",
+                 outward: Callable[[Obj], Obj] = same) -> None:
         super().__init__(kind)
+        if include not in INCLUDES:
+            raise bad_request(f"Unable to convert to Table as requested: includeObject: Invalid value: "
+                              f"{shown(include)}: must be 'Metadata', 'Object', 'None', or empty")
         self._now, self._columns, self._begun = now, kind.columns or (NAME, AGE), False
-        shown: dict[str, Callable[[Obj], Obj | None]] = {"None": lambda obj: None, "Object": same}
-        self._beside = shown.get(include) or PartialMetadata(kind).one
+        self._api_version = f"meta.k8s.io/{version}"
+        beside: dict[str, Callable[[Obj], Obj | None]] = {"None": lambda obj: None, "Object": outward}
+        self._beside = beside.get(include) or PartialMetadata(kind, version=version).beside
 
     def one(self, obj: Obj) -> Obj:
         return self.page([obj], {"resourceVersion": obj["metadata"].get("resourceVersion", "")})
 
     def page(self, items: list[Obj], metadata: Obj) -> Obj:
-        now = self._now()
-        return {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
-                "columnDefinitions": _definitions(self._kind), "rows": [self._row(item, now) for item in items]}
+        now, order = self._now(), self._kind.row_order
+        return {"kind": "Table", "apiVersion": self._api_version, "metadata": metadata,
+                "columnDefinitions": _definitions(self._kind),
+                "rows": [self._row(item, now) for item in (sorted(items, key=order) if order else items)]}
 
     def within(self, event: WatchEvent) -> Obj:
         """Only the first event of a watch carries the column definitions."""
@@ -155,8 +206,9 @@ class Tables(Presentation):
 
     def _row(self, obj: Obj, now: float) -> Obj:
         row: Obj = {"cells": [column.cell(obj, now) for column in self._columns]}
-        beside = self._beside(obj)
-        return row if beside is None else row | {"object": beside}
+        conditions = self._kind.row_conditions(obj)
+        return {**row, "conditions": conditions, "object": self._beside(obj)} if conditions else \
+            {**row, "object": self._beside(obj)}
 
 
 @functools.lru_cache(maxsize=256)

@@ -101,15 +101,14 @@ def integer(text: str) -> int:
 
 
 def _check_fields(collection: Collection, fields: FieldSelector) -> None:
-    known = ["metadata.name", *(["metadata.namespace"] if collection.kind.namespaced else [])]
-    extra = collection.kind.selectable_keys
+    kind = collection.kind
+    plain = not kind.selectable_keys and kind.own is None  # it takes what every kind takes, and says so
+    known = ("metadata.name", *(("metadata.namespace",) if plain or kind.namespaced else ()), *kind.selectable_keys)
     for path, _, _ in fields.requirements:
-        if path in known or path in extra:
-            continue
-        if extra or collection.kind.own is not None:
-            raise bad_request(f"field label not supported: {path}")
-        names = ", ".join(f'"{k}"' for k in ("metadata.name", "metadata.namespace"))
-        raise bad_request(f'"{path}" is not a known field selector: only {names}')
+        if path not in known and plain:
+            raise bad_request(f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"')
+        if path not in known:
+            raise bad_request(kind.unselectable.format(path))
 
 
 def _check_match(query: Mapping[str, str], revision: str, match: str) -> None:

@@ -127,6 +127,7 @@ class Registry:
             raise method_not_allowed()
         else:
             handler = self.computed.get((call.kind.builtin, info.verb)) or self._verbs[info.verb]
+            self._presentation(call)  # who could not read the answer is told so before anything is done
         try:
             response = await handler(call)
         except ApiError as error:
