@@ -21,7 +21,7 @@ from kubelab.machinery.request import Obj, User
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
-ISSUER = "https://kubernetes.default.svc.cluster.local"
+ISSUER = "https://kubernetes.default.svc"
 PREFIX = "system:serviceaccount:"
 ALGORITHM = "ES256"
 REMEMBERED = 1024  # tokens whose signature has been checked
