@@ -52,7 +52,8 @@ class Discovery:
     def document(self, path: str, accept: str) -> Obj | None:
         """Return the document at a path such as /apis/apps/v1, None where there is none."""
         parts = [part for part in path.split("/") if part]
-        aggregated = "as=APIGroupDiscoveryList" in accept and "g=apidiscovery.k8s.io" in accept
+        aggregated = any({"as=APIGroupDiscoveryList", "g=apidiscovery.k8s.io", "v=v2"} <= {*clause.split(";")}
+                         for clause in accept.replace(" ", "").split(","))
         match parts:
             case ["api"]:
                 return self._aggregated([""]) if aggregated else self._legacy()

@@ -15,8 +15,8 @@ async def test_both_forms_name_the_same_resources(world: World) -> None:
     """The aggregated document and the lists of each version agree."""
     accept = {"accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"}
     aggregated = (await world.send("GET", "/apis", headers=accept)).body
-    assert isinstance(aggregated, dict)
-    for group in aggregated["items"]:
+    assert isinstance(aggregated, bytes)
+    for group in orjson.loads(aggregated)["items"]:
         for version in group["versions"]:
             path = f"/apis/{group['metadata']['name']}/{version['version']}"
             listed = (await world.send("GET", path)).body
@@ -91,3 +91,17 @@ async def test_what_cannot_be_had_is_406(world: World) -> None:
     """An Accept header that names nothing we have is refused."""
     response = await world.send("GET", "/api/v1/configmaps", headers={"accept": "text/html"})
     assert response.status == 406
+
+
+async def test_what_a_client_has_already_is_not_sent_again(world: World) -> None:
+    """Aggregated discovery and OpenAPI documents carry the hash of what they say, until that changes."""
+    accept = {"accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}
+    first = await world.send("GET", "/apis", headers=accept)
+    assert (first.headers["vary"], first.headers["cache-control"]) == ("Accept", "public")
+    assert (await world.send("GET", "/apis", headers={**accept, "if-none-match": first.headers["etag"]})).status == 304
+    index = (await world.send("GET", "/openapi/v3")).body
+    assert isinstance(index, dict)
+    address = index["paths"]["apis/apps/v1"]["serverRelativeURL"]
+    assert (await world.send("GET", address)).headers["cache-control"] == "public, immutable"
+    moved = await world.send("GET", "/openapi/v3/apis/apps/v1?hash=OLD")
+    assert (moved.status, moved.headers["location"]) == (301, address)

@@ -12,22 +12,28 @@ Left out:  the protobuf form of v3
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from email.utils import formatdate
 
 import orjson
 
+from kubelab.control_plane.apiserver.present import tagged
 from kubelab.machinery import openapi_protobuf
+from kubelab.machinery.clock import Clock
 from kubelab.machinery.request import Request, Response
 from kubelab.units.answers import VIRTUAL
 from kubelab.units.catalogue import Kind
-from kubelab.units.openapi import digest, version_2, version_3
+from kubelab.units.openapi import digest as digest_of
+from kubelab.units.openapi import version_2, version_3
 
+YEAR_S = 365 * 86_400
 PROTOBUF = "protobuf"  # the document that is kept under this name is version 2 in that form
 
 
 class OpenApi:
     """The documents of a set of kinds."""
 
-    def __init__(self, kinds: Iterable[Kind]) -> None:
+    def __init__(self, kinds: Iterable[Kind], clock: Clock) -> None:
+        self._clock = clock
         self._versions: dict[str, list[Kind]] = {}  # "apis/apps/v1" -> its kinds
         for kind in (*kinds, *VIRTUAL):
             self._versions.setdefault(kind.root.strip("/"), []).append(kind)
@@ -57,19 +63,29 @@ class OpenApi:
             version = ""
         elif version not in self._versions:
             return None
-        etag = f'"{self._hash(version)}"'
-        if request.headers.get("if-none-match") == etag:
-            return Response(304, b"", {"etag": etag})
+        digest, hash_ = self._hash(version), request.query.get("hash", "")
+        headers = {"content-type": "application/json"}
+        if version and hash_ and hash_ != digest:
+            return Response(301, b"", {"location": f"/openapi/v3/{version}?hash={digest}"})
+        if version and hash_:  # under this address it will never say anything else
+            headers |= {"cache-control": "public, immutable",
+                        "expires": formatdate(self._clock.now() + YEAR_S, usegmt=True)}
         if not version and any(media in request.headers.get("accept", "") for media in openapi_protobuf.ASKED):
-            if PROTOBUF not in self._built:
-                self._built[PROTOBUF] = openapi_protobuf.document(orjson.loads(version_2(self._all())))
-            return Response(200, self._built[PROTOBUF], {"etag": etag, "content-type": openapi_protobuf.MEDIA})
+            return tagged(request, digest, self._protobuf, {"content-type": openapi_protobuf.MEDIA})
+        return tagged(request, digest, lambda: self._json(version), headers)
+
+    def _json(self, version: str) -> bytes:
         if version not in self._built:
             self._built[version] = version_3(self._versions[version]) if version else version_2(self._all())
-        return Response(200, self._built[version], {"etag": etag, "content-type": "application/json"})
+        return self._built[version]
+
+    def _protobuf(self) -> bytes:
+        if PROTOBUF not in self._built:
+            self._built[PROTOBUF] = openapi_protobuf.document(orjson.loads(self._json("")))
+        return self._built[PROTOBUF]
 
     def _hash(self, version: str) -> str:
-        return digest(self._versions[version] if version else self._all())
+        return digest_of(self._versions[version] if version else self._all())
 
     def _all(self) -> list[Kind]:
         return [kind for kinds in self._versions.values() for kind in kinds]

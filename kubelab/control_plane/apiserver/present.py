@@ -11,6 +11,7 @@ Models:    k8s.io/apiserver/pkg/endpoints/handlers/response.go, registry/rest/ta
 from __future__ import annotations
 
 import functools
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -19,7 +20,7 @@ import orjson
 from kubelab.control_plane.apiserver.call import Call, same
 from kubelab.control_plane.apiserver.watch import frame
 from kubelab.machinery.errors import ApiError, bad_request, shown
-from kubelab.machinery.request import Obj, Request, WatchEvent
+from kubelab.machinery.request import Obj, Request, Response, WatchEvent
 from kubelab.units.catalogue import Kind
 from kubelab.units.columns import AGE, NAME, describe
 
@@ -117,6 +118,20 @@ def only(media: str, accept: str) -> dict[str, str]:
     if not wanted & {media, "*/*", "application/*"}:
         raise ApiError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {media}", {})
     return {"content-type": media}
+
+
+def tagged(request: Request, digest: str, body: Callable[[], bytes], headers: dict[str, str]) -> Response:
+    """Answer with a document under the hash of what it says, or with 304 when the client has it already."""
+    headers = {"etag": f'"{digest}"', "vary": "Accept"} | headers
+    if request.headers.get("if-none-match") == headers["etag"]:
+        return Response(304, b"", headers)
+    return Response(200, body(), headers)
+
+
+def tagged_json(request: Request, document: Obj, media: str) -> Response:
+    raw = orjson.dumps(document)
+    digest = hashlib.sha512(raw).hexdigest().upper()
+    return tagged(request, digest, lambda: raw, {"cache-control": "public", "content-type": media})
 
 
 class Whole(Presentation):

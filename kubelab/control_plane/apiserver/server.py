@@ -39,7 +39,7 @@ from kubelab.control_plane.apiserver.flow_control import follow_flows
 from kubelab.control_plane.apiserver.health import VERSION, Health, text
 from kubelab.control_plane.apiserver.openapi import OpenApi
 from kubelab.control_plane.apiserver.pipeline import Pipeline
-from kubelab.control_plane.apiserver.present import only
+from kubelab.control_plane.apiserver.present import only, tagged_json
 from kubelab.control_plane.apiserver.registry import Registry, no_such_resource
 from kubelab.control_plane.apiserver.request_metrics import RequestMetrics
 from kubelab.control_plane.apiserver.reviews import Reviews
@@ -128,7 +128,7 @@ class ApiServer(Component):
         allocator = ServiceAllocator(self.storage.of("", "services"), self.storage.of(NETWORKING, "servicecidrs"))
         self.registry = Registry(self.storage, CATALOGUE)
         self.discovery = Discovery(self.registry.served.values(), f"{self.host}:{self.port}")
-        self.openapi = OpenApi(self.registry.served.values())
+        self.openapi = OpenApi(self.registry.served.values(), self.clock)
         outside = Outside(self.webhooks, self.authorizer.check, lambda: timestamp(self.clock.now()))
         self.plugins = Plugins(self.storage, allocator, outside, [Escalation(self.storage, self.authorizer)])
         authenticate = partial(self._authenticate, authenticated(self.authenticator.authenticate))
@@ -319,7 +319,7 @@ class ApiServer(Component):
         document = self.discovery.document(path, request.headers.get("accept", ""))
         if document is not None:
             aggregated = document["kind"] == "APIGroupDiscoveryList"
-            return Response(200, document, {"content-type": AGGREGATED} if aggregated else {})
+            return tagged_json(request, document, AGGREGATED) if aggregated else Response(200, document)
         if path.startswith("/openapi/"):
             answer = self.openapi.answer(request)
             if answer is not None:
