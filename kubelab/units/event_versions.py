@@ -15,6 +15,7 @@ NEW_OF_CORE = {"involvedObject": "regarding", "message": "note", "source": "depr
                "firstTimestamp": "deprecatedFirstTimestamp", "lastTimestamp": "deprecatedLastTimestamp",
                "count": "deprecatedCount", "reportingComponent": "reportingController"}
 CORE_OF_NEW = {new: core for core, new in NEW_OF_CORE.items()}
+LEFT_OUT_EMPTY = frozenset({"reportingComponent", "reportingInstance"})  # core/v1 shows them all the same
 GROUP = "events.k8s.io"
 
 
@@ -22,7 +23,7 @@ def to_new(event: Obj) -> Obj:
     """Show a stored Event as events.k8s.io/v1."""
     if "involvedObject" not in event:  # a bookmark
         return {**event, "apiVersion": f"{GROUP}/v1"}
-    out = {NEW_OF_CORE.get(key, key): value for key, value in event.items()}
+    out = {NEW_OF_CORE.get(key, key): value for key, value in event.items() if value or key not in LEFT_OUT_EMPTY}
     return {**out, "apiVersion": f"{GROUP}/v1"}
 
 
