@@ -102,8 +102,7 @@ def _clean_test(node: Node) -> Callable[[Any], bool]:
             limit = _LIMITS[integer]
             return lambda value: type(value) is int and -limit <= value < limit
         case "quantity":
-            return lambda value: type(value) is str and quantity.is_quantity(value) \
-                and quantity.canonical(value) == value
+            return lambda value: type(value) is str and quantity.is_quantity(value) and quantity.kept(value) == value
         case "intorstring":
             return lambda value: type(value) is str or (type(value) is int and -(1 << 31) <= value < 1 << 31)
         case "time" | "microtime" as time:
@@ -143,6 +142,9 @@ def _clean_struct(node: Node) -> Callable[[Any], bool]:
 def _clean_map(node: Node) -> Callable[[Any], bool]:
     element = node.element
     plain = _PLAIN.get(element.kind)
+    if element.kind == "quantity":
+        return lambda value: type(value) is dict and all(
+            is_clean(element, part) and quantity.listed(part) == part for part in value.values())
     if plain is None:
         return lambda value: type(value) is dict and all(is_clean(element, part) for part in value.values())
     return lambda value: type(value) is dict and all(type(part) is plain for part in value.values())
@@ -219,8 +221,9 @@ class _Walk:
             case "struct", dict():
                 return self.struct(node, value, f"{path}.", f"{go}.")
             case "map", dict():
-                return {k: new for k, v in value.items()
-                        if (new := self.part(node.element, v, f"{path}.{k}", go, field)) is not _GONE}
+                out = {k: new for k, v in value.items()
+                       if (new := self.part(node.element, v, f"{path}.{k}", go, field)) is not _GONE}
+                return out if node.element.kind != "quantity" else {k: quantity.listed(v) for k, v in out.items()}
             case "list", list():
                 return [new for i, v in enumerate(value)
                         if (new := self.part(node.element, v, f"{path}[{i}]", go, field)) is not _GONE]
@@ -237,7 +240,7 @@ class _Walk:
         try:
             match node.kind:
                 case "quantity" if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-                    return quantity.canonical(value.strip() if isinstance(value, str) else value)
+                    return quantity.kept(value.strip() if isinstance(value, str) else repr(value))
                 case "quantity":
                     raise ValueError(quantity.FORMAT_ERROR)
                 case "time" if isinstance(value, str):

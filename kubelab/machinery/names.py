@@ -63,8 +63,8 @@ def dns1123_label_errors(value: str) -> list[str]:
     return errors
 
 
-def dns1123_subdomain_errors(value: str) -> list[str]:
-    errors = _longer(value, 253)
+def dns1123_subdomain_errors(value: str, unit: str = "characters") -> list[str]:
+    errors = _longer(value, 253, unit)
     return errors if _subdomain.fullmatch(value) else [*errors, _SAYS_SUBDOMAIN]
 
 
@@ -85,13 +85,13 @@ def qualified_name_errors(value: str) -> list[str]:
     errors: list[str] = []
     *prefix, name = value.split("/")
     if len(prefix) > 1:
-        example = regex_message("a qualified name " + _SAYS_QUALIFIED.split(" (e.g.")[0], _QUALIFIED,
+        example = regex_message("a valid label key " + _SAYS_QUALIFIED.split(" (e.g.")[0], _QUALIFIED,
                                 "MyName", "my.name", "123-abc")
         return [example + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
     if prefix and not prefix[0]:
         errors.append("prefix part must be non-empty")
     elif prefix:
-        errors += [f"prefix part {e}" for e in dns1123_subdomain_errors(prefix[0])]
+        errors += [f"prefix part {e}" for e in dns1123_subdomain_errors(prefix[0], "bytes")]
     if not name:
         errors.append("name part must be non-empty")
     else:

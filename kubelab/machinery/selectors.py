@@ -108,17 +108,30 @@ NOTHING = Selector(nothing=True)
 
 
 def _required(key: str, operator: str, values: Sequence[str], path: str = "") -> Requirement:
-    """Check one requirement as labels.NewRequirement does. Raises: BadRequest."""
-    if errors := "; ".join(qualified_name_errors(key)):
-        raise bad_request(f"unable to parse requirement: {path or '<nil>'}: Invalid value: {shown(key)}: {errors}")
-    if operator in ("gt", "lt") and not re.fullmatch(r"[+-]?[0-9]+", values[0]):
-        raise bad_request("unable to parse requirement: values[0]: Invalid value: " + shown(values[0])
-                          + ": for 'Gt', 'Lt' operators, the value must be an integer")
-    for i, value in enumerate(values):
-        if errors := "; ".join(label_value_errors(value)):
-            raise bad_request(f"unable to parse requirement: values[{i}][{key}]: Invalid value: {shown(value)}: "
-                              f"{errors}")
+    """Check one requirement as labels.NewRequirement does. Raises: BadRequest, with all that is wrong with it."""
+    wrong = _key_errors(key, path)
+    if operator in ("gt", "lt") and not _is_integer(values[0]):
+        wrong.append(f"values[0]: Invalid value: {shown(values[0])}: for 'Gt', 'Lt' operators, the value must be an "
+                     "integer")
+    wrong += [f"values[{i}][{key}]: Invalid value: {shown(value)}: {errors}"
+              for i, value in enumerate(values) if (errors := "; ".join(label_value_errors(value)))]
+    _raise(wrong)
     return Requirement(key, operator, tuple(values))
+
+
+def _key_errors(key: str, path: str = "") -> list[str]:
+    errors = "; ".join(qualified_name_errors(key))
+    return [f"{path or '<nil>'}: Invalid value: {shown(key)}: {errors}"] if errors else []
+
+
+def _is_integer(text: str) -> bool:
+    return re.fullmatch(r"[+-]?[0-9]+", text) is not None and -(1 << 63) <= int(text) < 1 << 63
+
+
+def _raise(wrong: Sequence[str]) -> None:
+    """Raise BadRequest for what is wrong with a requirement, if anything is."""
+    if wrong:
+        raise bad_request("unable to parse requirement: " + (wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]"))
 
 
 _TOKEN = re.compile(r"\s*(==|!=|=|!|\(|\)|,|>|<|[^\s=!(),<>]+|$)")
@@ -164,6 +177,7 @@ class _Parser:
         key = self.take()
         if not self.is_word(key):
             raise self.bad(f"found '{key}', expected: identifier")
+        _raise(_key_errors(key))
         if negated or self.next in ("", ","):
             return _required(key, "!" if negated else "exists", ())
         operator = {">": "gt", "<": "lt"}.get(token := self.take(), token)
@@ -237,7 +251,14 @@ class FieldSelector:
         return {path: value for path, op, value in self.requirements if op == "="}
 
     def __str__(self) -> str:
-        return ",".join(f"{path}{op}{value}" for path, op, value in self.requirements)
+        return ",".join(f"{path}{op}{_ESCAPED.sub(_escape, value)}" for path, op, value in self.requirements)
+
+
+_ESCAPED = re.compile(r"[\\,=]")
+
+
+def _escape(match: re.Match[str]) -> str:
+    return f"\\{match[0]}"
 
 
 _FIELD_TERM = re.compile(r"(?:[^,\\]|\\.|\\$)+", re.DOTALL)

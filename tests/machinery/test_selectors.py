@@ -60,6 +60,17 @@ def test_expressions_and_their_faults() -> None:
         from_label_selector({"matchExpressions": [{"key": "t", "operator": "Is"}]})
 
 
+def test_all_that_is_wrong_with_a_requirement_is_said_the_key_first() -> None:
+    """The key is checked before its operator is read; several faults stand in brackets."""
+    with pytest.raises(ApiError) as refused:
+        parse_label_selector("-a b")
+    assert refused.value.message.startswith('unable to parse requirement: <nil>: Invalid value: "-a": name part must')
+    with pytest.raises(ApiError) as refused:
+        parse_label_selector("a>x_")
+    assert refused.value.message.startswith("unable to parse requirement: [values[0]: Invalid value: \"x_\": for 'Gt'")
+    assert ', values[0][a]: Invalid value: "x_": a valid label must be' in refused.value.message
+
+
 def test_field_selectors() -> None:
     """Fields are compared as text, a comma can be escaped, and a term without operator is refused."""
     selector = parse_field_selector(r"spec.nodeName=n1,status.phase!=Failed,x==a\,b")
