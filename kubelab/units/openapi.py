@@ -38,6 +38,10 @@ OPTIONS: Mapping[str, Mapping[str, Obj]] = {
 METHODS = {"list": "get", "get": "get", "create": "post", "update": "put", "patch": "patch", "delete": "delete",
            "deletecollection": "delete"}
 ACTIONS = {"create": "post", "update": "put"}
+WORDS = {"get": "read", "update": "replace", "deletecollection": "delete"}  # how the name of an operation begins
+CODES = {"create": {"201": "Created", "202": "Accepted"}, "update": {"201": "Created"}, "patch": {"201": "Created"},
+         "delete": {"202": "Accepted"}}  # besides 200 and 401
+CONNECTED = frozenset({"attach", "exec", "portforward", "proxy"})
 DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 PATCH = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch"
 STATUS = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
@@ -148,16 +152,18 @@ def _operation(path: str, kind: Kind, verb: str, answer: str, suffix: str, subre
     api_version = f"{group}/{version}" if group else version
     own, listed = (custom_openapi.name_of(kind, name) if kind.own is not None and group == kind.group else
                    schema.definition_name(api_version, name) for name in (answer, f"{answer}List"))
-    title = "".join(part.title() for part in (kind.group.split(".")[0] or "core", kind.version))
+    answered = {"description": "OK", "content": _content(
+        listed if verb == "list" else STATUS if verb.startswith("delete") else own)}
+    connects = subresource in CONNECTED
     out: Obj = {
-        "operationId": f"{verb}{title}{'Namespaced' if '{namespace}' in path else ''}{kind.kind}{suffix}",
-        "tags": [f"{kind.group.split('.')[0] or 'core'}_{kind.version}"],
+        "operationId": _operation_id(path, kind, verb, connects=connects) + suffix,
+        "tags": [f"{_camel(kind)}_{kind.version}"],
         "parameters": [*_in_path(path), *({"name": name, "in": "query", "schema": type_, "uniqueItems": True}
                                           for name, type_ in sorted(OPTIONS[verb].items()))],
-        "responses": {"200": {"description": "OK", "content": _content(
-            listed if verb == "list" else STATUS if verb.startswith("delete") else own)},
+        "responses": {"200": answered, **({} if connects else {
+            code: answered | {"description": said} for code, said in CODES.get(verb, {}).items()}),
             "401": {"description": "Unauthorized"}},
-        "x-kubernetes-action": ACTIONS.get(verb, verb),
+        "x-kubernetes-action": "connect" if connects else ACTIONS.get(verb, verb),
         "x-kubernetes-group-version-kind": {"group": group, "version": version, "kind": answer},
     }
     if verb == "patch":
@@ -168,6 +174,22 @@ def _operation(path: str, kind: Kind, verb: str, answer: str, suffix: str, subre
     elif verb.startswith("delete"):
         out["requestBody"] = {"content": _content(DELETE_OPTIONS)}
     return out
+
+
+def _operation_id(path: str, kind: Kind, verb: str, *, connects: bool) -> str:
+    """Name an operation as generated clients know it: readAppsV1NamespacedDeployment."""
+    group = _camel(kind)
+    what = f"{'Namespaced' if '{namespace}' in path else ''}{kind.kind}"
+    if connects:
+        return f"connect{group[0].upper()}{group[1:]}{kind.version.title()}{METHODS[verb].title()}{what}"
+    many = "Collection" if verb == "deletecollection" else ""
+    return f"{WORDS.get(verb, verb)}{group[0].upper()}{group[1:]}{kind.version.title()}{many}{what}"
+
+
+def _camel(kind: Kind) -> str:
+    """Write a group in one word: core, apps, rbacAuthorization."""
+    first, *rest = (kind.group.removesuffix(".k8s.io") or "core").split(".")
+    return first + "".join(part.title() for part in rest)
 
 
 def _in_path(path: str) -> list[Obj]:

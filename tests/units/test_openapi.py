@@ -1,0 +1,32 @@
+"""OpenAPI documents: operations under the names that generated clients know."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from kubelab import units
+from kubelab.units.openapi import version_2
+
+DOCUMENT = orjson.loads(version_2(units.CATALOGUE))
+OPERATIONS = {one["operationId"]: one for item in DOCUMENT["paths"].values() for one in item.values()}
+
+
+@pytest.mark.parametrize(("name", "action", "tag", "codes"), [
+    ("readAppsV1NamespacedDeployment", "get", "apps_v1", ["200", "401"]),
+    ("replaceAppsV1NamespacedDeploymentScale", "put", "apps_v1", ["200", "201", "401"]),
+    ("createCoreV1NamespacedPodEviction", "post", "core_v1", ["200", "201", "202", "401"]),
+    ("deleteRbacAuthorizationV1CollectionClusterRole", "deletecollection", "rbacAuthorization_v1", ["200", "401"]),
+    ("deleteStorageV1StorageClass", "delete", "storage_v1", ["200", "202", "401"]),
+    ("connectCoreV1GetNamespacedPodExec", "connect", "core_v1", ["200", "401"]),
+    ("connectCoreV1PutNodeProxy", "connect", "core_v1", ["200", "401"]),
+    ("listFlowcontrolApiserverV1FlowSchema", "list", "flowcontrolApiserver_v1", ["200", "401"])])
+def test_operations_have_the_names_of_kubernetes(name: str, action: str, tag: str, codes: list[str]) -> None:
+    """A client that is generated from our document has the methods that people know."""
+    found = OPERATIONS[name]
+    assert (found["x-kubernetes-action"], found["tags"], sorted(found["responses"])) == (action, [tag], codes)
+
+
+def test_no_two_operations_share_a_name() -> None:
+    """Each method of each path is an operation of its own."""
+    assert len(OPERATIONS) == sum(len(item) for item in DOCUMENT["paths"].values())
