@@ -105,3 +105,22 @@ async def test_what_a_client_has_already_is_not_sent_again(world: World) -> None
     assert (await world.send("GET", address)).headers["cache-control"] == "public, immutable"
     moved = await world.send("GET", "/openapi/v3/apis/apps/v1?hash=OLD")
     assert (moved.status, moved.headers["location"]) == (301, address)
+
+
+async def test_the_root_names_what_there_is(world: World) -> None:
+    """Paths are sorted, and the checks of each probe are among them."""
+    root = (await world.send("GET", "/")).body
+    assert isinstance(root, dict)
+    paths = root["paths"]
+    assert paths == sorted(paths) and {"/readyz/etcd", "/livez/ping", "/apis/apps/v1"} <= set(paths)
+
+
+async def test_a_check_may_be_left_out(world: World) -> None:
+    """A probe says which check it left out, and which it does not know."""
+    async def report(excluded: str) -> bytes:
+        body = (await world.send("GET", f"/livez?verbose&exclude={excluded}")).body
+        assert isinstance(body, bytes)
+        return body
+
+    assert b"[+]etcd excluded: ok\n" in await report("etcd")
+    assert b'warn: some health checks cannot be excluded: no matches for "moon"\n' in await report("moon")

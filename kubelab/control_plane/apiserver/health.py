@@ -31,6 +31,11 @@ class Health:
     def __init__(self, checks: Mapping[str, Check], only_ready: Mapping[str, Check]) -> None:
         self._checks, self._readiness = checks, {**checks, **only_ready}
 
+    def paths(self) -> list[str]:
+        """Return the path of each probe and of each check of it."""
+        return [*(f"/{probe}" for probe in PROBES), *(f"/{probe}/{name}" for probe in PROBES
+                for name in (self._readiness if probe == "readyz" else self._checks))]
+
     async def probe(self, path: str, query: Mapping[str, str]) -> Response | None:
         """Answer /healthz and its like, or one check of it; None when there is no such path."""
         probe, _, single = path.strip("/").partition("/")
@@ -45,9 +50,12 @@ class Health:
                 return text("ok")
             return text(f"internal server error: {single} failed: reason withheld\n", 500)
         excluded = query.get("exclude", "")
-        found = {name: await _holds(check) for name, check in checks.items() if name != excluded}
-        report = "".join(f"[+]{name} ok\n" if ok else f"[-]{name} failed: reason withheld\n"
+        found = {name: name == excluded or await _holds(check) for name, check in checks.items()}
+        report = "".join(f"[+]{name} excluded: ok\n" if name == excluded else
+                         f"[+]{name} ok\n" if ok else f"[-]{name} failed: reason withheld\n"
                          for name, ok in found.items())
+        if excluded and excluded not in found:
+            report += f'warn: some health checks cannot be excluded: no matches for "{excluded}"\n'
         if not all(found.values()):
             return text(f"{report}{probe} check failed\n", 500)
         return text(f"{report}{probe} check passed\n" if "verbose" in query else "ok")

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 BOOKMARK_EVERY_S = 60.0
 DRAIN_S = 2.0  # what is under way when the server stops may take so long
 ETCD_CHECK_S = 2.0  # then a store that says nothing counts as one that does not answer
-PATHS = ("/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version")
+PATHS = ("/.well-known/openid-configuration", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/version")
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 RBAC = "rbac.authorization.k8s.io"
 STREAMED = frozenset({"exec", "attach", "portforward"})
@@ -307,7 +307,7 @@ class ApiServer(Component):
         if path == "/metrics":
             return self.metrics.answer()
         if path == "/":
-            return Response(200, {"paths": [*self.discovery.paths(), *PATHS]})
+            return Response(200, {"paths": sorted((*self.discovery.paths(), *self.health.paths(), *PATHS))})
         if self.authenticator.issuer is not None and path == "/.well-known/openid-configuration":
             return Response(200, self.authenticator.issuer.openid_configuration(self.url))
         if self.authenticator.issuer is not None and path == "/openid/v1/jwks":
