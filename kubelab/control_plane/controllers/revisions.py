@@ -67,7 +67,9 @@ async def current_revision(client: Client, owner: Obj, kind: Kind, known: Sequen
 
 
 def to_forget(revisions: Sequence[Obj], live: Collection[str], limit: int) -> list[Obj]:
-    """Return the oldest of those that nobody uses (by name), beyond `limit` that are kept."""
+    """Return the oldest of those that nobody uses (by name), beyond `limit` that are kept; below 0 all are."""
+    if limit < 0:
+        return []
     unused = [revision for revision in in_order(revisions) if revision["metadata"]["name"] not in live]
     return unused[:max(0, len(unused) - limit)]
 

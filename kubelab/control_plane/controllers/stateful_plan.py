@@ -1,6 +1,6 @@
-"""The decisions of a StatefulSet: which of its pods comes next, which goes next, which volumes each has.
+"""The decisions of a StatefulSet: which of its pods comes next, which goes next, what it reports.
 
-    pods by ordinal ─► condemned (highest first) · missing (lowest first) · out of date (highest first)
+    pods by ordinal ─► missing (lowest first) · condemned (highest first) · out of date (highest first, one at a time)
                        OrderedReady: one step at a time, and only while all before are ready
 
 Invariant: pure functions; two pods of one name are never wanted at once.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubelab.control_plane.controllers.pods import available_in, is_ready
-from kubelab.machinery import intstr
+from kubelab.control_plane.controllers.stateful_claims import claim_name
 from kubelab.machinery.meta import is_terminating
 from kubelab.machinery.request import Obj
 
@@ -32,20 +32,6 @@ def ordinal_of(stateful: Obj, pod: Obj) -> int | None:
 def ordinals(stateful: Obj) -> range:
     start = (stateful["spec"].get("ordinals") or {}).get("start", 0)
     return range(start, start + stateful["spec"].get("replicas", 1))
-
-
-def claim_name(template: Obj, stateful: Obj, ordinal: int) -> str:
-    return f"{template['metadata']['name']}-{stateful['metadata']['name']}-{ordinal}"
-
-
-def claims_of(stateful: Obj, ordinal: int) -> list[Obj]:
-    """Make the volume claims of one pod."""
-    selected = (stateful["spec"]["selector"].get("matchLabels")) or {}
-    return [{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": template["spec"], "metadata": {
-        "name": claim_name(template, stateful, ordinal), "namespace": stateful["metadata"]["namespace"],
-        "labels": {**(template["metadata"].get("labels") or {}), **selected},
-        "annotations": dict(template["metadata"].get("annotations") or {})}}
-        for template in stateful["spec"].get("volumeClaimTemplates") or ()]
 
 
 def pod_of(stateful: Obj, base: Obj, ordinal: int, revision: str) -> Obj:
@@ -82,13 +68,21 @@ class Plan:
     delete: tuple[Obj, ...] = ()
 
 
+def is_running_and_ready(pod: Obj) -> bool:
+    return (pod.get("status") or {}).get("phase") == "Running" and is_ready(pod)
+
+
 def is_healthy(pod: Obj) -> bool:
-    return (pod.get("status") or {}).get("phase") == "Running" and is_ready(pod) and not is_terminating(pod)
+    return is_running_and_ready(pod) and not is_terminating(pod)
 
 
 def is_available(stateful: Obj, pod: Obj, now: float) -> bool:
     wait_s = available_in(pod, stateful["spec"].get("minReadySeconds", 0), now)
     return is_healthy(pod) and wait_s == 0.0
+
+
+def is_ended(pod: Obj) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded")
 
 
 def by_ordinal(stateful: Obj, pods: Iterable[Obj]) -> dict[int, Obj]:
@@ -115,7 +109,7 @@ def plan_stateful(stateful: Obj, pods: Sequence[Obj], revisions: Revisions, now:
         pod = have.get(number)
         if pod is None:
             create.append((number, wanted_revision(stateful, number, revisions)))
-        elif (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded"):
+        elif is_ended(pod):
             if not is_terminating(pod):
                 delete.append(pod)
         elif is_available(stateful, pod, now):
@@ -125,37 +119,35 @@ def plan_stateful(stateful: Obj, pods: Sequence[Obj], revisions: Revisions, now:
     condemned = [have[number] for number in sorted(have, reverse=True) if number not in want]
     if monotonic:
         if condemned:
-            return Plan() if is_terminating(condemned[0]) else Plan(delete=(condemned[0],))
+            return Plan(delete=_highest(stateful, condemned, now))
     else:
         delete += [pod for pod in condemned if not is_terminating(pod)]
         if create or delete:
             return Plan(tuple(create), tuple(delete))
-    return Plan(delete=tuple(_outdated(stateful, have, revisions, now)))
+    return Plan(delete=_outdated(stateful, have, revisions, now))
 
 
-def _outdated(stateful: Obj, have: Mapping[int, Obj], revisions: Revisions, now: float) -> list[Obj]:
-    """Return the pods that give way to the new template now, the highest first."""
+def _highest(stateful: Obj, condemned: Sequence[Obj], now: float) -> tuple[Obj, ...]:
+    """Return the first of those to give up, the highest, unless another that is not well has to be seen to before."""
+    first = condemned[0]
+    sick = next((pod for pod in reversed(condemned) if not is_healthy(pod)), None)
+    if is_terminating(first) or (first is not sick and not is_available(stateful, first, now)):
+        return ()
+    return (first,)
+
+
+def _outdated(stateful: Obj, have: Mapping[int, Obj], revisions: Revisions, now: float) -> tuple[Obj, ...]:
+    """Return the pod that gives way to the new template now: the highest, once all above it are there and well."""
     strategy, want = stateful["spec"]["updateStrategy"], ordinals(stateful)
     if strategy["type"] != "RollingUpdate":
-        return []
-    rolling = strategy.get("rollingUpdate") or {}
-    most = max(1, intstr.resolve(rolling.get("maxUnavailable", 1), len(want), round_up=True))
-    missing = sum(number not in have or not is_available(stateful, have[number], now) for number in want)
-    found: list[Obj] = []
-    for number in reversed(want):
-        if number < want.start + rolling.get("partition", 0):
-            break
+        return ()
+    for number in reversed(want[(strategy.get("rollingUpdate") or {}).get("partition", 0):]):
         pod = have.get(number)
-        if pod is None or is_terminating(pod):
-            continue
-        old = revision_of(pod) != revisions.update
-        broken = not is_available(stateful, pod, now)
-        if old and (broken or missing < most):
-            found.append(pod)
-            missing += not broken
-        elif broken and missing >= most:
-            break  # the one that was made last has to become ready first
-    return found
+        if pod is not None and revision_of(pod) != revisions.update and not is_terminating(pod):
+            return (pod,)
+        if pod is None or not is_available(stateful, pod, now):
+            return ()
+    return ()
 
 
 def status_of(stateful: Obj, pods: Sequence[Obj], revisions: Revisions, now: float) -> dict[str, Any]:
@@ -164,16 +156,17 @@ def status_of(stateful: Obj, pods: Sequence[Obj], revisions: Revisions, now: flo
     going = [pod for pod in have if not is_terminating(pod)]
     current = sum(revision_of(pod) == revisions.current for pod in going)
     updated = sum(revision_of(pod) == revisions.update for pod in going)
-    ready = sum(is_healthy(pod) for pod in have)
+    ready = [pod for pod in have if is_running_and_ready(pod)]
+    min_ready_s = stateful["spec"].get("minReadySeconds", 0)
     status: dict[str, Any] = {"observedGeneration": stateful["metadata"].get("generation", 0), "replicas": len(have),
                               "collisionCount": 0, "currentRevision": revisions.current,
                               "updateRevision": revisions.update,
-                              "availableReplicas": sum(is_available(stateful, pod, now) for pod in have)}
+                              "availableReplicas": sum(available_in(pod, min_ready_s, now) == 0.0 for pod in ready)}
     want = len(ordinals(stateful))
     rolling = stateful["spec"]["updateStrategy"]["type"] == "RollingUpdate"
-    if rolling and updated == len(have) == want == ready and revisions.current != revisions.update:
+    if rolling and updated == len(have) == want == len(ready) and revisions.current != revisions.update:
         status["currentRevision"], current = revisions.update, updated
-    for key, count in (("readyReplicas", ready), ("currentReplicas", current), ("updatedReplicas", updated)):
+    for key, count in (("readyReplicas", len(ready)), ("currentReplicas", current), ("updatedReplicas", updated)):
         if count:
             status[key] = count
     if (stateful.get("status") or {}).get("conditions"):
