@@ -96,3 +96,22 @@ async def test_a_pod_that_does_not_run_needs_no_budget(world: World) -> None:
     await budget(world, disruptionsAllowed=0)
     await evict(world, "p")
     assert (await refused(world.client.get("pods", "p"))).code == 404
+
+
+async def test_an_eviction_is_of_the_pod_that_is_meant(world: World) -> None:
+    """By its name, its uid and its version; the condition that the eviction writes is no change of somebody else."""
+    await running(world, "p")
+    pod = await world.client.get("pods", "p")
+
+    async def asked(name: str, **preconditions: str) -> None:
+        await world.client.create("pods", {"metadata": {"name": name},
+                                           "deleteOptions": {"preconditions": preconditions}}, "default", name="p",
+                                  subresource="eviction")
+
+    assert (await refused(asked("q"))).message == "name in URL does not match name in Eviction object"
+    assert (await refused(asked("p", uid="other"))).code == 409
+    assert (await refused(asked("p", resourceVersion="1"))).code == 409
+    conditions = (await world.client.get("pods", "p"))["status"]["conditions"]
+    assert "DisruptionTarget" not in [c["type"] for c in conditions]
+    await asked("p", resourceVersion=pod["metadata"]["resourceVersion"])
+    assert "deletionTimestamp" in (await world.client.get("pods", "p"))["metadata"]

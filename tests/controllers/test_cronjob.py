@@ -9,6 +9,7 @@ import pytest
 from kubelab import units
 from kubelab.control_plane.controllers.cronjob import due, job_for, to_forget
 from kubelab.machinery.clock import parse_timestamp, timestamp
+from kubelab.machinery.meta import owner_reference
 from kubelab.units import schedule
 
 from .conftest import World
@@ -68,6 +69,27 @@ async def test_a_missed_run_is_made_up_for(world: World) -> None:
         return jobs[0]["metadata"]["ownerReferences"][0]["name"]
 
     assert await world.until(made) == "tick"
+
+
+async def test_jobs_that_are_not_as_noted_are_told_of(world: World) -> None:
+    """One that nobody of us made, and one that is gone."""
+    it = units.CronJob("tick", schedule="@yearly", image="busybox")
+    it["spec"]["suspend"] = True
+    made = await world.client.create("cronjobs", it)
+    job = units.Job("by-hand", image="never")
+    job["metadata"]["ownerReferences"] = [owner_reference(made, "CronJob", "batch/v1")]
+    await world.client.create("jobs", job)
+    gone = {"apiVersion": "batch/v1", "kind": "Job", "name": "gone", "namespace": "default", "uid": "x"}
+    await world.client.patch("cronjobs", "tick", {"status": {"active": [gone]}}, subresource="status")
+
+    async def told() -> Any:
+        found = {e[1:4] for e in await world.events() if e[0] == "CronJob/tick"}
+        unexpected = "Saw a job that the controller did not create or forgot: by-hand"
+        assert found == {("Warning", "UnexpectedJob", unexpected),
+                         ("Normal", "MissingJob", "Active job went missing: gone")}
+        return not (await world.client.get("cj", "tick"))["status"].get("active")
+
+    await world.until(told)
 
 
 async def test_a_claim_goes_when_nobody_uses_it(world: World) -> None:

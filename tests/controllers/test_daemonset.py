@@ -65,11 +65,41 @@ def test_an_update_takes_one_node_at_a_time() -> None:
     assert [p["metadata"]["name"] for p in plan_update(it, belongs, old, "new", NOW).delete] == ["1"]
     half = [pod("1", "a", "new", ready=False), *old[1:]]
     assert plan_update(it, belongs, half, "new", NOW).delete == ()
+    sick = [pod("1", "a", "old", ready=False), *old[1:]]
+    assert [p["metadata"]["name"] for p in plan_update(it, belongs, sick, "new", NOW).delete] == ["1", "2"]
     it["spec"]["updateStrategy"]["rollingUpdate"] = {"maxUnavailable": 0, "maxSurge": 1}
     assert plan_update(it, belongs, old, "new", NOW).create == ("a",)
     both = [*old, pod("4", "a", "new")]
     again = plan_update(it, belongs, both, "new", NOW)
-    assert ([p["metadata"]["name"] for p in again.delete], again.create) == (["1"], ())
+    assert ([p["metadata"]["name"] for p in again.delete], again.create) == (["1"], ("b",))
+    assert plan_update(it, belongs, sick, "new", NOW).create == ("a", "b")
+    waiting = [*old, pod("4", "a", "new", ready=False)]
+    assert plan_update(it, belongs, waiting, "new", NOW) == plan_update(it, {}, [], "new", NOW)
+
+
+def test_a_second_pod_on_a_node_is_there_for_a_surge_alone() -> None:
+    """Beside a ready one of the old template, until it is available itself."""
+    it, nodes = daemon(), [node("a")]
+
+    def over(*pods: dict[str, Any]) -> list[str]:
+        return [p["metadata"]["name"] for p in plan_daemons(it, nodes, pods, "new", NOW).delete]
+
+    old, new = pod("1", "a", "old"), pod("2", "a", ready=False)
+    assert over(old, new) == ["2"]
+    it["spec"]["updateStrategy"]["rollingUpdate"] = {"maxUnavailable": 0, "maxSurge": 1}
+    assert over(old, new) == []
+    assert over(old, new, pod("3", "a")) == ["3"]
+    assert over(old, pod("2", "a")) == ["1"]
+    assert over(pod("1", "a", "old", ready=False), new) == ["1"]
+
+
+def test_the_oldest_pod_of_a_node_counts() -> None:
+    """While it goes as well; until it has gone, its node has a pod."""
+    leaving = pod("1", "a", "old")
+    leaving["metadata"]["deletionTimestamp"] = "x"
+    status = daemon_plan.status_of(daemon(), {"a": True}, [leaving, pod("2", "a")], "new", NOW)
+    assert (status["currentNumberScheduled"], status["numberReady"]) == (1, 1)
+    assert "updatedNumberScheduled" not in status
 
 
 def test_a_pod_is_meant_for_one_node() -> None:

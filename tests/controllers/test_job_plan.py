@@ -101,6 +101,34 @@ def test_the_end_is_decided_before_it_is_reached() -> None:
     assert [c["type"] for c in job_status.counted(noted, end, NOW)["conditions"]] == ["FailureTarget", "Failed"]
 
 
+def test_each_index_waits_for_itself() -> None:
+    """One that fails does not keep the others back; failures that its policy ignores count for the wait alone."""
+    ignore = {"rules": [{"action": "Ignore", "onExitCodes": {"operator": "In", "values": [42]}}]}
+    it = job(completionMode="Indexed", completions=3, parallelism=3, backoffLimitPerIndex=1, podFailurePolicy=ignore)
+    once = pod("a", "Failed", index=0, ended_s=4)
+    assert plan_job(it, sort_pods(it, [once]), NOW).create == (1, 2)
+    others = [pod("b", index=1), pod("c", index=2)]
+    assert plan_job(it, sort_pods(it, [once, *others]), NOW).wait_s == 6
+    ignored = pod("a", "Failed", index=0, ended_s=4, code=42)
+    ignored["metadata"]["annotations"] |= job_indexes.failure_notes(once, ignored=False)
+    found = sort_pods(it, [ignored, *others])
+    assert (plan_job(it, found, NOW).wait_s, job_indexes.failed_indexes(it, found.counting)) == (16, set())
+    assert job_indexes.failure_notes(ignored, ignored=True) == {job_indexes.FAILURES: "1",
+                                                                job_indexes.IGNORED_FAILURES: "1"}
+    assert job_indexes.failed_indexes(it, [ignored]) == {0}
+
+
+def test_restarts_of_all_containers_count() -> None:
+    """Where the kubelet restarts them, the limit is for them together."""
+    it = job(backoffLimit=3, template={"spec": {"restartPolicy": "OnFailure"}})
+    one = pod("a")
+    one["status"] |= {"initContainerStatuses": [{"name": "i", "restartCount": 1}]}
+    one["status"]["containerStatuses"][0]["restartCount"] = 1
+    assert outcome(it, sort_pods(it, [one]), NOW) is None
+    one["status"]["containerStatuses"][0]["restartCount"] = 2
+    assert outcome(it, sort_pods(it, [one]), NOW) is not None
+
+
 def test_an_index_is_done_once() -> None:
     """The lowest free indexes come first; a second pod of one index is given up."""
     it = job({"completedIndexes": "0"}, completionMode="Indexed", completions=5, parallelism=3)

@@ -129,7 +129,7 @@ class Deleter:
             old = call.collection.objects.get(call.key)
             if old is None:
                 raise not_found(kind.group, kind.plural, call.info.name)
-            self._check(call, options, old.obj)
+            self.check(call, options, old.obj)
             if self._admit is not None and not call.subresource:  # an eviction has been admitted as such
                 await self._admit(call, old.obj, {"dryRun": ["All"]} if options.dry_run else {})
             try:
@@ -154,7 +154,8 @@ class Deleter:
         return {"kind": kind.list_kind or f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": page.metadata,
                 "items": [body.obj for body in page.items]}
 
-    def _check(self, call: Call, options: DeleteOptions, old: Obj) -> None:
+    def check(self, call: Call, options: DeleteOptions, old: Obj) -> None:
+        """Raise `Forbidden` for what may not be deleted, `Conflict` for another object than the one that is meant."""
         kind, metadata = call.kind, old["metadata"]
         if kind.builtin == "namespaces" and call.info.name in KEPT_NAMESPACES:
             raise forbidden(kind.group, kind.plural, call.info.name, "this namespace may not be deleted")

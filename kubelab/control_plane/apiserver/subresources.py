@@ -160,7 +160,9 @@ class Subresources:
         await self._pipeline.admission.create_part(call, sent)
         await self._budgets.spare(pod, dry_run=options.dry_run)
         if not options.dry_run and "deletionTimestamp" not in pod["metadata"]:
+            self._deleter.check(call, options, call.stored.obj)
             await self._change(call, self._targeted)
+            options = replace(options, resource_version="")  # it has been looked at, and is another now
         await self._deleter.delete(call, options)
         return Response(201, SUCCESS)
 

@@ -91,6 +91,10 @@ def ended(job: Obj) -> str:
     return next((c for c in ("Complete", "Failed") if (get_condition(job, c) or {}).get("status") == "True"), "")
 
 
+def _lists(cron: Obj, job: Obj) -> bool:
+    return any(ref["uid"] == job["metadata"]["uid"] for ref in (cron.get("status") or {}).get("active") or ())
+
+
 def to_forget(cron: Obj, jobs: Sequence[Obj]) -> list[Obj]:
     """Return ended jobs beyond the history limits, the oldest first."""
     found: list[Obj] = []
@@ -124,7 +128,7 @@ class CronJobController(Controller):
         if cron is None or is_terminating(cron):
             return
         jobs = self.jobs.by_index("controller", cron["metadata"]["uid"])
-        status = self._tidied(cron, jobs)
+        status = await self._tidied(cron, jobs)
         try:
             if not cron["spec"].get("suspend"):
                 await self._run_due({**cron, "status": status}, status)
@@ -134,13 +138,14 @@ class CronJobController(Controller):
         for job in to_forget(cron, jobs):
             await self._delete(cron, job["metadata"]["name"])
 
-    def _tidied(self, cron: Obj, jobs: Sequence[Obj]) -> dict[str, Any]:
+    async def _tidied(self, cron: Obj, jobs: Sequence[Obj]) -> dict[str, Any]:
         """Return the status without the jobs that ended or went missing."""
         status = dict(cron.get("status") or {})
         by_uid = {job["metadata"]["uid"]: job for job in jobs}
+        await self._tell_unexpected(cron, jobs)
         active = []
         for ref in status.pop("active", None) or ():
-            job = by_uid.get(ref["uid"])
+            job = by_uid.get(ref["uid"]) or await self._found(ref)
             how = ended(job) if job is not None else ""
             if job is None:
                 self.recorder.event(cron, "Normal", "MissingJob", f"Active job went missing: {ref['name']}")
@@ -156,6 +161,28 @@ class CronJobController(Controller):
         if active:
             status["active"] = active
         return status
+
+    async def _tell_unexpected(self, cron: Obj, jobs: Sequence[Obj]) -> None:
+        """Tell of jobs under way that bear our name and are in no list of ours; the newest list is asked for."""
+        strange = [job for job in jobs if not ended(job) and not _lists(cron, job)]
+        if not strange:
+            return
+        meta = cron["metadata"]
+        fresh = await self.client.get(self.kind, meta["name"], meta["namespace"])
+        for job in strange:
+            if not _lists(fresh, job):
+                self.recorder.event(cron, "Warning", "UnexpectedJob", "Saw a job that the controller did not create or "
+                                    f"forgot: {job['metadata']['name']}")
+
+    async def _found(self, ref: Obj) -> Obj | None:
+        """Ask the API server itself for a job that the informer does not show."""
+        try:
+            job = await self.client.get("jobs.batch", ref["name"], ref["namespace"])
+        except ApiError as error:
+            if error.code == 404:
+                return None
+            raise
+        return job if job["metadata"]["uid"] == ref["uid"] else None
 
     async def _run_due(self, cron: Obj, status: dict[str, Any]) -> None:
         spec, now, key = cron["spec"], self.clock.now(), key_of(cron)

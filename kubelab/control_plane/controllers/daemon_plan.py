@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubelab.control_plane.controllers.pods import available_in, is_active
+from kubelab.control_plane.controllers.pods import available_in, is_active, is_finished, is_ready
 from kubelab.machinery import intstr
 from kubelab.machinery.meta import is_terminating
 from kubelab.machinery.node_selection import required_matches
@@ -97,8 +97,8 @@ def by_node(pods: Iterable[Obj]) -> dict[str, list[Obj]]:
     return found
 
 
-def plan_daemons(daemon: Obj, nodes: Sequence[Obj], pods: Sequence[Obj], surging: bool = False) -> Plan:
-    """Compare where pods are with where they belong. `surging`: an update may show two on one node for a while."""
+def plan_daemons(daemon: Obj, nodes: Sequence[Obj], pods: Sequence[Obj], digest: str = "", now: float = 0.0) -> Plan:
+    """Compare where pods are with where they belong; `digest` is that of the current template."""
     on, create, belongs = by_node(pods), [], {}
     delete: list[Obj] = []
     ended: list[Obj] = []
@@ -113,14 +113,31 @@ def plan_daemons(daemon: Obj, nodes: Sequence[Obj], pods: Sequence[Obj], surging
             over = [p for p in here if (p.get("status") or {}).get("phase") in ("Failed", "Succeeded")
                     and not is_terminating(p)]
             ended += over
-            running = sorted((p for p in here if is_active(p)), key=lambda p: (
-                not p["spec"].get("nodeName"), p["metadata"].get("creationTimestamp", ""), p["metadata"]["name"]))
-            delete += [*over, *(running[1:] if not surging else running[2:])]
+            delete += [*over, *_too_many(daemon, [p for p in here if is_active(p)], digest, now)]
         else:
             delete += [p for p in here if not is_terminating(p)]
     for name, left in on.items():  # nodes that are no more
         delete += [p for p in left if name and not is_terminating(p) and not p["spec"].get("nodeName")]
     return Plan(tuple(create), tuple(delete), tuple(ended), belongs)
+
+
+def by_age(pods: Iterable[Obj]) -> list[Obj]:
+    """Sort the pods of a node: those that were bound first, then the oldest."""
+    return sorted(pods, key=lambda p: (not p["spec"].get("nodeName"), p["metadata"].get("creationTimestamp", ""),
+                                       p["metadata"]["name"]))
+
+
+def _too_many(daemon: Obj, running: Iterable[Obj], digest: str, now: float) -> list[Obj]:
+    """Return all pods of a node but the oldest; with a surge a second one of the new template may begin beside it."""
+    pods = by_age(running)
+    if not allowances(daemon, 1)[1] or daemon["spec"]["updateStrategy"]["type"] != "RollingUpdate":
+        return pods[1:]
+    new = [p for p in pods if (p["metadata"].get("labels") or {}).get(HASH_LABEL) == digest]
+    old = [p for p in pods if p not in new]
+    over = [p for p in pods if p in new[1:] or p in old[1:]]
+    if new and old and (not is_ready(old[0]) or is_available(daemon, new[0], now)):
+        over.append(old[0])
+    return over
 
 
 def is_available(daemon: Obj, pod: Obj, now: float) -> bool:
@@ -136,47 +153,66 @@ def allowances(daemon: Obj, desired: int) -> tuple[int, int]:
 
 
 def plan_update(daemon: Obj, belongs: Mapping[str, bool], pods: Sequence[Obj], digest: str, now: float) -> Plan:
-    """Decide which pods of an older template go now, and on which nodes a second one begins before that."""
+    """Decide which pods of an older template go now, or on which nodes a second one begins before that."""
     if daemon["spec"]["updateStrategy"]["type"] != "RollingUpdate":
         return Plan()
-    on, wanted = by_node(p for p in pods if is_active(p)), [name for name, begin in belongs.items() if begin]
+    on, wanted = by_node(pods), [name for name, begin in belongs.items() if begin]
     unavailable, surge = allowances(daemon, len(wanted))
-    broken, working, second, done, without = [], [], [], [], 0
-    surging = 0
-    for name in wanted:
-        here = on.get(name, [])
-        old = [p for p in here if not is_current(daemon, p, digest)]
-        new = [p for p in here if is_current(daemon, p, digest)]
-        if not any(is_available(daemon, p, now) for p in here):
-            without += 1
-        surging += bool(old and new)
-        if old and not is_available(daemon, old[0], now):
-            broken.append(old[0])
-        elif old and new and is_available(daemon, new[0], now):
-            done.append(old[0])
-        elif old and not new:
-            working.append(old[0])
-            second.append(name)
-    if surge:
-        return Plan(create=tuple(second[:max(0, surge - surging)]), delete=(*broken, *done))
-    return Plan(delete=(*broken, *working[:max(0, unavailable - without)]))
+    here = {name: _old_and_new(daemon, on.get(name, ()), digest) for name in dict.fromkeys((*wanted, *on))}
+    return _surge(daemon, here, surge, now) if surge else _replace(daemon, here, unavailable, now)
+
+
+def _old_and_new(daemon: Obj, pods: Iterable[Obj], digest: str) -> tuple[list[Obj], list[Obj]]:
+    """Return the pods of a node that stay for now, by template."""
+    staying = [pod for pod in pods if not is_terminating(pod)]
+    new = [pod for pod in staying if is_current(daemon, pod, digest)]
+    return [pod for pod in staying if pod not in new], new
+
+
+def _replace(daemon: Obj, here: Mapping[str, tuple[list[Obj], list[Obj]]], most: int, now: float) -> Plan:
+    """Give up old pods: those that do not work, and of the others as many as may be missing."""
+    broken: list[Obj] = []
+    working: list[Obj] = []
+    missing = 0
+    for old, new in here.values():
+        if (len(old), len(new)) == (1, 0):
+            (working if is_available(daemon, old[0], now) else broken).append(old[0])
+        elif (len(old), len(new)) != (0, 1) or not is_available(daemon, new[0], now):
+            missing += 1  # none, or too many: that is put right elsewhere
+    return Plan(delete=(*broken, *working[:max(0, most - missing)]))
+
+
+def _surge(daemon: Obj, here: Mapping[str, tuple[list[Obj], list[Obj]]], most: int, now: float) -> Plan:
+    """Begin new pods beside old ones, and give the old ones up when the new ones work."""
+    at_once: list[str] = []
+    later: list[str] = []
+    done, under_way = [], 0
+    for node, (old, new) in here.items():
+        if len(old) > 1 or len(new) > 1:
+            under_way += 1
+        elif old and new:
+            if is_available(daemon, new[0], now):
+                done.append(old[0])
+            else:
+                under_way += 1
+        elif old:
+            (later if is_available(daemon, old[0], now) else at_once).append(node)
+    return Plan(create=(*at_once, *later[:max(0, most - under_way)]), delete=tuple(done))
 
 
 def status_of(daemon: Obj, belongs: Mapping[str, bool], pods: Sequence[Obj], digest: str, now: float) -> dict[str, Any]:
-    """Count nodes, not pods."""
-    on = by_node(p for p in pods if is_active(p))
+    """Count nodes, not pods; of several pods on a node the oldest counts."""
+    on = by_node(p for p in pods if not (is_terminating(p) and is_finished(p)))
     desired = [name for name, begin in belongs.items() if begin]
-    have = [on[name] for name in desired if on.get(name)]
-    firsts = [sorted(here, key=lambda p: not is_available(daemon, p, now))[0] for here in have]
-    ready = sum(is_available({"spec": {}}, pod, now) for pod in firsts)
-    available = sum(is_available(daemon, pod, now) for pod in firsts)
+    firsts = [by_age(on[name])[0] for name in desired if on.get(name)]
+    ready = [pod for pod in firsts if is_ready(pod)]
+    available = sum(available_in(pod, daemon["spec"].get("minReadySeconds", 0), now) == 0.0 for pod in ready)
     status: dict[str, Any] = {
-        "currentNumberScheduled": len(have),
+        "currentNumberScheduled": len(firsts),
         "numberMisscheduled": sum(not begin and bool(on.get(name)) for name, begin in belongs.items()),
-        "desiredNumberScheduled": len(desired), "numberReady": ready,
+        "desiredNumberScheduled": len(desired), "numberReady": len(ready),
         "observedGeneration": daemon["metadata"].get("generation", 0)}
-    for key, count in (("updatedNumberScheduled", sum(any(is_current(daemon, p, digest) for p in here)
-                                                      for here in have)),
+    for key, count in (("updatedNumberScheduled", sum(is_current(daemon, pod, digest) for pod in firsts)),
                        ("numberAvailable", available), ("numberUnavailable", len(desired) - available)):
         if count:
             status[key] = count

@@ -19,7 +19,6 @@ from kubelab.control_plane.controllers.daemon_plan import (
     GENERATION_LABEL,
     HASH_LABEL,
     Plan,
-    allowances,
     meant_for,
     node_of,
     plan_daemons,
@@ -38,15 +37,11 @@ MAX_BACKOFF_S = 900.0
 
 @dataclass(slots=True)
 class Failures:
-    """Pods of one DaemonSet that failed on one node: how many, which last, and until when it is left there."""
+    """Pods of one DaemonSet that failed on one node: how many were given up, the last, and how long the next stays."""
 
     count: int = 0
     uid: str = ""
     until: float = 0.0
-
-    @property
-    def wait_s(self) -> float:
-        return 0.0 if not self.count else min(2.0 ** (self.count - 1), MAX_BACKOFF_S)
 
 
 class DaemonSetController(PodOwner):
@@ -79,8 +74,7 @@ class DaemonSetController(PodOwner):
         digest = current["metadata"]["labels"][HASH_LABEL]
         pods = await self.claimed(daemon)
         nodes, now = self.nodes.list(), self.clock.now()
-        surging = allowances(daemon, len(nodes))[1] > 0 and daemon["spec"]["updateStrategy"]["type"] == "RollingUpdate"
-        plan = self._held_back(key, plan_daemons(daemon, nodes, pods, surging), now)
+        plan = self._held_back(key, plan_daemons(daemon, nodes, pods, digest, now), now)
         if may_act:
             if plan.create or plan.delete:
                 await self._act(key, daemon, plan, digest)
@@ -105,11 +99,14 @@ class DaemonSetController(PodOwner):
             known = self._failures.get(where)
             if known is None or now - known.until > 2 * MAX_BACKOFF_S:
                 known = self._failures[where] = Failures()
-            if known.uid != uid:
-                known.uid, known.count, known.until = uid, known.count + 1, now + known.wait_s
+            if known.uid == uid:
+                continue  # given up already
             if now < known.until:
                 early.add(uid)
                 self.queue.add_after(key, known.until - now)
+            else:
+                wait_s = min(2.0 ** known.count, MAX_BACKOFF_S)
+                known.uid, known.count, known.until = uid, known.count + 1, now + wait_s
         if not early:
             return plan
         return replace(plan, delete=tuple(p for p in plan.delete if p["metadata"]["uid"] not in early),

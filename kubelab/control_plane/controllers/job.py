@@ -111,23 +111,23 @@ class JobController(PodOwner):
         self.expectations.expect_creations(key, len(plan.create))
         base = pod_from(job, job["spec"]["template"], owner_reference(job, self.kind.kind, self.kind.api_version))
         base["metadata"]["finalizers"] = [*(base["metadata"].get("finalizers") or ()), TRACKING]
-        failures: dict[int, int] = {}
-        for pod in found.failed:
-            index = job_indexes.index_of(pod)
-            if index is not None:
-                failures[index] = max(failures.get(index, 0), job_indexes.failures_of(pod) + 1)
-        wanted = iter(plan.create)
+        last, wanted = job_indexes.last_failures(found.failed), iter(plan.create)
 
         async def make() -> None:
             index = next(wanted)
-            pod = base if index is None else job_indexes.indexed(base, job, index, failures.get(index, 0))
-            await self._create(key, job, pod)
+            await self._create(key, job, base if index is None else job_indexes.indexed(
+                base, job, index, self._failures(job, found, last.get(index))))
 
         tried, error = await slow_start(len(plan.create), make)
         if error is not None:
             self.expectations.creation_observed(key, len(plan.create) - tried)  # those will never be seen
             raise error
         return tried
+
+    def _failures(self, job: Obj, found: Sorted, last: Obj | None) -> dict[str, str]:
+        if job["spec"].get("backoffLimitPerIndex") is None:
+            return {}
+        return job_indexes.failure_notes(last, last is not None and last["metadata"]["uid"] in found.verdict.ignored)
 
     # counting
     async def _count(self, job: Obj, found: Sorted, pods: Sequence[Obj], end: Outcome | None, change: int) -> None:

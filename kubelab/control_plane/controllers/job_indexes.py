@@ -8,7 +8,7 @@ Models:    pkg/controller/job/indexed_job_utils.go
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from kubelab.machinery.request import Obj
 
@@ -51,10 +51,33 @@ def succeeded_indexes(job: Obj, pods: Iterable[Obj]) -> set[int]:
     return {i for i in known | new if i < job["spec"]["completions"]}
 
 
-def failures_of(pod: Obj) -> int:
+def failures_of(pod: Obj, note: str = FAILURES) -> int:
     """Return how often the pod's index had failed before it."""
-    text = (pod["metadata"].get("annotations") or {}).get(FAILURES, "0")
+    text = (pod["metadata"].get("annotations") or {}).get(note, "0")
     return int(text) if text.isdigit() else 0
+
+
+def attempts_of(pod: Obj) -> int:
+    """Return how often the index had failed before this pod, with the failures that its policy ignores."""
+    return failures_of(pod) + failures_of(pod, IGNORED_FAILURES)
+
+
+def last_failures(failed: Iterable[Obj]) -> dict[int, Obj]:
+    """Return for each index the pod that failed last."""
+    found: dict[int, Obj] = {}
+    for pod in sorted(failed, key=attempts_of):
+        index = index_of(pod)
+        if index is not None:
+            found[index] = pod
+    return found
+
+
+def failure_notes(last: Obj | None, ignored: bool) -> dict[str, str]:
+    """Return what a pod says of its index's failures, when it comes after `last`."""
+    counted, others = (failures_of(last), failures_of(last, IGNORED_FAILURES)) if last is not None else (0, 0)
+    if last is not None:
+        counted, others = (counted, others + 1) if ignored else (counted + 1, others)
+    return {FAILURES: str(counted), **({IGNORED_FAILURES: str(others)} if others else {})}
 
 
 def failed_indexes(job: Obj, failed: Iterable[Obj], given_up: Iterable[int] = ()) -> set[int] | None:
@@ -103,12 +126,13 @@ def duplicates(active: Sequence[Obj], completions: int) -> list[Obj]:
     return surplus
 
 
-def indexed(pod: Obj, job: Obj, index: int, failures: int = 0) -> Obj:
-    """Give a pod made from the job's template its index: annotation, label, name, hostname, variable."""
+def indexed(pod: Obj, job: Obj, index: int, failures: Mapping[str, str] | None = None) -> Obj:
+    """Give a pod made from the job's template its index: annotation, label, name, hostname, variable.
+
+    `failures` are the annotations that count those of its index, where the job has a limit for each.
+    """
     meta, name = pod["metadata"], f"{job['metadata']['name']}-{index}"
-    notes = {**(meta.get("annotations") or {}), INDEX: str(index)}
-    if job["spec"].get("backoffLimitPerIndex") is not None:
-        notes[FAILURES] = str(failures)
+    notes = {**(meta.get("annotations") or {}), INDEX: str(index), **(failures or {})}
     metadata = {**meta, "generateName": f"{name}-", "annotations": notes,
                 "labels": {**(meta.get("labels") or {}), INDEX: str(index)}}
     source = {"fieldRef": {"fieldPath": f"metadata.labels['{INDEX}']"}}

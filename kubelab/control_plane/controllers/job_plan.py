@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from kubelab.control_plane.controllers import job_indexes
 from kubelab.control_plane.controllers.job_failures import Verdict, judge
-from kubelab.control_plane.controllers.pods import deletion_order, is_active, is_ready, restarts
+from kubelab.control_plane.controllers.pods import deletion_order, is_active, is_ready
 from kubelab.machinery.clock import parse_timestamp
 from kubelab.machinery.meta import get_condition, is_terminating
 from kubelab.machinery.request import Obj
@@ -37,6 +37,11 @@ class Sorted:
     fresh_failed: tuple[Obj, ...]
     verdict: Verdict
 
+    @property
+    def counting(self) -> list[Obj]:
+        """The failed pods that the job's policy does not ignore."""
+        return [pod for pod in self.failed if pod["metadata"]["uid"] not in self.verdict.ignored]
+
 
 def is_tracked(pod: Obj) -> bool:
     return TRACKING in (pod["metadata"].get("finalizers") or ())
@@ -56,7 +61,7 @@ def sort_pods(job: Obj, pods: Sequence[Obj]) -> Sorted:
         return is_tracked(pod) and pod["metadata"]["uid"] not in counted
 
     new = tuple(pod for pod in failed if fresh(pod))
-    verdict = judge(job, new)
+    verdict = judge(job, failed)
     return Sorted(active, sum(map(is_ready, active)), going, succeeded, failed,
                   tuple(pod for pod in succeeded if fresh(pod)),
                   tuple(pod for pod in new if pod["metadata"]["uid"] not in verdict.ignored), verdict)
@@ -123,7 +128,7 @@ def outcome(job: Obj, pods: Sorted, now: float) -> Outcome | None:
         return TOO_LONG
     completions = spec.get("completions")
     if spec.get("completionMode") == "Indexed":
-        broken = job_indexes.failed_indexes(job, pods.failed, pods.verdict.fail_indexes)
+        broken = job_indexes.failed_indexes(job, pods.counting, pods.verdict.fail_indexes)
         if broken is not None:
             most = spec.get("maxFailedIndexes")
             if most is not None and len(broken) > most:
@@ -141,8 +146,14 @@ def outcome(job: Obj, pods: Sorted, now: float) -> Outcome | None:
 def _restarted_too_often(spec: Obj, pods: Sorted) -> bool:
     if spec["template"]["spec"].get("restartPolicy") != "OnFailure":
         return False
-    count, limit = sum(restarts(pod) for pod in pods.active), spec.get("backoffLimit", 6)
+    count, limit = sum(map(_restarts, pods.active)), spec.get("backoffLimit", 6)
     return count > 0 if limit == 0 else count >= limit
+
+
+def _restarts(pod: Obj) -> int:
+    status = pod.get("status") or {}
+    return sum(c.get("restartCount", 0) for key in ("initContainerStatuses", "containerStatuses")
+               for c in status.get(key) or ())
 
 
 def deadline_in(job: Obj, now: float) -> float | None:
@@ -183,15 +194,30 @@ def plan_job(job: Obj, pods: Sorted, now: float) -> Plan:
         missing -= pods.terminating
     if missing <= 0:
         return Plan()
-    wait_s = backoff_s(pods, now)
+    each = spec.get("backoffLimitPerIndex") is not None
+    wait_s = 0.0 if each else backoff_s(pods, now)
     if wait_s > 0:
         return Plan(wait_s=wait_s)
     if not indexed:
         return Plan(create=(None,) * missing)
     taken = job_indexes.succeeded_indexes(job, pods.succeeded)
-    taken |= job_indexes.failed_indexes(job, pods.failed, pods.verdict.fail_indexes) or set()
+    taken |= job_indexes.failed_indexes(job, pods.counting, pods.verdict.fail_indexes) or set()
     taken |= {i for pod in active if (i := job_indexes.index_of(pod)) is not None}
-    return Plan(create=tuple(job_indexes.first_without_pod(missing, completions or 0, taken)))
+    free = job_indexes.first_without_pod(missing, completions or 0, taken)
+    return _not_too_soon(free, pods, now) if each else Plan(create=tuple(free))
+
+
+def _not_too_soon(indexes: Sequence[int], pods: Sorted, now: float) -> Plan:
+    """Hold back each index for as long as its own failures ask for."""
+    last = job_indexes.last_failures(pods.failed)
+    waits = {index: _retry_in_s(finished_at(last[index], now), job_indexes.attempts_of(last[index]) + 1, now)
+             if index in last else 0.0 for index in indexes}
+    ready = tuple(index for index, wait_s in waits.items() if wait_s <= 0)
+    return Plan(create=ready) if ready else Plan(wait_s=min(waits.values(), default=0.0))
+
+
+def _retry_in_s(last: float, failures: int, now: float) -> float:
+    return float(last + min(BACKOFF_S * 2 ** (failures - 1), MAX_BACKOFF_S) - now)
 
 
 def backoff_s(pods: Sorted, now: float) -> float:
@@ -200,7 +226,7 @@ def backoff_s(pods: Sorted, now: float) -> float:
     times = sorted(t for pod in pods.failed if (t := finished_at(pod, now)) > last_success)
     if not times:
         return 0.0
-    return float(times[-1] + min(BACKOFF_S * 2 ** (len(times) - 1), MAX_BACKOFF_S) - now)
+    return _retry_in_s(times[-1], len(times), now)
 
 
 def finished_at(pod: Obj, now: float) -> float:

@@ -68,7 +68,7 @@ def _note_indexes(status: Status, job: Obj, pods: Sorted) -> None:
     status.pop("succeeded", None)
     if done:
         status["completedIndexes"], status["succeeded"] = job_indexes.text_of(done), len(done)
-    broken = job_indexes.failed_indexes(job, pods.failed, pods.verdict.fail_indexes)
+    broken = job_indexes.failed_indexes(job, pods.counting, pods.verdict.fail_indexes)
     if broken is not None:
         status["failedIndexes"] = job_indexes.text_of(broken)
 
