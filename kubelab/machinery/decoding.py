@@ -1,7 +1,7 @@
 """From a request's body to an object the rest may trust: typed, pruned, in canonical form.
 
-    bytes ─► parse_json (duplicate keys) ─► check(node, obj) ─┬─ clean: the same object, untouched (the common case)
-                                                              └─ else: a corrected copy, and what was wrong
+    value, what a strict reader said ─► check(node, obj) ─┬─ clean: the same object, untouched (the common case)
+                                                          └─ else: a corrected copy, and what was wrong
 
 Invariant: `check` never changes the object it is given; what it returns has known fields of the right types only.
 Models:    sigs.k8s.io/json and the Go types behind it: nulls and zero values of optional fields vanish, quantities and
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from kubelab.machinery import quantity
 from kubelab.machinery.clock import micro_timestamp, parse_timestamp, timestamp
 from kubelab.machinery.request import Obj
 from kubelab.machinery.schema import Node
+from kubelab.machinery.twins import told_in_order
 
 # Go's zero values of optional fields are left out when an object is written, unless the field is a pointer.
 # Numbers and booleans are mostly pointers, strings mostly are not; these are the others.
@@ -59,10 +59,10 @@ _NAMED_STRINGS = {
     ("OwnerReference", "uid"): "types.UID", ("HTTPGetAction", "scheme"): "v1.URIScheme",
     ("HTTPIngressPath", "pathType"): "v1.PathType", ("EndpointSlice", "addressType"): "v1.AddressType",
 }
-MAX_DEPTH = 200
 _PLAIN = {"string": str, "boolean": bool}
 _STAMP = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ")
 _MICRO = re.compile(_STAMP.pattern[:-1] + r"\.\d{6}Z")
+_CONVERTIBLE = frozenset({("int64", "string"), ("float64", "int32"), ("float64", "int64")})  # to Go, not to JSON
 _LIMITS = {"int32": 1 << 31, "int64": 1 << 63}
 
 
@@ -167,20 +167,37 @@ class Checked:
     warnings: tuple[str, ...] = ()
 
 
-def check(node: Node, obj: Obj, mode: str = "Strict", duplicates: Sequence[str] = ()) -> Checked:
-    """Check an object against its schema. `mode` is Strict, Warn or Ignore: what becomes of unknown and twin fields."""
-    if not duplicates and is_clean(node, obj):
+def check(node: Node, obj: Obj, mode: str = "Strict", strict: Sequence[str] = (), *, text: Any = None,
+          converted: bool = False) -> Checked:
+    """Check an object against its schema.
+
+    `mode` is Strict, Warn or Ignore: what becomes of unknown fields, and of what a `strict` reader said of the text;
+    with the text, JSON's bytes, both are told in its order.
+    An object that was `converted` from a map, not read from JSON, has its wrong types told in other words.
+    """
+    if not strict and is_clean(node, obj):
         return Checked(obj)
-    walk = _Walk()
+    walk = _Walk(conversion_error if converted else _decoding_error)
     out = walk.struct(node, obj, "", "")
     if walk.error:
         return Checked(out, (walk.error,))
-    strict = [*walk.unknown, *(f'duplicate field "{path}"' for path in duplicates)]
+    told = [*strict, *(sorted(walk.unknown) if converted else walk.unknown)]
+    return judged(out, mode, told_in_order(text, told) if strict and walk.unknown and isinstance(text, bytes) else told)
+
+
+def judged(obj: Obj, mode: str, strict: Sequence[str]) -> Checked:
+    """Say what a strict reader found as `mode` wants it: an error, warnings, or nothing."""
     if not strict or mode == "Ignore":
-        return Checked(out)
+        return Checked(obj)
     if mode == "Warn":
-        return Checked(out, (), tuple(strict))
-    return Checked(out, ("strict decoding error: " + ", ".join(strict),))
+        return Checked(obj, (), tuple(line.strip() for told in strict for line in _lines(told)))
+    return Checked(obj, ("strict decoding error: " + ", ".join(strict),))
+
+
+def _lines(told: str) -> list[str]:
+    """A YAML reader says all at once, under a headline."""
+    head, *rest = told.split("\n")
+    return rest or [head]
 
 
 _GONE: Any = object()
@@ -189,7 +206,8 @@ _GONE: Any = object()
 class _Walk:
     """The slow way: build the corrected copy, gather unknown fields and the first type error."""
 
-    def __init__(self) -> None:
+    def __init__(self, said: Callable[[Node, Any, str, tuple[str, str]], str]) -> None:
+        self._said = said
         self.unknown: list[str] = []
         self.error = ""
 
@@ -254,13 +272,36 @@ class _Walk:
         except ValueError as wrong:
             self.error = self.error or str(wrong)
             return _GONE
-        said = _json_type(value)
-        if said == "number" and node.kind in _LIMITS:
-            said = f"number {orjson.dumps(value).decode()}"
-        go_type = _NAMED_STRINGS.get(field, node.go_type) if node.kind == "string" else node.go_type
-        self.error = self.error or (f"json: cannot unmarshal {said} into Go struct field {field[0]}.{go} of type "
-                                    f"{go_type}")
+        self.error = self.error or self._said(node, value, go, field)
         return _GONE
+
+
+def _go_type(node: Node, field: tuple[str, str]) -> str:
+    return _NAMED_STRINGS.get(field, node.go_type) if node.kind == "string" else node.go_type
+
+
+def _decoding_error(node: Node, value: Any, go: str, field: tuple[str, str]) -> str:
+    """Say what Go's JSON decoder says of a value of the wrong type."""
+    said = _json_type(value)
+    if said == "number" and node.kind in _LIMITS:
+        said = f"number {orjson.dumps(value).decode()}"
+    return f"json: cannot unmarshal {said} into Go struct field {field[0]}.{go} of type {_go_type(node, field)}"
+
+
+def conversion_error(node: Node, value: Any, go: str, field: tuple[str, str]) -> str:
+    """Say what the converter of maps to Go's structs says, which is what a strategic merge patch meets."""
+    kind = {bool: "bool", str: "string", int: "int64", float: "float64", list: "slice"}.get(type(value), "map")
+    match node.kind:
+        case "struct":
+            return f"cannot restore struct from: {kind}"
+        case "list" | "bytes":
+            return f"cannot restore slice from {kind}"
+        case "map":
+            return f"cannot restore map from {kind}"
+    target = {"boolean": "bool", "number": "float64"}.get(node.kind, node.kind)
+    if (kind, target) in _CONVERTIBLE:
+        return f"cannot convert {kind} to {_go_type(node, field)}"
+    return f"unrecognized type: {target}"
 
 
 def _zero(node: Node) -> Any:
@@ -300,40 +341,3 @@ def _base64_error(text: str) -> str | None:
             return None
     good = re.match(r"[A-Za-z0-9+/\r\n]*", text)
     return f"illegal base64 data at input byte {good.end() if good else 0}"
-
-
-def parse_json(data: bytes | str) -> tuple[Any, list[str]]:
-    """Read JSON and name the keys that stand twice in one object, as paths: metadata.name, spec.containers[0].image.
-
-    Raises:
-        ValueError: no JSON; the message says where.
-    """
-    value = orjson.loads(data)
-    text = data if isinstance(data, str) else data.decode()
-    if text.count("{") + text.count("[") > MAX_DEPTH:
-        try:
-            orjson.dumps(value)  # what is nested too deep to be written is not let in
-        except orjson.JSONEncodeError:
-            raise ValueError("exceeded max depth") from None
-    twins: dict[int, list[str]] = {}
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        out = dict(items)
-        if len(out) != len(items):
-            seen: set[str] = set()
-            twins[id(out)] = [key for key, _ in items if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
-        return out
-
-    tree = json.loads(text, object_pairs_hook=pairs)
-    return value, list(_twin_paths(tree, twins, "")) if twins else []
-
-
-def _twin_paths(value: Any, twins: dict[int, list[str]], path: str) -> Any:
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield from _twin_paths(part, twins, f"{path}{key}.")
-        for key in dict.fromkeys(twins.get(id(value), ())):
-            yield path + key
-    elif isinstance(value, list):
-        for i, part in enumerate(value):
-            yield from _twin_paths(part, twins, f"{path.removesuffix('.')}[{i}].")

@@ -134,5 +134,14 @@ def gone(message: str) -> ApiError:
     return ApiError(410, "Expired", message)
 
 
+def too_large(message: str) -> ApiError:
+    return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {message}")
+
+
+def rejected() -> ApiError:
+    """What is said of a patch that cannot be carried out."""
+    return ApiError(422, "Invalid", "the server rejected our request due to an error in our request", {})
+
+
 def method_not_allowed(message: str = "the server does not allow this method on the requested resource") -> ApiError:
-    return ApiError(405, "MethodNotAllowed", message)
+    return ApiError(405, "MethodNotAllowed", message, {})

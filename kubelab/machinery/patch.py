@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from kubelab.machinery.errors import ApiError, bad_request
+from kubelab.machinery.errors import bad_request, rejected, too_large
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj
 from kubelab.machinery.schema import Node
@@ -38,8 +38,7 @@ def json_patch(obj: Obj, operations: Any) -> Obj:
         raise bad_request("error decoding patch: json: cannot unmarshal object into Go value of type "
                           "[]handlers.jsonPatchOp")
     if len(operations) > MAX_OPERATIONS:
-        raise ApiError(413, "RequestEntityTooLarge", "The allowed maximum operations in a JSON patch is "
-                       f"{MAX_OPERATIONS}, got {len(operations)}")
+        raise too_large(f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}")
     import jsonpatch  # 20 ms that a plain start does not need
     import jsonpointer
 
@@ -49,7 +48,7 @@ def json_patch(obj: Obj, operations: Any) -> Obj:
             AttributeError, RecursionError, OverflowError):
         out = None
     if not isinstance(out, dict):
-        raise ApiError(422, "Invalid", "the server rejected our request due to an error in our request", {})
+        raise rejected()
     return out
 
 
@@ -138,7 +137,7 @@ def _directed(patch: Obj) -> Obj:
         case "delete":
             return {}
         case other:
-            raise bad_request(f"unknown patch type '{other}' in map: {_go(patch)}")
+            raise bad_request(f"unknown patch type '{other}' in map: {go(patch)}")
 
 
 def _retain(out: Obj, patch: Obj) -> None:
@@ -147,8 +146,10 @@ def _retain(out: Obj, patch: Obj) -> None:
         return
     kept = patch.pop(_RETAIN)
     named = [key for key, value in patch.items() if value is not None and not key.startswith((_DELETE, _ORDER))]
-    if not isinstance(kept, list) or any(key not in kept for key in named):
+    if not isinstance(kept, list):
         raise bad_request("invalid patch format of retainKeys")
+    if any(key not in kept for key in named):
+        raise rejected()
     for key in [key for key in out if key not in kept]:
         del out[key]
 
@@ -174,8 +175,8 @@ def _check_order(changes: list[Any], wanted: list[Any], merge_key: str) -> None:
     places = [_place(wanted, item, merge_key) for item in changes
               if not (isinstance(item, dict) and _DIRECTIVE in item)]
     if any(place < 0 for place in places) or places != sorted(places):
-        raise bad_request(f"The order in patch list:\n{_go(changes)}\n doesn't match $setElementOrder list:\n"
-                          f"{_go(wanted)}\n")
+        raise bad_request(f"The order in patch list:\n{go(changes)}\n doesn't match $setElementOrder list:\n"
+                          f"{go(wanted)}\n")
 
 
 def _list_merged(original: list[Any], patch: list[Any], node: Node | None) -> list[Any]:
@@ -213,13 +214,13 @@ def _elements_directed(original: list[Any], patch: list[Any], merge_key: str) ->
             case "merge":
                 raise bad_request("merging lists cannot yet be specified in the patch")
             case other:
-                raise bad_request(f"unknown patch type '{other}' in map: {_go(item)}")
+                raise bad_request(f"unknown patch type '{other}' in map: {go(item)}")
     return ([_without_directives(item) for item in plain], []) if replace else (original, plain)
 
 
 def _keyed(item: Obj, merge_key: str) -> Obj:
     if merge_key not in item:
-        raise bad_request(f"map: {_go(item)} does not contain declared merge key: {merge_key}")
+        raise bad_request(f"map: {go(item)} does not contain declared merge key: {merge_key}")
     return item
 
 
@@ -261,12 +262,12 @@ def _without_directives(value: Any) -> Any:
             if part is not None and not key.startswith((_DIRECTIVE, _RETAIN, _ORDER, _DELETE))}
 
 
-def _go(value: Any) -> str:
+def go(value: Any) -> str:
     """Write a value as Go's %v does: map[a:1 b:2]."""
     if isinstance(value, dict):
-        return f"map[{' '.join(f'{key}:{_go(part)}' for key, part in sorted(value.items()))}]"
+        return f"map[{' '.join(f'{key}:{go(part)}' for key, part in sorted(value.items()))}]"
     if isinstance(value, list):
-        return f"[{' '.join(_go(part) for part in value)}]"
+        return f"[{' '.join(go(part) for part in value)}]"
     if isinstance(value, bool):
         return "true" if value else "false"
     return "<nil>" if value is None else str(value)

@@ -54,6 +54,9 @@ def request_info(method: str, path: str, query: Mapping[str, str]) -> RequestInf
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
         return RequestInfo(method.lower(), path)
+    watched = method == "GET" and rest[0] == "watch" and len(rest) > 1  # an old form of ?watch=1
+    if watched:
+        rest = rest[1:]
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 1:
         namespace = rest[1]
@@ -65,17 +68,17 @@ def request_info(method: str, path: str, query: Mapping[str, str]) -> RequestInf
     if len(rest) > 3 and subresource != "proxy":  # whose trailing path belongs to the thing it leads to
         return RequestInfo(method.lower(), path)
     tail = _tail(path, len(parts) - len(rest) + 3) if subresource == "proxy" else ""
-    verb = _verb(method, name, subresource, query)
+    verb = "watch" if watched else _verb(method, name, query)
     if verb not in ("list", "watch") or "fieldSelector" not in query:
         return RequestInfo(verb, path, group, version, namespace, resource, name, subresource, tail)
     return RequestInfo(verb, path, group, version, namespace, resource, name, subresource, tail,
                        _selected(query, "metadata.name"), _selected(query, "spec.nodeName"))
 
 
-def _verb(method: str, name: str, subresource: str, query: Mapping[str, str]) -> str:
+def _verb(method: str, name: str, query: Mapping[str, str]) -> str:
     verb = VERB_OF_METHOD.get(method, method.lower())
     if name:
-        return "watch" if verb == "get" and not subresource and is_true(query.get("watch")) else verb
+        return verb
     if verb == "get":
         return "watch" if is_true(query.get("watch")) else "list"
     return "deletecollection" if verb == "delete" else verb
@@ -100,5 +103,5 @@ def _tail(path: str, segments: int) -> str:
 
 
 def is_true(value: str | None) -> bool:
-    """Read a boolean query parameter as Go's conversion does: present and not "0" or "false"."""
-    return value is not None and value.lower() not in ("0", "false", "")
+    """Read a boolean query parameter as Go's conversion does: present, if only as a name, and not "0" or "false"."""
+    return value is not None and value.lower() not in ("0", "false")

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from kubelab.machinery.decoding import parse_json
-from kubelab.machinery.errors import bad_request
+from kubelab.machinery.errors import ApiError
+from kubelab.machinery.twins import parse_json
 
+CONVERTING = "error converting YAML to JSON: "
+TWINS = "yaml: unmarshal errors:\n  "
 _LOOSE_KEY = re.compile(rb'"\s+:')
 _NEEDS = {"Expecting property name": "looking for beginning of object key string", "Illegal trailing comma":
           "looking for beginning of object key string", "Expecting ':'": "after object key",
@@ -25,6 +28,10 @@ _NEEDS = {"Expecting property name": "looking for beginning of object key string
 
 class Malformed(ValueError):
     """The text is not JSON or YAML; the message is Go's."""
+
+
+class MalformedYaml(Malformed):
+    """The text is not YAML."""
 
 
 def read_json(body: bytes) -> tuple[Any, list[str]]:
@@ -71,11 +78,28 @@ def _quoted(char: str) -> str:
     return {"'": "'\\''", "\n": "'\\n'", "\t": "'\\t'", "\r": "'\\r'"}.get(char, f"'{char}'")
 
 
-def read_yaml(body: bytes) -> Any:
-    """Return the one document of a YAML body. Raises `BadRequest`."""
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A YAML body that has been read: its value, and its keys that stood twice (`line 3: key "a" already set ...`)."""
+
+    value: Any
+    twins: tuple[str, ...] = ()
+
+    @property
+    def strict(self) -> list[str]:
+        """What a strict reader says of it."""
+        return [TWINS + "\n  ".join(self.twins)] if self.twins else []
+
+
+def read_yaml(body: bytes) -> Document:
+    """Return the one document of a YAML body, of keys that stand twice the last. Raises `MalformedYaml`."""
     from kubelab.machinery.yaml import load_values
 
-    values = load_values(body)
+    twins: list[str] = []
+    try:
+        values = load_values(body, twins)
+    except ApiError as error:
+        raise MalformedYaml(error.message.removeprefix(CONVERTING)) from None
     if len(values) > 1:
-        raise bad_request("error converting YAML to JSON: the body holds more than one document")
-    return values[0] if values else None
+        raise MalformedYaml("yaml: the body holds more than one document")
+    return Document(values[0] if values else None, tuple(twins))

@@ -6,12 +6,14 @@ Models: sigs.k8s.io/yaml
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
 from kubelab.machinery.errors import bad_request
 from kubelab.machinery.request import Obj
+from kubelab.machinery.serializer import CONVERTING
 
 MAX_NODES = 1_000_000
 MAX_MERGED = 100_000  # pairs that `<<` may bring
@@ -27,6 +29,10 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0
 
 class _Loader(_Base):  # type: ignore[misc]
     """The safe loader, with other ideas of what a plain scalar is."""
+
+    def __init__(self, stream: str | bytes) -> None:
+        super().__init__(stream)
+        self.twins: list[str] = []  # keys that stood twice, each as Kubernetes' strict reader puts it
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way to say it
         first: [(tag, pattern) for tag, pattern in resolvers
@@ -46,14 +52,13 @@ class _Loader(_Base):  # type: ignore[misc]
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
-        for key, _ in node.value:
+        for key, value in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
                 continue
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.constructor.ConstructorError(None, None, "invalid map key", key.start_mark)
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f'key "{key.value}" already set in map',
-                                                        key.start_mark)
+                self.twins.append(f'line {value.start_mark.line + 1}: key "{key.value}" already set in map')
             seen.add(key.value)
         self.flatten_mapping(node)
         return {_key(self.construct_object(key, deep=deep)): self.construct_object(value, deep=deep)
@@ -104,22 +109,45 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
 
 
-def load_values(text: str | bytes) -> list[Any]:
-    """Return every document of a YAML or JSON stream that is not empty. Raises: BadRequest, naming the line."""
+def load_values(text: str | bytes, twins: list[str] | None = None) -> list[Any]:
+    """Return every document of a YAML or JSON stream that is not empty. Raises: BadRequest, naming the line.
+
+    Of a key that stands twice the last counts, and `twins` is told; without `twins` this is an error.
+    """
+    loader = None
     try:
-        plain = str(text) if isinstance(text, str) else text  # the C parser takes no subclass of str
-        values = [value for value in yaml.load_all(plain, Loader=_Loader) if value is not None]
+        loader = _Loader(str(text) if isinstance(text, str) else text)  # the C parser takes no subclass of str
+        values = [value for value in _documents(loader) if value is not None]
         _check_size(values, [MAX_NODES], 0)
+        if twins is None and loader.twins:
+            raise ValueError(loader.twins[0])
+        if twins is not None:
+            twins += loader.twins
         return values
     except yaml.MarkedYAMLError as error:
         if "nesting depth" in str(error.problem):  # PyYAML's words for what Kubernetes' parser says in its own
-            raise bad_request(f"error converting YAML to JSON: yaml: {TOO_DEEP}") from error
-        mark = error.problem_mark or error.context_mark
-        line = f"line {mark.line + 1}: " if mark else ""
-        raise bad_request(f"error converting YAML to JSON: yaml: {line}{error.problem or error.context}") from error
+            raise bad_request(f"{CONVERTING}yaml: {TOO_DEEP}") from error
+        raise bad_request(f"{CONVERTING}yaml: {_line_of(error)}{error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError, RecursionError, UnicodeDecodeError) as error:
         said = "nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise bad_request(f"error converting YAML to JSON: yaml: {said}") from error
+        raise bad_request(f"{CONVERTING}yaml: {said}") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _documents(loader: Any) -> Iterator[Any]:
+    while loader.check_data():
+        yield loader.get_data()
+
+
+def _line_of(error: Any) -> str:
+    """Say where, as Kubernetes' parser counts: where the surroundings begin, if that is known; no word of the first."""
+    begun = isinstance(error, (yaml.scanner.ScannerError, yaml.constructor.ConstructorError))
+    for mark in (error.context_mark, error.problem_mark):
+        if mark is not None and mark.line:
+            return f"line {mark.line + begun}: "
+    return ""
 
 
 def _check_size(value: Any, left: list[int], depth: int) -> None:

@@ -16,7 +16,7 @@ import orjson
 from kubelab.machinery import jsonpath, schema, structural
 from kubelab.machinery.cel_rules import has_rules, validate
 from kubelab.machinery.clock import parse_timestamp
-from kubelab.machinery.decoding import Checked
+from kubelab.machinery.decoding import Checked, judged
 from kubelab.machinery.errors import FieldError
 from kubelab.machinery.meta import age, copy_obj
 from kubelab.machinery.request import Obj
@@ -39,16 +39,11 @@ class CustomSchema:
         self.terminating = False
         self._asks = has_rules(self.schema)
 
-    def check(self, obj: Obj, mode: str, duplicates: list[str]) -> Checked:
+    def check(self, obj: Obj, mode: str, strict: list[str]) -> Checked:
         """Prune an object, and say what was pruned as `mode` wants it. Raises `BadRequest`."""
         unknown: list[str] = []
         out = structural.pruned(self.schema, obj, unknown)
-        told = [*(f'unknown field "{path}"' for path in unknown), *(f'duplicate field "{path}"' for path in duplicates)]
-        if not told or mode == "Ignore":
-            return Checked(out)
-        if mode == "Warn":
-            return Checked(out, (), tuple(told))
-        return Checked(out, ("strict decoding error: " + ", ".join(told),))
+        return judged(out, mode, [*strict, *(f'unknown field "{path}"' for path in unknown)])
 
     def default(self, obj: Obj) -> None:
         structural.fill_defaults(self.schema, obj)

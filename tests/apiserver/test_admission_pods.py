@@ -100,6 +100,6 @@ async def test_a_stricter_namespace_tells_of_its_pods(world: World) -> None:
                                 headers={"content-type": "application/merge-patch+json"})
     assert response.headers["warning"] == (
         '299 - "existing pods in namespace \\"default\\" violate the new PodSecurity enforce level '
-        '\\"baseline:latest\\"", 299 - "p: host namespaces"')
+        '\\"baseline:latest\\""\n299 - "p: host namespaces"')
     error = await refused(labelled(world, enforce="strict"))
     assert (error.code, "must be one of privileged, baseline, restricted" in error.message) == (422, True)

@@ -245,9 +245,9 @@ async def test_field_validation(world: World) -> None:
     twice = b'{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"name":"t"},"spec":{"a":1,"a":2}}'
     refused = body(await world.send("POST", f"{WIDGETS}?fieldValidation=Strict", twice), 400)
     assert 'duplicate field "spec.a"' in refused["message"]
-    yaml = b"apiVersion: example.com/v1\nkind: Widget\nmetadata:\n  name: y\nspec:\n  a: 1\n  a: 2\n"
+    yaml = b"apiVersion: example.com/v1\nkind: Widget\nmetadata:\n  name: z\nspec:\n  a: 1\n  a: 2\n"
     headers = {"content-type": "application/apply-patch+yaml"}
-    path = f"{WIDGETS}/y?fieldManager=m&fieldValidation=Strict"
+    path = f"{WIDGETS}/z?fieldManager=m&fieldValidation=Strict"
     refused = body(await world.send("PATCH", path, yaml, headers=headers), 400)
     assert 'line 7: key "a" already set in map' in refused["message"]
 

@@ -24,7 +24,8 @@ def test_plain_scalars_mean_what_kubectl_takes_them_for(text: str, value: object
 
 @pytest.mark.parametrize(("text", "message"), [
     ("a: 1\nb: 2\na: 3", 'yaml: line 3: key "a" already set in map'),
-    ("a: b: c", "yaml: line 1: mapping values are not allowed in this context"),
+    ("a: b: c", "yaml: mapping values are not allowed in this context"),
+    ("x: 1\na: b: c", "yaml: line 2: mapping values are not allowed in this context"),
     ("a: &x [*x]", "exceeded max depth"),
     ("[" * 3000 + "]" * 3000, "exceeded max depth"),
     ("- 1", "a document of the YAML is a list"),

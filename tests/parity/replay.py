@@ -144,7 +144,7 @@ def judge(tally: Tally, where: str, ours: Answer, real: dict[str, Any]) -> None:
                                   f"real {real['status']} {reasons[1]}")
     warned = (real.get("headers") or {}).get("Warning", "")
     difference = first_difference(_comparable(ours.body), _comparable(real["body"])) \
-        or ("" if ours.warning.startswith(warned) else f"Warning: ours {ours.warning!r}, real {warned!r}")
+        or ("" if ours.warning.split("\n")[-1] == warned else f"Warning: ours {ours.warning!r}, real {warned!r}")
     if better or not difference:
         tally.bodies += 1
     else:

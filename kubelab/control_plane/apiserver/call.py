@@ -10,16 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kubelab.control_plane.apiserver.cache import Collection
-from kubelab.machinery.errors import ApiError, FieldError, invalid, not_found, not_supported, too_long
+from kubelab.machinery.errors import ApiError, FieldError, invalid, not_found
+from kubelab.machinery.options import KIND_OF_VERB, errors_of
 from kubelab.machinery.request import Encoded, Obj, Request, User
 from kubelab.machinery.routes import RequestInfo
 from kubelab.units.catalogue import Kind
 
-OPTIONS_OF_VERB = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions",
-                   "delete": "DeleteOptions", "deletecollection": "DeleteOptions"}
+APPLY = "application/apply-patch+yaml"
 STATUS_PARTS = frozenset({"status", "approval"})
 SPEC_PARTS = frozenset({"ephemeralcontainers", "resize"})
-FIELD_VALIDATION = ("", "Ignore", "Strict", "Warn")
 
 
 def same(obj: Obj) -> Obj:
@@ -40,7 +39,7 @@ class Call:
     field_validation: str = "Warn"
     manager: str = ""
     operation: str = "Update"  # or Apply, whose managed fields are known already
-    duplicates: list[str] = field(default_factory=list)
+    strict: list[str] = field(default_factory=list)  # what a strict reader says of the body
     outward: Callable[[Obj], Obj] = same  # from the stored version to the one asked for
     inward: Callable[[Obj], Obj] = same  # and back
 
@@ -91,20 +90,14 @@ class Call:
 
     def read_options(self) -> None:
         """Take dryRun, fieldValidation and fieldManager from the query. Raises `Invalid`."""
-        query = self.request.query
-        errors: list[FieldError] = []
-        dry_run = query.get("dryRun", "")
-        if dry_run not in ("", "All"):
-            errors.append(not_supported("dryRun", [dry_run], ["All"]))
-        manager = query.get("fieldManager", "")
-        if len(manager.encode()) > 128:
-            errors.append(too_long("fieldManager", 128))
-        validation = query.get("fieldValidation", "")
-        if validation not in FIELD_VALIDATION:
-            errors.append(not_supported("fieldValidation", validation, FIELD_VALIDATION))
-        if errors:
-            raise invalid_options(OPTIONS_OF_VERB[self.info.verb], errors)
-        self.dry_run = dry_run == "All"
+        query, verb = self.request.query, self.info.verb
+        if verb not in KIND_OF_VERB:
+            return  # what a delete takes from its query is read with its body
+        applies = self.request.headers.get("content-type", "").startswith(APPLY)
+        if errors := errors_of(verb, query, applies=applies):
+            raise invalid_options(KIND_OF_VERB[verb], errors)
+        self.dry_run = query.get("dryRun") == "All"
+        manager, validation = query.get("fieldManager", ""), query.get("fieldValidation", "")
         self.field_validation = validation or "Warn"
         self.manager = manager or manager_of(self.request.headers.get("user-agent", ""))
 

@@ -11,23 +11,26 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from kubelab.machinery import protobuf
-from kubelab.machinery.errors import ApiError, bad_request
+from kubelab.machinery import protobuf, schema
+from kubelab.machinery.errors import ApiError, bad_request, invalid, invalid_value
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj, Request
-from kubelab.machinery.serializer import Malformed, read_json, read_yaml
-from kubelab.units import by_kind
+from kubelab.machinery.serializer import Document, Malformed, MalformedYaml, read_json, read_yaml
 from kubelab.units.catalogue import Kind
 
 JSON_TYPE, YAML_TYPE = "application/json", "application/yaml"
+SCHEME = "pkg/api/legacyscheme/scheme.go:30"  # where kube-apiserver keeps its kinds; errors say so
 LONG_YAML = 64 * 1024
-_GO_TYPE = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+GO_TYPE = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 
 
 async def opened(media: str, body: bytes) -> Any:
     """Return a body as it came, or what it holds where reading it takes so long that others should go on meanwhile."""
     if len(body) > LONG_YAML and _is_yaml(media.partition(";")[0].strip().lower()):
-        return await asyncio.to_thread(read_yaml, body)
+        try:
+            return await asyncio.to_thread(read_yaml, body)
+        except Malformed:  # whoever reads it next says so in the words of its request
+            return body
     return body
 
 
@@ -36,18 +39,27 @@ def _is_yaml(media: str) -> bool:
 
 
 def read_body(request: Request) -> tuple[Any, list[str]]:
-    """Return the decoded body and the paths of duplicate fields. Raises `Malformed`, or `UnsupportedMediaType`."""
+    """Return the decoded body, and what a strict reader says of it. Raises `Malformed`, or `UnsupportedMediaType`."""
     body = request.body
+    if isinstance(body, Document):
+        return body.value, body.strict
     if not isinstance(body, (bytes, bytearray)):
         return (None if body is None else copy_obj(body)), []
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower() or JSON_TYPE
     if _is_yaml(media):
-        return read_yaml(bytes(body)), []
+        document = read_yaml(bytes(body))
+        return document.value, document.strict
     if media == JSON_TYPE or media.endswith("+json"):
-        return read_json(bytes(body))
+        value, twins = read_json(bytes(body))
+        return value, [f'duplicate field "{path}"' for path in twins]
     if media == protobuf.MEDIA_TYPE:
         return protobuf.decode(bytes(body)), []
     raise unsupported_media()
+
+
+def json_type(value: Any) -> str:
+    """Return what Go's decoder calls a JSON value that is no object."""
+    return {dict: "object", list: "array", str: "string", bool: "bool", type(None): "null"}.get(type(value), "number")
 
 
 def unsupported_media() -> ApiError:
@@ -56,41 +68,57 @@ def unsupported_media() -> ApiError:
 
 
 def read_object(request: Request, kind: Kind) -> tuple[Obj, list[str]]:
-    """Return the object of a create or update. Raises `BadRequest` when it is no object of this kind."""
+    """Return the object of a create or update, and what a strict reader says. Raises `BadRequest`."""
     try:
-        value, duplicates = read_body(request)
+        value, strict = read_body(request)
+    except MalformedYaml as error:
+        raise _unrecognized(kind, str(error), request.body) from None
     except Malformed as error:
         raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {error}", request.body) from None
     if not isinstance(value, dict):
-        what = {list: "array", str: "string", bool: "bool", type(None): "null"}.get(type(value), "number")
         if value is None and not request.body:
             raise _unrecognized(kind, "couldn't get version/kind; json parse error: unexpected end of JSON input", b"")
         raise _unrecognized(kind, "couldn't get version/kind; json parse error: json: cannot unmarshal "
-                            f"{what} into Go value of type {_GO_TYPE}", request.body)
-    return as_kind(value, kind), duplicates
+                            f"{json_type(value)} into Go value of type {GO_TYPE}", request.body)
+    if wrong := misnamed(value):
+        raise _unrecognized(kind, wrong, request.body)
+    return as_kind(value, kind), strict
+
+
+def misnamed(value: Obj) -> str:
+    """Say why an object's kind and apiVersion cannot be told, "" when they can."""
+    for field in ("apiVersion", "kind"):
+        if not isinstance(value.get(field), (str, type(None))):
+            return ("couldn't get version/kind; json parse error: json: cannot unmarshal "
+                    f"{json_type(value[field])} into Go struct field .{field} of type string")
+    version = value.get("apiVersion") or ""
+    return f"unexpected GroupVersion string: {version}" if version.count("/") > 1 else ""
 
 
 def as_kind(value: Obj, kind: Kind) -> Obj:
     """Put kind, apiVersion and metadata first, filled in where the client left them out."""
     given_version, given_kind = value.pop("apiVersion", None), value.pop("kind", None)
-    if given_version and given_version != kind.api_version:
-        raise bad_request(f"the API version in the data ({given_version}) does not match the expected API version "
-                          f"({kind.api_version})")
-    if given_kind and given_kind != kind.kind:
-        raise bad_request(f'{given_kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
-                          + _another_kind(given_kind, kind))
+    if (given_version or kind.api_version, given_kind or kind.kind) != (kind.api_version, kind.kind):
+        raise _another_kind(given_version or kind.api_version, given_kind or kind.kind, kind)
     metadata = value.pop("metadata", None)
     head = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": {} if metadata is None else metadata}
     return {**head, **value}
 
 
-def _another_kind(given: Any, kind: Kind) -> str:
+def _another_kind(api_version: str, given: str, kind: Kind) -> ApiError:
     """Say what Go says of an object of a kind that it knows, or does not know, where another was expected."""
-    if by_kind(kind.api_version, str(given).removesuffix("List")) is not None:
+    version = api_version.rpartition("/")[2]
+    if kind.own is not None and given != kind.kind:
+        return invalid(kind.group, given, "", [invalid_value("kind", given, f"must be {kind.kind}")])
+    if kind.own is None and schema.compiled(api_version, given) is None:
+        why = f'no kind "{given}" is registered for version "{api_version}" in scheme "{SCHEME}"'
+    elif given != kind.kind:
         internal = kind.group.partition(".")[0] or "core"
-        return f"converting ({kind.version}.{given}) to ({internal}.{kind.kind}): unknown conversion"
-    return (f'no kind "{given}" is registered for version "{kind.api_version}" in scheme '
-            '"pkg/api/legacyscheme/scheme.go:30"')
+        why = f"converting ({version}.{given}) to ({internal}.{kind.kind}): unknown conversion"
+    else:
+        return bad_request(f"the API version in the data ({api_version}) does not match the expected API version "
+                           f"({kind.api_version})")
+    return bad_request(f'{given} in version "{version}" cannot be handled as a {kind.kind}: {why}')
 
 
 def _unrecognized(kind: Kind, why: str, body: Any) -> ApiError:

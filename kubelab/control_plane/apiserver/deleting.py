@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubelab.control_plane.apiserver.call import Call, invalid_options
-from kubelab.control_plane.apiserver.decode import read_body
+from kubelab.control_plane.apiserver.decode import GO_TYPE, json_type, read_body
 from kubelab.control_plane.apiserver.prepare import ordered
 from kubelab.control_plane.apiserver.reading import integer, list_options, list_page
 from kubelab.control_plane.apiserver.storage import Changed, Storage, is_finished, keeps_content
@@ -25,14 +25,14 @@ from kubelab.machinery.decoding import check
 from kubelab.machinery.errors import (
     STALE,
     ApiError,
-    FieldError,
     bad_request,
     conflict,
     forbidden,
-    invalid_value,
     not_found,
 )
+from kubelab.machinery.options import delete_errors
 from kubelab.machinery.request import Encoded, Obj
+from kubelab.machinery.routes import is_true
 from kubelab.machinery.serializer import Malformed
 from kubelab.units.crd import CUSTOM_RESOURCE_DEFINITION as CRD
 from kubelab.units.crd_status import FINALIZER as CRD_FINALIZER
@@ -43,7 +43,6 @@ Admit = Callable[[Call, Obj, Obj], Awaitable[None]]
 ATTEMPTS = 5
 DELETE_OPTIONS = {"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"}
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
-POLICIES = ("Foreground", "Background", "Orphan")
 # Kinds whose deletion answers with the object instead of a Status.
 RETURNED = frozenset({"pods", "services", "serviceaccounts", "persistentvolumes", "persistentvolumeclaims",
                       "podtemplates", "resourcequotas"})
@@ -78,26 +77,21 @@ def read_delete_options(call: Call) -> DeleteOptions:
         body, _ = read_body(call.request) if call.request.body else (None, [])
     except Malformed as error:
         raise bad_request(f"couldn't get version/kind; json parse error: {error}") from None
-    given: Obj = _typed(body) if isinstance(body, dict) else _from_query(call)
-    policy, orphan = given.get("propagationPolicy") or "", given.get("orphanDependents")
-    errors: list[FieldError] = []
-    if policy and policy not in POLICIES:
-        choices = ", ".join(f'"{choice}"' for choice in (*POLICIES, "nil"))
-        errors.append(FieldError("propagationPolicy", "FieldValueNotSupported",
-                                 f'Unsupported value: "{policy}": supported values: {choices}'))
-    if policy and orphan is not None:
-        errors.append(invalid_value("propagationPolicy", policy,
-                                    "orphanDependents and deletionPropagation cannot be both set"))
-    dry_run = given.get("dryRun") or []
-    if dry_run and dry_run != ["All"]:
-        errors.append(FieldError("dryRun", "FieldValueNotSupported",
-                                 f'Unsupported value: {dry_run}: supported values: "All"'.replace("'", '"')))
-    if errors:
+    given: Obj = _typed({} if body is None else body) if call.request.body else _from_query(call)
+    if errors := delete_errors(given):
         raise invalid_options("DeleteOptions", errors)
-    return DeleteOptions.of(given, call.dry_run)
+    options = DeleteOptions.of(given, call.dry_run)
+    call.dry_run = options.dry_run
+    return options
 
 
-def _typed(body: Obj) -> Obj:
+def _typed(body: Any) -> Obj:
+    if not isinstance(body, dict):
+        raise bad_request("couldn't get version/kind; json parse error: json: cannot unmarshal "
+                          f"{json_type(body)} into Go value of type {GO_TYPE}")
+    kind, version = body.get("kind") or "DeleteOptions", body.get("apiVersion") or "v1"
+    if kind != "DeleteOptions":
+        raise bad_request(f'{kind} in version "{version}" cannot be handled as a DeleteOptions')
     checked = check(schema.compile_schema(DELETE_OPTIONS), body, "Ignore")
     if checked.errors:
         raise bad_request('DeleteOptions in version "v1" cannot be handled as a DeleteOptions: ' + checked.errors[0])
@@ -106,11 +100,14 @@ def _typed(body: Obj) -> Obj:
 
 def _from_query(call: Call) -> Obj:
     query = call.query
-    out: Obj = {"propagationPolicy": query.get("propagationPolicy", "")}
+    out: Obj = {"dryRun": [query["dryRun"]]} if "dryRun" in query else {}
+    if "propagationPolicy" in query:
+        out["propagationPolicy"] = query["propagationPolicy"]
     if query.get("gracePeriodSeconds"):
         out["gracePeriodSeconds"] = integer(query["gracePeriodSeconds"])
-    if query.get("orphanDependents"):
-        out["orphanDependents"] = query["orphanDependents"].lower() not in ("0", "false")
+    if "orphanDependents" in query:
+        out["orphanDependents"] = is_true(query["orphanDependents"])
+    out["preconditions"] = {key: query[key] for key in ("uid", "resourceVersion") if query.get(key)}
     return out
 
 

@@ -28,6 +28,7 @@ from kubelab.control_plane.apiserver import limits
 from kubelab.control_plane.apiserver.authentication import peer_certificate
 from kubelab.control_plane.apiserver.decode import opened
 from kubelab.control_plane.apiserver.watch import Watcher
+from kubelab.machinery import errors
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Encoded, Handler, Request, Response, WatchEvent
 
@@ -95,7 +96,7 @@ class HttpServer:
         for name, value in wire.headers.items():
             key = name.lower()
             headers[key] = f"{headers[key]}\n{value}" if key == "impersonate-group" and key in headers else value
-        query = dict(parse_qsl(raw_query, keep_blank_values=True)) if raw_query else {}
+        query = dict(reversed(parse_qsl(raw_query, keep_blank_values=True))) if raw_query else {}  # the first counts
         request = Request(wire.method, path, query, headers, b"", certificate=peer_certificate(wire.transport),
                           wire=wire)
         if wire.body_exists and (self._may is None or await self._may(request)):  # else the handler refuses it without
@@ -216,7 +217,7 @@ async def _body(wire: BaseRequest, headers: Mapping[str, str]) -> bytes:
 
 
 def too_large() -> ApiError:
-    return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {MAX_BODY}")
+    return errors.too_large(f"limit is {MAX_BODY}")
 
 
 def encoded(response: Response, accept: str) -> tuple[bytes, str]:
@@ -239,7 +240,8 @@ def encoded(response: Response, accept: str) -> tuple[bytes, str]:
 def _head(status: int, media: str, headers: Mapping[str, str], keep_alive: bool) -> bytes:
     lines = [b"HTTP/1.1 %d %b" % (status, REASONS.get(status, b"Status")),
              b"Content-Type: " + media.encode(), b"Cache-Control: no-cache, private"]
-    lines += [_line(name, value) for name, value in headers.items() if name != "content-type"]
+    lines += [_line(name, line) for name, value in headers.items() if name != "content-type"
+              for line in (value.split("\n") if name == "warning" else (value,))]  # a line of its own for each warning
     if not keep_alive:
         lines.append(b"Connection: close")
     return b"\r\n".join(lines)

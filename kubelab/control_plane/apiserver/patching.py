@@ -12,16 +12,20 @@ import orjson
 
 from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.call import Call
-from kubelab.control_plane.apiserver.decode import as_kind
+from kubelab.control_plane.apiserver.decode import as_kind, json_type, misnamed, read_body
 from kubelab.machinery import patch, schema
 from kubelab.machinery.errors import ApiError, bad_request, invalid, invalid_value
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj
-from kubelab.machinery.serializer import Malformed, read_json, read_yaml
+from kubelab.machinery.serializer import CONVERTING, Malformed, MalformedYaml, read_json
 from kubelab.units.catalogue import Kind
 
 FORMATS = {"application/json-patch+json": "json", "application/merge-patch+json": "merge",
            "application/strategic-merge-patch+json": "strategic", "application/apply-patch+yaml": "apply"}
+
+OPERATION = frozenset({"op", "path", "from", "value"})
+_DECODING = {"json": "error decoding patch: ", "merge": "error decoding patch: ", "strategic": "",
+             "apply": "error decoding YAML: "}
 
 
 def format_of(call: Call) -> str:
@@ -39,24 +43,43 @@ def format_of(call: Call) -> str:
 
 def read_patch(call: Call, format_: str) -> Any:
     """Return the body of a patch: a list of operations for json, else a map. Raises `BadRequest`."""
-    body = call.request.body
-    value: Any
-    if not isinstance(body, (bytes, bytearray)):
-        value = copy_obj(body)
-    elif format_ == "apply":
-        value = read_yaml(bytes(body))
-    else:
-        try:
-            value, call.duplicates = read_json(bytes(body))
-        except Malformed as error:
-            raise bad_request(f"error decoding patch: {error}") from None
-    if format_ == "json" and not isinstance(value, list):
-        raise bad_request("error decoding patch: json: cannot unmarshal object into Go value of type "
-                          "[]handlers.jsonPatchOp")
-    if format_ != "json" and not isinstance(value, dict):
-        raise bad_request("error decoding patch: json: cannot unmarshal array into Go value of type "
-                          "map[string]interface {}")
+    prefix = _DECODING[format_]
+    try:
+        if isinstance(call.request.body, bytes) and format_ != "apply":
+            value, twins = read_json(call.request.body)
+            call.strict = [f'duplicate field "{path}"' for path in twins]
+        else:
+            value, call.strict = read_body(call.request)
+    except MalformedYaml as error:
+        raise bad_request(f"{prefix}{CONVERTING}{error}") from None
+    except Malformed as error:
+        raise bad_request(f"{prefix}{error}") from None
+    if format_ == "json":
+        call.strict = [f"json patch {told}" for told in (*call.strict, *_unknown_parts(value))]
+    elif not isinstance(value, dict):
+        yaml = "error unmarshaling JSON: while decoding JSON: " if format_ == "apply" else ""
+        raise _wrong_type(prefix + yaml, value, "value of type map[string]interface {}")
     return value
+
+
+def _unknown_parts(operations: Any) -> list[str]:
+    """Return what no JSON patch operation has. Raises `BadRequest` for what is no list of operations."""
+    prefix, unknown = _DECODING["json"], []
+    if not isinstance(operations, list):
+        raise _wrong_type(prefix, operations, "value of type []handlers.jsonPatchOp")
+    for i, operation in enumerate(operations):
+        if not isinstance(operation, dict):
+            raise _wrong_type(prefix, operation, "value of type handlers.jsonPatchOp")
+        for key, part in operation.items():
+            if key not in OPERATION:
+                unknown.append(f'unknown field "[{i}].{key}"')
+            elif key != "value" and not isinstance(part, str):
+                raise _wrong_type(prefix, part, f"struct field jsonPatchOp.{key} of type string")
+    return unknown
+
+
+def _wrong_type(prefix: str, value: Any, wanted: str) -> ApiError:
+    return bad_request(f"{prefix}json: cannot unmarshal {json_type(value)} into Go {wanted}")
 
 
 def patched(call: Call, kind: Kind, old: Obj, format_: str, body: Any) -> Obj:
@@ -72,31 +95,37 @@ def patched(call: Call, kind: Kind, old: Obj, format_: str, body: Any) -> Obj:
         new = patch.strategic_merge_patch(old, body, node)
     if not isinstance(new, dict):
         raise bad_request("error decoding patch: the outcome is no object")
+    if wrong := misnamed(new):
+        raise _refused(new, body if format_ == "strategic" else None, wrong)
     new = as_kind(new, kind)
-    prepare.must_be_named(call, new)
-    prepare.place(call, new)
     # A patch shares its untouched parts with the stored object; what follows changes what this endpoint writes.
     if not call.writes_status:
         new = copy_obj(new)
     elif "status" in new:
         new["status"] = copy_obj(new["status"])
-    return _checked(call, kind, new)
+    out = _checked(call, kind, new, body if format_ == "strategic" else None)
+    prepare.place(call, out)
+    prepare.must_be_named(call, out)
+    return out
 
 
-def _checked(call: Call, kind: Kind, new: Obj) -> Obj:
-    """Check the outcome. Raises `Invalid` on the patch as a whole, as Kubernetes does."""
+def _checked(call: Call, kind: Kind, new: Obj, strategic: Any) -> Obj:
+    """Check the outcome. Raises `Invalid` on the patch as a whole, or for a strategic one on its body."""
     try:
-        return checked(call, kind, new)
+        return checked(call, kind, new, converted=strategic is not None)
     except ApiError as error:
-        _, _, why = error.message.partition(f"cannot be handled as a {kind.kind}: ")
-        text = orjson.dumps(new, option=orjson.OPT_SORT_KEYS).decode()
-        raise invalid("", "", "", [invalid_value("patch", text, why)]) from None
+        raise _refused(new, strategic, error.message.partition(f"cannot be handled as a {kind.kind}: ")[2]) from None
 
 
-def checked(call: Call, kind: Kind, obj: Obj) -> Obj:
+def _refused(new: Obj, strategic: Any, why: str) -> ApiError:
+    text = patch.go(strategic) if strategic is not None else orjson.dumps(new, option=orjson.OPT_SORT_KEYS).decode()
+    return invalid("", "", "", [invalid_value("patch", text, why)])
+
+
+def checked(call: Call, kind: Kind, obj: Obj, *, converted: bool = False) -> Obj:
     """Check what this endpoint takes: of a status write, the rest of the body is ignored and costs nothing."""
     if call.writes_status:
         obj = {key: obj[key] for key in ("kind", "apiVersion", "metadata", "status") if key in obj}
         if isinstance(obj["metadata"], dict) and call.operation != "Apply":  # an apply has just written them
             obj["metadata"] = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
-    return prepare.check_schema(call, obj, kind)
+    return prepare.check_schema(call, obj, kind, converted=converted)

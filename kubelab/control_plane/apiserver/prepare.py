@@ -42,15 +42,16 @@ MAX_GENERATED_BASE = 58  # 63 characters less the random suffix
 HEAD = ("kind", "apiVersion", "metadata")
 
 
-def check_schema(call: Call, obj: Obj, kind: Kind) -> Obj:
+def check_schema(call: Call, obj: Obj, kind: Kind, *, converted: bool = False) -> Obj:
     """Check types, drop unknown fields, and say so as fieldValidation wants it. Raises `BadRequest`."""
     checked: Checked
     if kind.own is not None:
-        checked = kind.own.check(obj, call.field_validation, call.duplicates)
+        checked = kind.own.check(obj, call.field_validation, call.strict)
     else:
         node = schema.compiled(kind.api_version, kind.kind)
         assert node is not None  # every kind of ours has a schema
-        checked = check(node, obj, call.field_validation, call.duplicates)
+        text = call.request.body if call.info.verb != "patch" and call.strict and "field " in call.strict[0] else None
+        checked = check(node, obj, call.field_validation, call.strict, text=text, converted=converted)
     if checked.errors:
         raise bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
                           + checked.errors[0])
@@ -221,13 +222,13 @@ def _finalizer_errors(new: Obj, old: Obj) -> list[FieldError]:
                             f"found new finalizers []string{{{names}}}")] * 2  # upstream says it twice
 
 
-def must_be_named(call: Call, obj: Obj) -> None:
-    """Raise `BadRequest` when an object does not bear the name that the URL has."""
+def must_be_named(call: Call, obj: Obj, *, optional: bool = False) -> None:
+    """Raise `BadRequest` when an object bears another name than the URL, or none unless that is `optional`."""
     metadata = obj["metadata"]
     if not isinstance(metadata, dict):
         return
     name: Any = metadata.get("name")
-    if not name and call.info.verb == "update":
+    if not name and not optional:
         raise bad_request(f"the name of the object ({call.info.name} based on URL) was undeterminable: name must be "
                           "provided")
     if name and name != call.info.name:

@@ -23,7 +23,6 @@ from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.etcd.api import Compacted
 from kubelab.machinery.errors import ApiError, FieldError, bad_request, forbidden_field, gone
 from kubelab.machinery.request import Encoded, Obj
-from kubelab.machinery.routes import is_true
 from kubelab.machinery.selectors import FieldSelector, Selector, parse_field_selector, parse_label_selector
 
 MATCHES = ("Exact", "NotOlderThan")
@@ -67,7 +66,8 @@ class ListOptions:
     timeout_s: int = 0  # of a watch; 0: not given
 
 
-def list_options(collection: Collection, query: Mapping[str, str], name: str = "") -> ListOptions:
+def list_options(collection: Collection, query: Mapping[str, str], name: str = "", *,
+                 watching: bool = False) -> ListOptions:
     """Read the query of a list or watch. Raises `BadRequest` or `Invalid`."""
     labels = parse_label_selector(query["labelSelector"]) if query.get("labelSelector") else None
     text = query.get("fieldSelector", "")
@@ -84,7 +84,7 @@ def list_options(collection: Collection, query: Mapping[str, str], name: str = "
         why = "value out of range" if given.isascii() and given.isdigit() else "invalid syntax"
         raise bad_request(f'invalid resource version: resourceVersion: Invalid value: "{given}": strconv.ParseUint: '
                           f'parsing "{given}": {why}')
-    _check_match(query, given, match)
+    _check_match(query, given, match, watching=watching)
     return ListOptions(labels, fields, max(count, 0), query.get("continue", ""), int(given) if given else None, match,
                        integer(query.get("timeoutSeconds", "")))
 
@@ -111,9 +111,8 @@ def _check_fields(collection: Collection, fields: FieldSelector) -> None:
             raise bad_request(kind.unselectable.format(path))
 
 
-def _check_match(query: Mapping[str, str], revision: str, match: str) -> None:
+def _check_match(query: Mapping[str, str], revision: str, match: str, *, watching: bool) -> None:
     path, initial = "resourceVersionMatch", query.get("sendInitialEvents") is not None
-    watching = is_true(query.get("watch"))
     listing = bool(match) and not watching
     rules = (
         (initial and not watching, "sendInitialEvents", "sendInitialEvents is forbidden for list"),

@@ -138,7 +138,7 @@ class Registry:
             await self.afterwards[call.kind.builtin]()
         if call.warnings:
             texts = dict.fromkeys(call.warnings)
-            response.headers["warning"] = ", ".join(f'299 - "{_escaped(text)}"' for text in texts)
+            response.headers["warning"] = "\n".join(f'299 - "{_escaped(text)}"' for text in texts)
         return response
 
     def _subresource(self, call: Call) -> Handler:
@@ -165,7 +165,8 @@ class Registry:
 
     def _list_options(self, call: Call) -> ListOptions:
         face = FACES.get((call.info.group, call.info.version, call.info.resource))
-        return list_options(call.collection, call.query if face is None else face.query(call.query), call.info.name)
+        return list_options(call.collection, call.query if face is None else face.query(call.query), call.info.name,
+                            watching=call.info.verb == "watch")
 
     async def watch(self, call: Call) -> Response:
         options = self._list_options(call)

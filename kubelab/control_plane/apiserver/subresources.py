@@ -101,7 +101,7 @@ class Subresources:
         if call.info.verb == "patch":
             format_ = patching.format_of(call)
             return patching.patched(call, SCALE, old, format_, patching.read_patch(call, format_))
-        sent, call.duplicates = read_object(call.request, SCALE)
+        sent, call.strict = read_object(call.request, SCALE)
         prepare.must_be_named(call, sent)
         return prepare.check_schema(call, sent, SCALE)
 
@@ -230,7 +230,7 @@ class Subresources:
 
     def _read(self, call: Call, kind: Kind) -> Obj:
         """Return the body of a request, of the types that its kind has. Raises `BadRequest`."""
-        sent, call.duplicates = read_object(call.request, kind)
+        sent, call.strict = read_object(call.request, kind)
         return prepare.check_schema(call, sent, kind)
 
     async def _change(self, call: Call, make: Callable[[Obj], Obj]) -> Encoded:

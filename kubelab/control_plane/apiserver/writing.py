@@ -12,17 +12,20 @@ Models:    k8s.io/apiserver/pkg/endpoints/handlers create.go, update.go, patch.g
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kubelab.control_plane.apiserver import patching, prepare
-from kubelab.control_plane.apiserver.call import Call, invalid_options
+from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.decode import as_kind, read_object
 from kubelab.control_plane.apiserver.storage import Changed
 from kubelab.machinery import apply
-from kubelab.machinery.errors import STALE, bad_request, conflict, required
+from kubelab.machinery.decoding import judged
+from kubelab.machinery.errors import STALE, bad_request, conflict
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Encoded, Obj
 from kubelab.machinery.routes import is_true
+from kubelab.machinery.serializer import CONVERTING
 
 if TYPE_CHECKING:
     from kubelab.control_plane.apiserver.pipeline import Pipeline
@@ -35,7 +38,7 @@ NEEDS_VERSION = frozenset({"leases"})
 
 async def create(call: Call, pipeline: Pipeline) -> Encoded:
     """Create an object from the body of the request. Raises `AlreadyExists`, `Invalid`, ..."""
-    obj, call.duplicates = read_object(call.request, call.kind)
+    obj, call.strict = read_object(call.request, call.kind)
     prepare.place(call, obj)
     obj = prepare.check_schema(call, obj, call.kind)
     if obj["metadata"].get("resourceVersion"):
@@ -54,10 +57,11 @@ async def update(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
 
 def read_update(call: Call) -> Obj:
     """Return the object that a PUT brings."""
-    obj, call.duplicates = read_object(call.request, call.kind)
-    prepare.must_be_named(call, obj)
+    obj, call.strict = read_object(call.request, call.kind)
+    obj = patching.checked(call, call.kind, obj)
     prepare.place(call, obj)
-    return patching.checked(call, call.kind, obj)
+    prepare.must_be_named(call, obj)
+    return obj
 
 
 async def patch(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
@@ -72,13 +76,22 @@ async def patch(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
 async def _apply(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
     """Server-side apply: the body is all that its manager wants of the object."""
     sent, force = read_applied(call), is_true(call.query.get("force"))
+    twins, call.strict = call.strict, []
 
     def merged(live: Obj | None) -> Obj:
         new = apply.apply(live, sent, call.manager, force, pipeline.stamp(), subresource=call.subresource,
                           node=call.kind.own.node if call.kind.own is not None else None)
+        _judge_twins(call, twins)
         return new if new is live else patching.checked(call, call.kind, new)
 
     return await on_stored(call, pipeline, merged, creates=not call.subresource)
+
+
+def _judge_twins(call: Call, twins: list[str]) -> None:
+    """Say that keys stood twice in what is applied. Raises `BadRequest` where fields are validated strictly."""
+    if twins and call.field_validation == "Strict":
+        raise bad_request(f"error strict decoding YAML: {CONVERTING}{twins[0]}")
+    call.warnings += judged({}, call.field_validation, twins).warnings
 
 
 async def on_stored(call: Call, pipeline: Pipeline, make: Callable[[Any], Obj], *,
@@ -92,6 +105,11 @@ async def on_stored(call: Call, pipeline: Pipeline, make: Callable[[Any], Obj], 
         old = call.stored if not creates else call.collection.objects.get(call.key)
         live = call.outward(old.obj) if old is not None else None
         new = make(live)
+        if old is None:
+            pipeline.authorise(call.user, replace(call.info, verb="create"))
+            if uid := new["metadata"].get("uid"):
+                raise conflict(call.kind.group, call.kind.plural, call.info.name, f"uid mismatch: the provided object "
+                               f"specified uid {uid}, and no existing object was found")
         if old is not None and new is live:
             return old, False
         try:
@@ -103,8 +121,6 @@ async def on_stored(call: Call, pipeline: Pipeline, make: Callable[[Any], Obj], 
 
 def read_applied(call: Call) -> Obj:
     """Return what a manager applies. Raises `BadRequest`, `Invalid` without a field manager."""
-    if not call.query.get("fieldManager"):
-        raise invalid_options("PatchOptions", [required("fieldManager", "is required for apply patch")])
     call.operation = "Apply"
     sent = patching.read_patch(call, "apply")
     group, _, version = str(sent.get("apiVersion") or "").rpartition("/")
@@ -115,6 +131,6 @@ def read_applied(call: Call) -> Obj:
         raise bad_request("failed to create typed patch object: .metadata: expected map")
     if sent["metadata"].get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")
-    prepare.must_be_named(call, sent)
+    prepare.must_be_named(call, sent, optional=call.key in call.collection.objects)
     prepare.place(call, sent)
     return sent

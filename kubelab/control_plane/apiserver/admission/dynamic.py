@@ -87,7 +87,7 @@ def adopt(a: Attributes, new: Obj, stamp: str) -> bool:
     call, kind = a.call, a.call.kind
     if new == a.obj:
         return False
-    quiet = replace(call, field_validation="Ignore", duplicates=[], warnings=[])
+    quiet = replace(call, field_validation="Ignore", strict=[], warnings=[])
     new = prepare.check_schema(quiet, call.inward(as_kind(new, kind)), kind)
     prepare.carry(new["metadata"], a.obj["metadata"], prepare.SYSTEM)
     if a.old:
