@@ -11,14 +11,14 @@ Left out:  types of what `self` is beyond scalars (fields are checked against th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
 
 from kubelab.machinery.cel import CelError, Program, compiled
 from kubelab.machinery.errors import FieldError, duplicate, forbidden_field, invalid_value, required
-from kubelab.machinery.openapi_check import MISSING, check, map_key, old_items
+from kubelab.machinery.openapi_check import MISSING, check, map_key, old_items, twins
 from kubelab.machinery.request import Obj
 from kubelab.machinery.structural import child_of, children
 
@@ -43,9 +43,14 @@ def has_rules(schema: Obj) -> bool:
     return bool(schema.get(RULES)) or any(has_rules(child) for _, _, child in children(schema))
 
 
-def validate(schema: Obj, new: Obj, old: Obj | None, *, asks: bool) -> Errors:
-    """Yield all that is wrong with a custom resource: by its schema, then by its rules (when it has some: `asks`)."""
-    found = list(check(schema, new, MISSING if old is None else old))
+def validate(schema: Obj, new: Obj, old: Obj | None, also: Sequence[FieldError] = (), *, asks: bool) -> Errors:
+    """Yield all that is wrong with a custom resource: by its schema, then by its rules (when it has some: `asks`).
+
+    `also` is what was found wrong elsewhere, which keeps rules from being asked as well.
+    """
+    found = [*check(schema, new, MISSING if old is None else old), *also]
+    if old is None or not any(twins(schema, old)):
+        found += twins(schema, new)
     yield from found
     if asks and any(error.reason in _BLOCKING for error in found):
         yield invalid_value("<nil>", None, _NOT_ASKED)
@@ -56,22 +61,27 @@ def validate(schema: Obj, new: Obj, old: Obj | None, *, asks: bool) -> Errors:
 # ── a CRD comes ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def uncompiled(schema: Obj, path: str) -> Errors:
-    """Yield what keeps the rules of a schema from being asked."""
+def compile_errors(schema: Obj, path: str, uncorrelated: str) -> Errors:
+    """Yield what keeps the rules at one schema from being asked; `uncorrelated` is where old values cannot be found."""
     for i, rule in enumerate(schema.get(RULES) or ()):
         where = f"{path}.{RULES}[{i}]"
-        shown = {name: rule.get(name[0].lower() + name[1:], None if name in ("Reason", "OptionalOldSelf") else "")
-                 for name in ("Rule", "Message", "MessageExpression", "Reason", "FieldPath", "OptionalOldSelf")}
-        if not str(rule.get("rule", "")).strip():
-            yield required(f"{where}.rule", "rule is not specified")
-            continue
         for field, wanted in (("rule", "bool"), ("messageExpression", "string")):
             why = _wrong(schema, rule, field, wanted)
             if why:
-                text = orjson.dumps(shown).replace(b">", b"\\u003e").replace(b"<", b"\\u003c").replace(b"&", b"\\u0026")
-                yield FieldError(f"{where}.{field}", "FieldValueInvalid", f"Invalid value: {text.decode()}: {why}")
-    for keyword, name, child in children(schema):
-        yield from uncompiled(child, f"{path}.{keyword}[{name}]" if name else f"{path}.{keyword}")
+                yield FieldError(f"{where}.{field}", "FieldValueInvalid", f"Invalid value: {_shown(rule)}: {why}")
+        if _is_transition(rule) and uncorrelated:
+            yield invalid_value(f"{where}.rule", rule["rule"], "oldSelf cannot be used on the uncorrelatable portion "
+                                f"of the schema within {uncorrelated}")
+        elif not _is_transition(rule) and rule.get("optionalOldSelf") is not None:
+            yield invalid_value(f"{where}.optionalOldSelf", rule["optionalOldSelf"],
+                                "may not be set if oldSelf is not used in rule")
+
+
+def _shown(rule: Obj) -> str:
+    """Write a rule as Go prints the struct."""
+    told = {name: rule.get(name[0].lower() + name[1:], None if name in ("Reason", "OptionalOldSelf") else "")
+            for name in ("Rule", "Message", "MessageExpression", "Reason", "FieldPath", "OptionalOldSelf")}
+    return orjson.dumps(told).replace(b">", b"\\u003e").replace(b"<", b"\\u003c").replace(b"&", b"\\u0026").decode()
 
 
 def _wrong(schema: Obj, rule: Obj, field: str, wanted: str) -> str:
@@ -138,6 +148,11 @@ def _is_transition(rule: Obj) -> bool:
 
 
 # ── an object is written ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def rule_errors(schema: Obj, value: Any) -> Errors:
+    """Yield the refusals of the rules of a schema, as for a value that is new."""
+    yield from _ask(schema, value, MISSING, "")
 
 
 def _ask(schema: Obj, new: Any, old: Any, path: str) -> Errors:

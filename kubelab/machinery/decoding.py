@@ -32,10 +32,12 @@ _ZERO_VANISHES = frozenset({
     "publishNotReadyAddresses", "hostPort", "minReadySeconds", "initialDelaySeconds", "timeoutSeconds",
     "periodSeconds", "successThreshold", "failureThreshold", "nodePort", "healthCheckNodePort", "observedGeneration",
     "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas", "fullyLabeledReplicas",
-    "currentReplicas", "count", "generation", "signal",
+    "currentReplicas", "count", "generation", "signal", "preserveUnknownFields", "x-kubernetes-int-or-string",
+    "x-kubernetes-embedded-resource",
 })
 _EMPTY_STAYS = frozenset({"storageClassName", "ingressClassName", "holderIdentity", "appProtocol", "preferredHolder",
-                          "timeZone", "managedBy", "loadBalancerClass", "volumeAttributesClassName"})
+                          "timeZone", "managedBy", "loadBalancerClass", "volumeAttributesClassName",
+                          "labelSelectorPath", "deprecationWarning", "x-kubernetes-list-type", "x-kubernetes-map-type"})
 _POINTERS = frozenset({("ClientIPConfig", "timeoutSeconds"), ("EndpointPort", "name"), ("HostPathVolumeSource", "type"),
                        ("Event", "reportingComponent"), ("Event", "reportingInstance"),
                        ("StatefulSetStatus", "availableReplicas")})

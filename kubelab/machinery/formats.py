@@ -20,6 +20,19 @@ _PATTERNS = {"mac": r"([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}", "hexcolor": r"#?([
              "duration": _DURATION.pattern}
 
 
+_KNOWN = {"string": frozenset((
+    "bsonobjectid", "uri", "email", "hostname", "ipv4", "ipv6", "cidr", "mac", "uuid", "uuid3", "uuid4", "uuid5",
+    "isbn", "isbn10", "isbn13", "creditcard", "ssn", "hexcolor", "rgbcolor", "byte", "password", "date", "duration",
+    "datetime", "k8sshortname", "k8slongname")), "integer": frozenset(("int32", "int64")),
+    "number": frozenset(("float", "double"))}
+
+
+def is_known(name: str, type_: str) -> bool:
+    """Return whether a format means something for values of a type."""
+    kind = type_ or "string"
+    return (name.replace("-", "") if kind == "string" else name) in _KNOWN.get(kind, ())
+
+
 def has_format(name: str, value: str) -> bool:
     """Return whether a string is of a format; of one that nobody knows, every string is."""
     if name in _PATTERNS:

@@ -52,6 +52,14 @@ def compiled(path: str) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def is_path(text: str) -> bool:
+    try:
+        compiled(text)
+    except PathError:
+        return False
+    return True
+
+
 def names(path: str) -> list[str] | None:
     """Return the field names of a path that is nothing but names, else None."""
     found, at = [], 0

@@ -121,6 +121,8 @@ class Naming(Protocol):
     def namespaced(self) -> bool: ...
     @property
     def validate_name(self) -> str: ...
+    @property
+    def any_finalizer(self) -> bool: ...
 
 
 def validate_object_meta(meta: Obj, kind: Naming, path: str = "metadata") -> list[FieldError]:
@@ -145,6 +147,10 @@ def validate_object_meta(meta: Obj, kind: Naming, path: str = "metadata") -> lis
     errors += validate_annotations(meta.get("annotations"), f"{path}.annotations")
     errors += _validate_owners(meta.get("ownerReferences") or (), f"{path}.ownerReferences")
     errors += _validate_finalizers(meta.get("finalizers") or (), f"{path}.finalizers")
+    if not kind.any_finalizer:
+        errors += [invalid_value(f"{path}.finalizers[{i}]", name, "name is neither a standard finalizer name nor is it "
+                                 "fully qualified") for i, name in enumerate(meta.get("finalizers") or ())
+                   if "/" not in name and name not in STANDARD_FINALIZERS]
     return errors
 
 
@@ -192,12 +198,7 @@ def _owners_shown(owners: Any) -> str:
 
 
 def _validate_finalizers(finalizers: Any, path: str) -> list[FieldError]:
-    errors: list[FieldError] = []
-    for i, name in enumerate(finalizers):
-        found = qualified_name_errors(name)
-        if not found and "/" not in name and name not in STANDARD_FINALIZERS:
-            found = ["name is neither a standard finalizer name nor is it fully qualified"]
-        errors += [invalid_value(f"{path}[{i}]", name, e) for e in found]
+    errors = [invalid_value(path, name, e) for name in finalizers for e in qualified_name_errors(name)]
     if {"orphan", "foregroundDeletion"} <= set(finalizers):
         errors.append(invalid_value(path, list(finalizers), "finalizer orphan and foregroundDeletion cannot be both "
                                                             "set"))

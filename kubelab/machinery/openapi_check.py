@@ -143,19 +143,36 @@ def _list(schema: Obj, value: list[Any], old: Any, path: str) -> Errors:
         before = old_items(schema, old)
         for i, item in enumerate(value):
             yield from check(items, item, before(item), f"{path}[{i}]")
-    yield from _twins(schema, value, path)
 
 
-def _twins(schema: Obj, value: list[Any], path: str) -> Errors:
-    kind, seen = schema.get("x-kubernetes-list-type"), set()
-    if kind not in ("set", "map"):
-        return
+def twins(schema: Obj, value: Any, path: str = "") -> Errors:
+    """Yield the elements of lists of type set or map that stand there twice."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            child = child_of(schema, name)
+            if child is not None and isinstance(part, (dict, list)):
+                known = name in (schema.get("properties") or {})
+                yield from twins(child, part, (f"{path}.{name}" if path else name) if known else f"{path}[{name}]")
+    elif isinstance(value, list):
+        kind = schema.get("x-kubernetes-list-type")
+        if kind in ("set", "map"):
+            yield from _twins(schema, value, path, kind)
+        if isinstance(schema.get("items"), dict):
+            for i, part in enumerate(value):
+                yield from twins(schema["items"], part, f"{path}[{i}]")
+
+
+def _twins(schema: Obj, value: list[Any], path: str, kind: str) -> Errors:
+    seen: dict[str, int] = {}
     for i, item in enumerate(value):
+        if kind == "map" and item is not None and not isinstance(item, dict):
+            yield invalid_value(f"{path}[{i}]", item, "must be an object for an array of list-type map")
+            return
         identity = map_key(schema, item) if kind == "map" else item
         text = shown(identity)
-        if text in seen:
+        seen[text] = seen.get(text, 0) + 1
+        if seen[text] == 2:
             yield duplicate(f"{path}[{i}]", identity)
-        seen.add(text)
 
 
 def map_key(schema: Obj, item: Any) -> Any:

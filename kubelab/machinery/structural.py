@@ -9,6 +9,7 @@ Models:    k8s.io/apiextensions-apiserver/pkg/apiserver/schema: pruning, default
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -22,6 +23,7 @@ PRESERVE, EMBEDDED, INT_OR_STRING = ("x-kubernetes-preserve-unknown-fields", "x-
                                      "x-kubernetes-int-or-string")
 OBJECT_META = {"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
 TYPE_META = ("apiVersion", "kind")
+META = (*TYPE_META, "metadata")
 _MERGE_WORDS = ("type", "format", "required", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
                 "x-kubernetes-map-type", PRESERVE)
 
@@ -44,46 +46,103 @@ def child_of(schema: Obj, name: str) -> Obj | None:
 
 
 def pruned(schema: Obj, obj: Obj, unknown: list[str]) -> Obj:
-    """Return a custom resource without what its schema does not know; add the paths of that to `unknown`."""
-    return _pruned(schema, obj, "", unknown, resource=True)  # type: ignore[no-any-return]
+    """Return a custom resource without what its schema does not know; add the paths of that to `unknown`.
+
+    Raises `BadRequest` for metadata of wrong types.
+    """
+    inside: list[str] = []
+    dropped: list[str] = []
+    out: Obj = _pruned(schema, obj, "", _Dropped(dropped, inside), resource=True)
+    if "metadata" in obj:
+        checked = _checked(obj["metadata"])
+        if checked.errors:
+            raise bad_request(checked.errors[0])
+        out["metadata"] = checked.obj.get("metadata", {})
+        unknown += _told(checked)
+    unknown += [*sorted(path for path in dropped if path not in TYPE_META), *sorted(inside)]
+    return out
 
 
-def _pruned(schema: Obj, value: Any, path: str, unknown: list[str], *, resource: bool = False) -> Any:
+def pruned_value(schema: Obj, value: Any) -> Any:
+    """Return a part of a custom resource without what its schema does not know; of metadata nothing is dropped."""
+    return _pruned(schema, value, "", _Dropped([], None), resource=bool(schema.get(EMBEDDED)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Dropped:
+    """The paths of what went, what went from the metadata of embedded objects apart; None there: nothing goes."""
+
+    paths: list[str]
+    of_metadata: list[str] | None
+
+
+def _pruned(schema: Obj | None, value: Any, path: str, dropped: _Dropped, *, resource: bool = False,
+            kept: bool = False) -> Any:
+    """`schema` is None where nothing is known of a value; `kept` says that what is not known stays."""
+    kept = kept or bool(schema is not None and schema.get(PRESERVE))
     if isinstance(value, list):
-        given = schema.get("items")
-        items: Obj = given if isinstance(given, dict) else {PRESERVE: schema.get(PRESERVE)}
-        return [_pruned(items, item, f"{path}[{i}]", unknown, resource=bool(items.get(EMBEDDED)))
+        items = schema.get("items") if schema is not None else None
+        if kept and items is None:
+            return [copy_obj({"": item})[""] for item in value]
+        return [_pruned(items, item, f"{path}[{i}]", dropped, resource=bool((items or {}).get(EMBEDDED)), kept=kept)
                 for i, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
     out: Obj = {}
-    keeps = schema.get(PRESERVE) or schema.get("additionalProperties") is True
     for name, part in value.items():
         where = f"{path}.{name}" if path else name
-        if resource and name in TYPE_META:
-            out[name] = part
-        elif resource and name == "metadata":
-            out[name] = _metadata(part, path, unknown)
-        elif (child := child_of(schema, name)) is not None:
-            if part is not None or child.get("nullable") or name not in (schema.get("properties") or {}):
-                out[name] = _pruned(child, part, where, unknown, resource=bool(child.get(EMBEDDED)))
-        elif keeps:
-            out[name] = part
+        if resource and name in META:
+            out[name] = _metadata(part, where, dropped) if name == "metadata" else part
+        elif (child := _known(schema, name)) is not None:
+            out[name] = _pruned(child or None, part, where, dropped, resource=bool(child.get(EMBEDDED)))
+        elif kept:
+            out[name] = copy_obj(part)
         else:
-            unknown.append(where)
+            dropped.paths.append(where)
     return out
 
 
-def _metadata(value: Any, path: str, unknown: list[str]) -> Any:
-    """Check metadata as every kind's is. Raises `BadRequest` for one of wrong types at the root."""
-    checked: Checked = check(_resource_node(), {"metadata": value}, "Warn")
-    if checked.errors:
-        if path:
-            return value
-        raise bad_request(checked.errors[0])
-    lead = f"{path}." if path else ""
-    unknown += [lead + text.removeprefix('unknown field "').removesuffix('"') for text in checked.warnings]
-    return checked.obj.get("metadata", {} if not path else value)
+def _known(schema: Obj | None, name: str) -> Obj | None:
+    """Return the schema of a field, an empty one where any value may be, None where the field is not known."""
+    found = child_of(schema, name) if schema is not None else None
+    return {} if found is None and schema is not None and schema.get("additionalProperties") is True else found
+
+
+def _metadata(value: Any, path: str, dropped: _Dropped) -> Any:
+    """Return the metadata of an embedded object without what no metadata has."""
+    checked = _checked(value)
+    if dropped.of_metadata is None or not path.rpartition(".")[0] or checked.errors:
+        return copy_obj(value)
+    lead = path.removesuffix("metadata")
+    dropped.of_metadata.extend(lead + told for told in _told(checked))
+    return checked.obj.get("metadata", {})
+
+
+def metadata_errors(value: Any) -> str:
+    """Return what is wrong with the types in metadata, or "" """
+    return next(iter(_checked(value).errors), "")
+
+
+def _checked(metadata: Any) -> Checked:
+    return check(_resource_node(), {"metadata": metadata}, "Warn")
+
+
+def _told(checked: Checked) -> list[str]:
+    return [text.removeprefix('unknown field "').removesuffix('"') for text in checked.warnings]
+
+
+def drop_nulls(schema: Obj, value: Any) -> None:
+    """Take out of an object the nulls that its schema allows no null for, unless a default is to stand there."""
+    if isinstance(value, list):
+        for item in value if isinstance(schema.get("items"), dict) else ():
+            drop_nulls(schema["items"], item)
+    elif isinstance(value, dict):
+        for name, part in list(value.items()):
+            child = child_of(schema, name)
+            if child is not None and part is None and not child.get("nullable") and child.get("default") is None:
+                del value[name]
+            elif child is not None:
+                drop_nulls(child, part)
 
 
 @cache
@@ -98,8 +157,9 @@ def fill_defaults(schema: Obj, value: Any) -> None:
             fill_defaults(schema["items"], item)
     elif isinstance(value, dict):
         for name, child in (schema.get("properties") or {}).items():
-            if "default" in child and value.get(name) is None and not (name in value and child.get("nullable")):
-                value[name] = copy_obj(child["default"])
+            default = child.get("default")
+            if default is not None and value.get(name) is None and not (name in value and child.get("nullable")):
+                value[name] = copy_obj(default)
         for name, part in value.items():
             child = child_of(schema, name)
             if child is not None and isinstance(part, (dict, list)):

@@ -117,6 +117,11 @@ class Kind:
         """Return the plural by which rules know a kind of our own; a custom one, whatever its plural, matches none."""
         return self.plural if self.own is None else self.qualified
 
+    @property
+    def any_finalizer(self) -> bool:
+        """Return whether finalizers may have names without a domain; of custom resources they are warned of."""
+        return self.own is not None or self.group in ("apiextensions.k8s.io", "apiregistration.k8s.io")
+
     def bare_metadata(self, obj: Obj) -> Obj:
         """Return an object's metadata as tables and PartialObjectMetadata show it."""
         metadata: Obj = obj["metadata"]

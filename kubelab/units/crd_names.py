@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 from kubelab.machinery.meta import set_condition
 from kubelab.machinery.request import Obj
-from kubelab.units.crd import APPROVAL
-from kubelab.units.crd_status import condition, is_established
+from kubelab.units.crd import PROTECTED
+from kubelab.units.crd_status import approval, condition, is_established
 
 _NAMES = (("plural", "PluralConflict"), ("singular", "SingularConflict"), ("shortNames", "ShortNamesConflict"),
           ("kind", "KindConflict"), ("listKind", "ListKindConflict"))
@@ -43,12 +43,10 @@ def granted(crd: Obj, everyone: Iterable[Obj], now: float) -> tuple[Obj, list[Ob
         set_condition(conditions, condition("Established", True, "InitialNamesAccepted",
                       "the initial names have been accepted") if free else
                       condition("Established", False, "NotAccepted", "not all names are accepted"), now)
-    approval = (crd["metadata"].get("annotations") or {}).get(APPROVAL)
-    if approval:
-        told = ("UnapprovedAnnotation", f'not approved: "{approval}"') if approval.startswith("unapproved") else \
-            ("ApprovedAnnotation", f"approved in {approval}")
-        set_condition(conditions, condition("KubernetesAPIApprovalPolicyConformant",
-                                             told[0] == "ApprovedAnnotation", *told), now)
+    if f".{spec['group']}".endswith(PROTECTED):
+        state, why = approval(crd)
+        set_condition(conditions, condition("KubernetesAPIApprovalPolicyConformant", state == "approved",
+                                             f"{state.capitalize()}Annotation", why), now)
     return names, conditions
 
 

@@ -9,6 +9,7 @@ Models:    apiextensions-apiserver/pkg/apiserver: customresource_handler, conver
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -17,12 +18,14 @@ from kubelab.machinery import jsonpath, schema, structural
 from kubelab.machinery.cel_rules import has_rules, validate
 from kubelab.machinery.clock import parse_timestamp
 from kubelab.machinery.decoding import Checked, judged
-from kubelab.machinery.errors import FieldError
-from kubelab.machinery.meta import age, copy_obj
+from kubelab.machinery.embedded import embedded_errors, has_embedded
+from kubelab.machinery.errors import FieldError, invalid_value
+from kubelab.machinery.meta import age
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Column, Kind
 
 VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+MAX_INT32 = 2**31 - 1
 _VERSION = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?")
 
 
@@ -37,12 +40,13 @@ class CustomSchema:
         self.storage_version = next(v["name"] for v in spec["versions"] if v.get("storage"))
         self.definition_name = ".".join([*reversed(spec["group"].split(".")), version["name"], spec["names"]["kind"]])
         self.terminating = False
-        self._asks = has_rules(self.schema)
+        self._asks, self._embeds = has_rules(self.schema), has_embedded(self.schema)
 
     def check(self, obj: Obj, mode: str, strict: list[str]) -> Checked:
         """Prune an object, and say what was pruned as `mode` wants it. Raises `BadRequest`."""
         unknown: list[str] = []
         out = structural.pruned(self.schema, obj, unknown)
+        structural.drop_nulls(self.schema, out)
         return judged(out, mode, [*strict, *(f'unknown field "{path}"' for path in unknown)])
 
     def default(self, obj: Obj) -> None:
@@ -50,12 +54,24 @@ class CustomSchema:
 
     def read(self, obj: Obj) -> Obj:
         """Return a stored object as this version shows it, which may have changed since it was stored."""
-        out = structural.pruned(self.schema, copy_obj(obj), [])
+        out = structural.pruned(self.schema, obj, [])
+        structural.drop_nulls(self.schema, out)
         self.default(out)
         return out
 
     def validate(self, obj: Obj, old: Obj | None) -> list[FieldError]:
-        return list(validate(self.schema, obj, old, asks=self._asks))
+        also = [*self._scale_errors(obj), *(embedded_errors(self.schema, obj) if self._embeds else ())]
+        return list(validate(self.schema, obj, old, also, asks=self._asks))
+
+    def _scale_errors(self, obj: Obj) -> Iterator[FieldError]:
+        """What the scale subresource is to read has to be there as it reads it."""
+        for field in ("specReplicasPath", "statusReplicasPath") if self.scale else ():
+            path = (self.scale or {})[field]
+            count = jsonpath.first(path, obj) if jsonpath.names(path) else None
+            if isinstance(count, int) and count < 0:
+                yield invalid_value(path, count, "should be a non-negative integer")
+            elif isinstance(count, int) and count > MAX_INT32:
+                yield invalid_value(path, count, f"should be less than or equal to {MAX_INT32}")
 
 
 def kinds_of(crd: Obj) -> list[Kind]:
@@ -113,9 +129,10 @@ def _text(value: Any) -> str:
 def _columns(version: Obj) -> tuple[Column, ...]:
     name = Column("Name", lambda obj, now: obj["metadata"]["name"], format="name",
                   description=schema.describe("v1", "ConfigMap", "metadata.name"))
-    given = version.get("additionalPrinterColumns") or [
-        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp",
-         "description": schema.describe("v1", "ConfigMap", "metadata.creationTimestamp")}]
+    given = version.get("additionalPrinterColumns")
+    if not given or any(not jsonpath.is_path(column["jsonPath"]) for column in given):  # unreadable
+        given = [{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp",
+                  "description": schema.describe("v1", "ConfigMap", "metadata.creationTimestamp")}]
     return name, *(_column(column) for column in given)
 
 

@@ -38,7 +38,7 @@ def unsupported(field: str, value: object, choices: Sequence[str]) -> FieldError
     return FieldError(field, "FieldValueNotSupported", f"Unsupported value: {shown(value)}: supported values: {names}")
 
 
-def invalid_struct(field: str, struct: Mapping[str, Any], detail: str) -> FieldError:
+def invalid_struct(field: str, struct: Any, detail: str) -> FieldError:
     """Like `invalid_value`, for a value that upstream prints as its Go struct: all fields, in their order."""
     return FieldError(field, "FieldValueInvalid", f"Invalid value: {shown_in_order(struct)}: {detail}")
 
@@ -285,6 +285,6 @@ def same_selector(field: str, new: Mapping[str, Any] | None, old: Mapping[str, A
         yield invalid_selector(field, new, IMMUTABLE) if new is not None else invalid_value(field, None, IMMUTABLE)
 
 
-def shown_in_order(value: Mapping[str, Any]) -> str:
+def shown_in_order(value: Any) -> str:
     """Write a Go struct's fields in the order they are given, as compact JSON."""
     return orjson.dumps(value).decode()

@@ -116,6 +116,8 @@ def _client_errors(path: str, client: Obj) -> rules.Errors:
 def url_errors(path: str, url: str) -> rules.Errors:
     """What is wrong with the URL of a webhook."""
     try:
+        if url.startswith(":"):
+            raise ValueError(f'parse "{url}": missing protocol scheme')
         parts = urlsplit(url)
     except ValueError as error:
         yield required(path, f"url must be a valid URL: {error}{FORM}")
@@ -132,11 +134,11 @@ def url_errors(path: str, url: str) -> rules.Errors:
         yield invalid_value(path, parts.query, "query parameters are not permitted in the URL")
 
 
-def service_errors(path: str, service: Obj) -> rules.Errors:
-    """What is wrong with the Service reference of a webhook."""
+def service_errors(path: str, service: Obj, *, told: bool = True) -> rules.Errors:
+    """What is wrong with the Service reference of a webhook; `told` says so in words where a part is missing."""
     for key in ("name", "namespace"):
         if not service.get(key):
-            yield required(f"{path}.{key}", f"service {key} is required")
+            yield required(f"{path}.{key}", f"service {key} is required" if told else "")
     port, where = service.get("port", 443), service.get("path") or "/"
     if not 1 <= port <= 65535:
         yield invalid_value(f"{path}.port", port, f"port is not valid: {rules.PORT_RANGE}")
@@ -144,6 +146,7 @@ def service_errors(path: str, service: Obj) -> rules.Errors:
         return
     if where == "//":
         yield invalid_value(f"{path}.path", where, "segment[0] may not be empty")
+        return
     if not where.startswith("/"):
         yield invalid_value(f"{path}.path", where, "must start with a '/'")
     for i, step in enumerate(where[1:].removesuffix("/").split("/")):

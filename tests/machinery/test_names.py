@@ -11,6 +11,7 @@ from kubelab.machinery import names
 class Naming:
     namespaced: bool = True
     validate_name: str = "subdomain"
+    any_finalizer: bool = False
 
 
 def said(meta: dict[str, object], kind: Naming | None = None) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kubelab.machinery.openapi_check import check
+from kubelab.machinery.openapi_check import check, twins
 
 
 def told(schema: dict[str, Any], value: Any, old: Any = None) -> list[str]:
@@ -60,11 +60,13 @@ def test_paths_of_parts() -> None:
 
 def test_sets_and_maps_hold_nothing_twice() -> None:
     """The second of two equal elements is the duplicate."""
-    assert told({"type": "array", "x-kubernetes-list-type": "set"}, ["a", "b", "a"]) == [
+    plain = {"type": "array", "x-kubernetes-list-type": "set"}
+    assert [str(error) for error in twins(plain, ["a", "b", "a", "a"], "spec.x")] == [
         'spec.x[2]: Duplicate value: "a"']
     keyed = {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["n"],
              "items": {"type": "object", "properties": {"n": {"type": "string"}, "v": {"type": "integer"}}}}
-    assert told(keyed, [{"n": "a", "v": 1}, {"n": "a", "v": 2}]) == ['spec.x[1]: Duplicate value: {"n":"a"}']
+    found = twins({"type": "object", "properties": {"x": keyed}}, {"x": [{"n": "a"}, {"n": "a", "v": 2}]})
+    assert [str(error) for error in found] == ['x[1]: Duplicate value: {"n":"a"}']
 
 
 def test_what_was_wrong_before_is_not_told_again() -> None:
