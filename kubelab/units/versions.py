@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from kubelab.machinery.errors import FieldError
+from kubelab.machinery.errors import FieldError, bad_request
 from kubelab.machinery.request import Obj
 from kubelab.units import autoscaling_versions, event_versions
 from kubelab.units.catalogue import Kind
@@ -36,9 +36,13 @@ class Face:
         return replace(stored, group=group, version=version, validate=validate if self.names else stored.validate)
 
     def query(self, query: Mapping[str, str]) -> Mapping[str, str]:
-        """Return a query whose field selector names the fields as the store knows them."""
+        """Return a query whose field selector names the fields as the store knows them. Raises `BadRequest`."""
         stored = {shown: own for own, shown in self.names.items()}
-        selector = ",".join(_renamed(part, stored) for part in query.get("fieldSelector", "").split(","))
+        terms = query.get("fieldSelector", "").split(",")
+        for path in (re.split("!?=", term)[0] for term in sorted(terms)):
+            if path.partition(".")[0] in self.names:  # as only the store calls it
+                raise bad_request(f"field label not supported: {path}")
+        selector = ",".join(_renamed(term, stored) for term in terms)
         return {**query, "fieldSelector": selector} if selector else query
 
 
