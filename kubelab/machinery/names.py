@@ -24,6 +24,7 @@ _label1035 = re.compile(_LABEL1035)
 _qualified = re.compile(_QUALIFIED)
 
 STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
+BANNED_OWNER = ("", "v1", "Event")
 OWNER_FIELDS = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
 MAX_ANNOTATIONS_BYTES = 256 * 1024
 
@@ -175,19 +176,23 @@ def _validate_owners(owners: Any, path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     controller = ""
     for owner in owners:
-        version = (owner.get("apiVersion") or "").rpartition("/")[2]
+        group, _, version = (owner.get("apiVersion") or "").rpartition("/")
         if not version:
             errors.append(invalid_value(f"{path}.apiVersion", owner.get("apiVersion") or "",
                                         "version must not be empty"))
         for key in ("kind", "name", "uid"):
             if not owner.get(key):
                 errors.append(invalid_value(f"{path}.{key}", "", "must not be empty"))
+        if (group, version, owner.get("kind")) == BANNED_OWNER:
+            errors.append(FieldError(path, "FieldValueInvalid", f"Invalid value: {_owners_shown([owner])[1:-1]}: "
+                                     "/v1, Kind=Event is disallowed from being an owner"))
         if owner.get("controller"):
+            name = f"{owner.get('kind', '')}/{owner.get('name', '')}"
             if controller:
                 errors.append(FieldError(path, "FieldValueInvalid", f"Invalid value: {_owners_shown(owners)}: Only one "
                               "reference can have Controller set to true. Found "
-                              f'"true" in references for {controller} and {owner.get("name", "")}'))
-            controller = owner.get("name", "")
+                              f'"true" in references for {controller} and {name}'))
+            controller = controller or name
     return errors
 
 

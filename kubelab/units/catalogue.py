@@ -38,6 +38,10 @@ def _keep(new: Obj, old: Obj) -> None:
     """Leave the new object as it is."""
 
 
+def _keep_status(new: Obj, old: Obj, now: str) -> None:
+    """Leave the new object as it is."""
+
+
 def _no_errors(obj: Obj) -> Sequence[FieldError]:
     return ()
 
@@ -80,6 +84,7 @@ class Kind:
     default_status: Callable[[Obj], None] = _nothing  # the same for a write to the status subresource
     prepare_create: Callable[[Obj], None] = _nothing  # e.g. pods start as phase Pending with empty status
     prepare_update: Callable[[Obj, Obj], None] = _keep  # (new, old): e.g. keep what the main resource may not write
+    prepare_status: Callable[[Obj, Obj, str], None] = _keep_status  # (new, old, now): what a status write notes
     validate: Callable[[Obj], Sequence[FieldError]] = _no_errors  # beyond the schema and the metadata rules
     validate_update: Callable[[Obj, Obj], Sequence[FieldError]] = _no_update_errors  # (new, old): immutables
     update_first: bool = False  # what may not change is told before what is wrong with the object, as upstream does

@@ -16,6 +16,7 @@ from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME
 
 MAX_BYTES = 1024 * 1024
+GO_NAMES = {list: "array", str: "string", bool: "bool", int: "number", float: "number"}
 IMMUTABLE = "field is immutable when `immutable` is set"
 
 # What a Secret of a type must hold.
@@ -39,9 +40,13 @@ def _map_errors(config: Obj) -> rules.Errors:
             yield invalid_value(f"data[{key}]", key, "duplicate of key present in binaryData")
     for key in sorted(binary):
         yield from rules.messages(f"binaryData[{key}]", key, rules.config_key_messages)
-    size = sum(len(v.encode()) for v in data.values()) + sum(len(v) * 3 // 4 for v in binary.values())
-    if size > MAX_BYTES:
+    if sum(len(v.encode()) for v in data.values()) + _decoded_bytes(binary) > MAX_BYTES:
         yield rules.too_long("[]", MAX_BYTES)  # as upstream names the object as a whole
+
+
+def _decoded_bytes(data: Mapping[str, str]) -> int:
+    """Return how much base64 texts hold in all."""
+    return sum(len(text) * 3 // 4 - text[-2:].count("=") for text in data.values())
 
 
 def _validate_map_update(new: Obj, old: Obj) -> Sequence[FieldError]:
@@ -77,7 +82,7 @@ def _secret_errors(secret: Obj) -> rules.Errors:
     data, kind = secret.get("data") or {}, secret.get("type", "")
     for key in sorted(data):
         yield from rules.messages(f"data[{key}]", key, rules.config_key_messages)
-    if sum(len(v) * 3 // 4 for v in data.values()) > MAX_BYTES:
+    if _decoded_bytes(data) > MAX_BYTES:
         yield rules.too_long("data", MAX_BYTES)
     if kind == "kubernetes.io/service-account-token":
         annotations = secret["metadata"].get("annotations") or {}
@@ -88,7 +93,7 @@ def _secret_errors(secret: Obj) -> rules.Errors:
         yield required("data[password]")
     for key in REQUIRED_KEYS.get(kind, ()):
         path = f"data[{key}]"
-        if key not in data:
+        if key not in data or (kind == "kubernetes.io/ssh-auth" and not data[key]):
             yield required(path)
         elif kind.startswith("kubernetes.io/dockerc"):
             yield from _docker_config(path, data[key])
@@ -97,11 +102,16 @@ def _secret_errors(secret: Obj) -> rules.Errors:
 def _docker_config(path: str, encoded: str) -> rules.Errors:
     text = base64.b64decode(encoded).decode(errors="replace").strip()
     try:
-        json.loads(text)
+        found = json.loads(text)
     except ValueError:
         why = (f"invalid character '{text[0]}' looking for beginning of value" if text else
                "unexpected end of JSON input")
         yield invalid_value(path, "<secret contents redacted>", why)
+        return
+    if found is not None and not isinstance(found, dict):
+        yield invalid_value(path, "<secret contents redacted>",
+                            f"json: cannot unmarshal {GO_NAMES[type(found)]} into Go value of type "
+                            "map[string]interface {}")
 
 
 def _validate_secret_update(new: Obj, old: Obj) -> Sequence[FieldError]:
@@ -114,7 +124,7 @@ def _secret_fields(secret: Obj) -> Mapping[str, str]:
 
 CONFIG_MAP = Kind(
     "ConfigMap", "configmaps", short_names=("cm",),
-    validate=_validate_map, validate_update=_validate_map_update,
+    validate=_validate_map, validate_update=_validate_map_update, update_first=True,
     columns=(
         NAME,
         Column("Data", lambda o, now: len(o.get("data") or ()) + len(o.get("binaryData") or ()), path="data"),
@@ -124,7 +134,7 @@ CONFIG_MAP = Kind(
 
 SECRET = Kind(
     "Secret", "secrets", default=_default_secret,
-    validate=_validate_secret, validate_update=_validate_secret_update,
+    validate=_validate_secret, validate_update=_validate_secret_update, update_first=True,
     columns=(
         NAME,
         Column("Type", lambda o, now: o.get("type", ""), path="type"),

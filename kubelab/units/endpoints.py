@@ -10,9 +10,11 @@ from collections.abc import Iterator, Sequence
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
+from kubelab.units.addresses import ip_warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, NONE, shortened
 
+MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 MAX_ADDRESSES, MAX_ENDPOINTS, MAX_PORTS = 100, 1000, 20_000
 
@@ -32,10 +34,7 @@ def _subset(path: str, subset: Obj) -> rules.Errors:
         yield required(path, "must specify `addresses` or `notReadyAddresses`")
     for key in ("addresses", "notReadyAddresses"):
         for i, address in enumerate(subset.get(key) or ()):
-            field, ip = f"{path}.{key}[{i}].ip", address.get("ip", "")
-            yield from rules.special_ip(field, ip) if rules.is_ip(ip) else rules.ip_address(field, ip)
-            if address.get("hostname"):
-                yield from rules.label_name(f"{path}.{key}[{i}].hostname", address["hostname"])
+            yield from _address(f"{path}.{key}[{i}]", address)
     ports = subset.get("ports") or ()
     for i, port in enumerate(ports):
         field, name = f"{path}.ports[{i}]", port.get("name", "")
@@ -45,6 +44,28 @@ def _subset(path: str, subset: Obj) -> rules.Errors:
             yield required(f"{field}.name")
         yield from rules.port_number(f"{field}.port", port.get("port", 0))
         yield from rules.one_of(f"{field}.protocol", port.get("protocol"), rules.PROTOCOLS)
+        if port.get("appProtocol") is not None:
+            yield from rules.qualified_name(f"{field}.appProtocol", port["appProtocol"])
+
+
+def _address(path: str, address: Obj) -> rules.Errors:
+    ip = address.get("ip", "")
+    yield from rules.ip_address(f"{path}.ip", ip)
+    if address.get("hostname"):
+        yield from rules.label_name(f"{path}.hostname", address["hostname"])
+    if address.get("nodeName") is not None:
+        yield from rules.subdomain_name(f"{path}.nodeName", address["nodeName"])
+    yield from rules.special_ip(f"{path}.ip", ip)
+
+
+def _warnings(endpoints: Obj, old: Obj | None) -> Iterator[str]:
+    """Warn of addresses in an older form, unless a controller wrote them, which knows better."""
+    if MANAGED_BY in (endpoints["metadata"].get("labels") or {}):
+        return
+    for i, subset in enumerate(endpoints.get("subsets") or ()):
+        for key in ("addresses", "notReadyAddresses"):
+            for j, address in enumerate(subset.get(key) or ()):
+                yield from ip_warnings(f"subsets[{i}].{key}[{j}].ip", address.get("ip", ""))
 
 
 def _endpoints_text(endpoints: Obj) -> str:
@@ -134,7 +155,7 @@ def _validate_slice_update(new: Obj, old: Obj) -> Sequence[FieldError]:
 ENDPOINTS = Kind(
     "Endpoints", "endpoints", singular="endpoints", short_names=("ep",),
     deprecated="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
-    default=_default_endpoints, validate=_validate_endpoints,
+    default=_default_endpoints, validate=_validate_endpoints, warnings=_warnings,
     columns=(NAME, Column("Endpoints", lambda o, now: _endpoints_text(o), path="subsets"), AGE),
 )
 

@@ -5,15 +5,13 @@ Models: pkg/registry/core/event of kube-apiserver
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units import rules
+from kubelab.units import event_validation
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import NAME, since
 
-SHORT, NOTE = 128, 1024  # bytes
 ABOUT = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 
 
@@ -24,42 +22,6 @@ def _default(event: Obj) -> None:
     for key in ("reportingComponent", "reportingInstance"):
         event.setdefault(key, "")
     event.setdefault("source", {})
-
-
-def _validate(event: Obj) -> Sequence[FieldError]:
-    return list(_errors(event))
-
-
-def _errors(event: Obj) -> rules.Errors:
-    about = event.get("involvedObject") or {}
-    own = event["metadata"].get("namespace", "")
-    if event.get("eventTime"):  # told in the new way, which asks for more
-        if about.get("namespace", "") == "" and own not in ("", "default", "kube-system"):
-            yield invalid_value("involvedObject.namespace", "", "does not match event.namespace")
-        yield from _new_errors(event)
-    elif about.get("namespace", "") == "":
-        if own not in ("", "default"):
-            yield invalid_value("involvedObject.namespace", "", "does not match event.namespace")
-    elif about["namespace"] != own:
-        yield invalid_value("involvedObject.namespace", about["namespace"], "does not match event.namespace")
-
-
-def _new_errors(event: Obj) -> rules.Errors:
-    controller, instance = event.get("reportingComponent") or "", event.get("reportingInstance") or ""
-    if not controller:
-        yield required("reportingComponent")
-    yield from rules.qualified_name("reportingComponent", controller)
-    if not instance:
-        yield required("reportingInstance")
-    elif len(instance.encode()) > SHORT:
-        yield invalid_value("reportingInstance", "", f"can have at most {SHORT} characters")
-    for key in ("action", "reason"):
-        if not event.get(key):
-            yield required(key)
-        elif len(event[key].encode()) > SHORT:
-            yield invalid_value(key, "", f"can have at most {SHORT} characters")
-    if len((event.get("message") or "").encode()) > NOTE:
-        yield invalid_value("message", "", f"can have at most {NOTE} characters")
 
 
 def seen(event: Obj, now: float) -> tuple[str, str, int]:
@@ -96,7 +58,8 @@ def _fields(event: Obj) -> Mapping[str, str]:
 
 
 EVENT = Kind(
-    "Event", "events", short_names=("ev",), default=_default, validate=_validate,
+    "Event", "events", short_names=("ev",), default=_default, validate=event_validation.validate,
+    validate_name="path",
     columns=(
         Column("Last Seen", lambda o, now: seen(o, now)[0], path="lastTimestamp"),
         Column("Type", lambda o, now: o.get("type", ""), path="type"),

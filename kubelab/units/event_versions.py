@@ -10,6 +10,7 @@ Models:    pkg/apis/events/v1/conversion.go of kube-apiserver
 from __future__ import annotations
 
 from kubelab.machinery.request import Obj
+from kubelab.units import event_validation
 
 NEW_OF_CORE = {"involvedObject": "regarding", "message": "note", "source": "deprecatedSource",
                "firstTimestamp": "deprecatedFirstTimestamp", "lastTimestamp": "deprecatedLastTimestamp",
@@ -17,6 +18,8 @@ NEW_OF_CORE = {"involvedObject": "regarding", "message": "note", "source": "depr
 CORE_OF_NEW = {new: core for core, new in NEW_OF_CORE.items()}
 LEFT_OUT_EMPTY = frozenset({"reportingComponent", "reportingInstance"})  # core/v1 shows them all the same
 GROUP = "events.k8s.io"
+STRICTER = {"validate": event_validation.validate_new, "validate_update": event_validation.validate_new_update,
+            "validate_name": "subdomain"}
 
 
 def to_new(event: Obj) -> Obj:

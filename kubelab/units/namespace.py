@@ -37,15 +37,27 @@ def _prepare_update(new: Obj, old: Obj) -> None:
 
 
 def _validate(namespace: Obj) -> Sequence[FieldError]:
-    return [e for name in (namespace.get("spec") or {}).get("finalizers") or () for e in _finalizer_errors(name)]
+    names = (namespace.get("spec") or {}).get("finalizers") or ()
+    return [e for name in names for e in _finalizer_errors("spec.finalizers", name)]
 
 
-def _finalizer_errors(name: str) -> rules.Errors:
-    wrong = list(rules.qualified_name("spec.finalizers", name))
-    yield from wrong
-    if not wrong and "/" not in name and name not in STANDARD_FINALIZERS:
-        yield invalid_value("spec.finalizers", name,
-                            "name is neither a standard finalizer name nor is it fully qualified")
+def _finalizer_errors(path: str, name: str) -> rules.Errors:
+    yield from rules.qualified_name(path, name)
+    if "/" not in name and name not in STANDARD_FINALIZERS:
+        yield invalid_value(path, name, "name is neither a standard finalizer name nor is it fully qualified")
+
+
+def _validate_part(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:
+    """Check a status, which may not say of a namespace that lives that it goes, or the finalizers that are left."""
+    if subresource == "finalize":
+        names = (new.get("spec") or {}).get("finalizers") or ()
+        return [e for i, name in enumerate(names) for e in _finalizer_errors(f"spec.finalizers[{i}]", name)]
+    found, leaves = (new.get("status") or {}).get("phase") or "Active", "deletionTimestamp" in new["metadata"]
+    only = "Terminating" if leaves else "Active"
+    if found == only:
+        return ()
+    why = f"may only be '{only}' if `deletionTimestamp` is {'not ' if leaves else ''}empty"
+    return [invalid_value("status.Phase", found, why)]
 
 
 def _fields(namespace: Obj) -> Mapping[str, str]:
@@ -57,7 +69,7 @@ NAMESPACE = Kind(
     subresources=frozenset({"status", "finalize"}),
     verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
     default=_default, prepare_create=_prepare_create, prepare_update=_prepare_update,
-    validate=_validate, validate_name="label",
+    validate=_validate, validate_part=_validate_part, validate_name="label",
     columns=(
         NAME,
         Column("Status", lambda o, now: (o.get("status") or {}).get("phase", ""),

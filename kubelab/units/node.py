@@ -5,15 +5,17 @@ Models: pkg/registry/core/node of kube-apiserver
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kubelab.machinery import names, quantity
+from kubelab.machinery import names
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
+from kubelab.units.addresses import cidr_warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, NONE
+from kubelab.units.resource_validation import amount_errors
 
 INFO = ("machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion", "kubeletVersion",
         "kubeProxyVersion", "operatingSystem", "architecture")
@@ -24,8 +26,11 @@ EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 def _default(node: Obj) -> None:
     spec = node.setdefault("spec", {})
     _default_status(node)
-    if spec.get("podCIDR") and not spec.get("podCIDRs"):
-        spec["podCIDRs"] = [spec["podCIDR"]]
+    ranges = spec.get("podCIDRs") or []
+    if spec.get("podCIDR") and ranges[:1] != [spec["podCIDR"]]:
+        spec["podCIDRs"] = [spec["podCIDR"]]  # the older field is what counts where they differ
+    elif ranges:
+        spec["podCIDR"] = ranges[0]
 
 
 def _default_status(node: Obj) -> None:
@@ -39,20 +44,23 @@ def _default_status(node: Obj) -> None:
         status["allocatable"] = status["capacity"]
 
 
-def _prepare_update(new: Obj, old: Obj) -> None:
-    """Let `podCIDRs` follow a writer who changed `podCIDR` only."""
-    cidr = new["spec"].get("podCIDR")
-    if cidr != old["spec"].get("podCIDR") and new["spec"].get("podCIDRs") == old["spec"].get("podCIDRs") and cidr:
-        new["spec"]["podCIDRs"] = [cidr]
+def _drop_removed(node: Obj) -> None:
+    """Forget what kubelets once took their settings from."""
+    node["spec"].pop("configSource", None)
+    if "config" in (node.get("status") or {}):
+        node["status"] = {key: value for key, value in node["status"].items() if key != "config"}
 
 
 def _validate(node: Obj) -> Sequence[FieldError]:
     spec = node.get("spec") or {}
-    capacity = (node.get("status") or {}).get("capacity") or {}
-    return [*_taint_errors(spec.get("taints") or ()),
-            *(invalid_value(f"status.capacity[{name}]", str(value), "must be greater than or equal to 0")
-              for name, value in capacity.items() if quantity.parse(value) < 0),
+    return [*_taint_errors(spec.get("taints") or ()), *_amount_errors(node.get("status") or {}),
             *_cidr_errors(spec.get("podCIDRs") or ())]
+
+
+def _amount_errors(status: Obj) -> rules.Errors:
+    for key in ("capacity", "allocatable"):
+        for name, amount in (status.get(key) or {}).items():
+            yield from amount_errors(name, amount, f"status.{key}.{name}")
 
 
 def _taint_errors(taints: Sequence[Mapping[str, Any]]) -> rules.Errors:
@@ -60,7 +68,9 @@ def _taint_errors(taints: Sequence[Mapping[str, Any]]) -> rules.Errors:
     for i, taint in enumerate(taints):
         path = f"metadata.taints[{i}]"  # as upstream has it, though taints stand in the spec
         yield from rules.qualified_name(f"{path}.key", taint.get("key", ""))
-        yield from rules.messages(f"{path}.value", taint.get("value", ""), names.label_value_errors)
+        wrong = names.label_value_errors(taint.get("value", ""))
+        if wrong:
+            yield invalid_value(f"{path}.value", taint["value"], ";".join(wrong))
         effect = taint.get("effect", "")
         if not effect:
             yield required(f"{path}.effect")
@@ -79,17 +89,41 @@ def _cidr_errors(cidrs: Sequence[str]) -> rules.Errors:
         yield from rules.cidr(f"spec.podCIDRs[{i}]", value)
     if len(cidrs) > 2 or (len(cidrs) == 2 and len({":" in cidr for cidr in cidrs}) == 1):
         yield invalid_value("spec.podCIDRs", list(cidrs), "may specify no more than one CIDR for each IP family")
+    yield from rules.unique((f"spec.podCIDRs[{i}]", value) for i, value in enumerate(cidrs))
 
 
 def _validate_update(new: Obj, old: Obj) -> Sequence[FieldError]:
-    return list(_update_errors(new["spec"], old["spec"]))
+    """Return what an update, of either part of a node, may not do; taints and amounts are looked at once more."""
+    spec, status = new["spec"], new.get("status") or {}
+    return [*_amount_errors(status), *_node_address_errors(status.get("addresses") or ()),
+            *_frozen_errors(spec, old["spec"]), *_taint_errors(spec.get("taints") or ())]
 
 
-def _update_errors(new: Obj, old: Obj) -> rules.Errors:
-    if old.get("podCIDRs") and new.get("podCIDRs") != old.get("podCIDRs"):
+def _node_address_errors(addresses: Sequence[Obj]) -> rules.Errors:
+    for i, address in enumerate(addresses):
+        if address in addresses[:i]:
+            struct = {"Type": address.get("type", ""), "Address": address.get("address", "")}
+            yield FieldError(f"status.addresses[{i}]", "FieldValueDuplicate",
+                             f"Duplicate value: {rules.shown_in_order(struct)}")
+
+
+def _frozen_errors(new: Obj, old: Obj) -> rules.Errors:
+    before, after = old.get("podCIDRs") or [], new.get("podCIDRs") or []
+    changed = len(before) != len(after) or sum(a != b for a, b in zip(before, after, strict=True))
+    for _ in range(changed if before else 0):
         yield rules.forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid')
     if old.get("providerID") and new.get("providerID") != old.get("providerID"):
         yield rules.forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid')
+    if new.get("externalID", "") != old.get("externalID", ""):
+        yield rules.forbidden("spec.externalID", "may not be updated")
+
+
+def _warnings(new: Obj, old: Obj | None) -> Iterator[str]:
+    spec = new.get("spec") or {}
+    if spec.get("externalID"):
+        yield "spec.externalID: this field is deprecated, and is unused by Kubernetes"
+    for i, cidr in enumerate(spec.get("podCIDRs") or ()):
+        yield from cidr_warnings(f"spec.podCIDRs[{i}]", cidr)
 
 
 def status_text(node: Obj) -> str:
@@ -126,7 +160,9 @@ def _fields(node: Obj) -> Mapping[str, str]:
 NODE = Kind(
     "Node", "nodes", namespaced=False, short_names=("no",), subresources=frozenset({"status", "proxy"}),
     default=_default, default_status=_default_status,
-    prepare_update=_prepare_update, validate=_validate, validate_update=_validate_update,
+    prepare_create=_drop_removed, prepare_update=lambda new, old: _drop_removed(new),
+    validate=_validate, validate_update=_validate_update, warnings=_warnings,
+    validate_part=lambda new, old, subresource: _validate_update(new, old),
     columns=(
         NAME,
         Column("Status", lambda o, now: status_text(o), description="The status of the node"),

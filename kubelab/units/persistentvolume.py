@@ -6,39 +6,61 @@ Models: pkg/registry/core/persistentvolume and pkg/apis/core/validation of kube-
 from __future__ import annotations
 
 from collections.abc import Sequence
+from posixpath import normpath
+from typing import Any
 
 from kubelab.machinery import quantity
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules, warnings
 from kubelab.units.catalogue import Column, Kind
+from kubelab.units.claim_validation import VOLUME_MODES, access_mode_errors, difference
 from kubelab.units.columns import AGE, NAME
 from kubelab.units.persistentvolumeclaim import (
     VOLUME_MODE,
-    VOLUME_MODES,
-    access_mode_errors,
     access_text,
     attributes_class,
     class_of,
     phase,
     protected,
 )
-from kubelab.units.volume_validation import SOURCES
+from kubelab.units.placement_validation import node_selector_errors
+from kubelab.units.volume_sources import SOURCES, source_errors
 
 PROTECTION = "kubernetes.io/pv-protection"
 POLICIES = ("Delete", "Recycle", "Retain")
-# Where the storage really is: one of these must be set.
-VOLUME_SOURCES = ("hostPath", "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "nfs", "rbd", "quobyte",
-                  "cephfs", "iscsi", "cinder", "fc", "flocker", "flexVolume", "azureFile", "vsphereVolume", "azureDisk",
-                  "photonPersistentDisk", "portworxVolume", "scaleIO", "local", "storageos", "csi")
+SOURCE_DEFAULTS: dict[str, Obj] = {
+    "hostPath": {"type": ""}, "iscsi": {"iscsiInterface": "default"}, "scaleIO": {"storageMode": "ThinProvisioned",
+                                                                                "fsType": "xfs"},
+    "rbd": {"pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"},
+    "azureDisk": {"cachingMode": "ReadWrite", "fsType": "ext4", "readOnly": False, "kind": "Shared"},
+}
+# The order in which upstream writes a source, and what it calls the fields that are not just their key with a capital.
+SOURCE_ORDER = {
+    "GCEPersistentDisk": "gcePersistentDisk", "AWSElasticBlockStore": "awsElasticBlockStore", "HostPath": "hostPath",
+    "Glusterfs": "glusterfs", "NFS": "nfs", "RBD": "rbd", "Quobyte": "quobyte", "ISCSI": "iscsi",
+    "FlexVolume": "flexVolume", "Cinder": "cinder", "CephFS": "cephfs", "FC": "fc", "Flocker": "flocker",
+    "AzureFile": "azureFile", "VsphereVolume": "vsphereVolume", "AzureDisk": "azureDisk",
+    "PhotonPersistentDisk": "photonPersistentDisk", "PortworxVolume": "portworxVolume", "ScaleIO": "scaleIO",
+    "Local": "local", "StorageOS": "storageos", "CSI": "csi"}
+BETA_LABELS = {"beta.kubernetes.io/os": "kubernetes.io/os", "beta.kubernetes.io/arch": "kubernetes.io/arch",
+               "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
+               **{f"failure-domain.beta.kubernetes.io/{of}": f"topology.kubernetes.io/{of}"
+                  for of in ("zone", "region")}}
+_TEXTS = {"Path": "", "Server": "", "ReadOnly": False, "Driver": "", "VolumeHandle": "", "FSType": ""}
+SOURCE_FIELDS = {
+    "hostPath": ("Path", "Type"), "nfs": ("Server", "Path", "ReadOnly"), "local": ("Path", "FSType"),
+    "csi": ("Driver", "VolumeHandle", "ReadOnly", "FSType", "VolumeAttributes", "ControllerPublishSecretRef",
+            "NodeStageSecretRef", "NodePublishSecretRef", "ControllerExpandSecretRef", "NodeExpandSecretRef")}
 
 
 def _default(volume: Obj) -> None:
     spec = volume.setdefault("spec", {})
     spec["persistentVolumeReclaimPolicy"] = spec.get("persistentVolumeReclaimPolicy") or "Retain"
     spec["volumeMode"] = spec.get("volumeMode") or "Filesystem"
-    if spec.get("hostPath") is not None:
-        spec["hostPath"].setdefault("type", "")
+    for source, given in SOURCE_DEFAULTS.items():
+        if spec.get(source) is not None:
+            spec[source] = {**given, **{key: value for key, value in spec[source].items() if value or key not in given}}
     status = volume.get("status") or {}
     if not status.get("phase"):
         volume["status"] = {**status, "phase": "Pending"}
@@ -55,49 +77,101 @@ def _validate(volume: Obj) -> Sequence[FieldError]:
 
 
 def _spec_errors(spec: Obj) -> rules.Errors:
+    if not spec.get("accessModes"):
+        yield required("spec.accessModes")
     yield from access_mode_errors(spec.get("accessModes") or (), "spec.accessModes")
     capacity = spec.get("capacity") or {}
     if not capacity:
         yield required("spec.capacity")
-    elif set(capacity) != {"storage"}:
-        yield rules.unsupported("spec.capacity", capacity, ("storage",))
+    if set(capacity) != {"storage"}:
+        yield rules.unsupported("spec.capacity", spec.get("capacity"), ("storage",))
     for name, amount in capacity.items():
+        if quantity.parse(amount) < 0:
+            yield invalid_value(f"spec.capacity[{name}]", quantity.value(amount), "must be a valid resource quantity")
         if quantity.parse(amount) <= 0:
             yield invalid_value(f"spec.capacity[{name}]", str(amount), "must be greater than zero")
     if spec["persistentVolumeReclaimPolicy"] not in POLICIES:
         yield rules.unsupported("spec.persistentVolumeReclaimPolicy", spec["persistentVolumeReclaimPolicy"], POLICIES)
-    yield from _source_errors(spec)
+    if spec.get("nodeAffinity") is not None:
+        yield from _affinity_errors(spec["nodeAffinity"])
+    yield from source_errors(spec)
+    path = (spec.get("hostPath") or {}).get("path", "")
+    if path and normpath(path).lstrip("/") in ("", ".") and spec["persistentVolumeReclaimPolicy"] == "Recycle":
+        yield rules.forbidden("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'")
     if spec.get("storageClassName"):
         yield from rules.subdomain_name("spec.storageClassName", spec["storageClassName"])
     if spec["volumeMode"] not in VOLUME_MODES:
         yield rules.unsupported("spec.volumeMode", spec["volumeMode"], VOLUME_MODES)
+    if spec.get("volumeAttributesClassName") is not None:
+        yield from _attributes_errors(spec, "spec.volumeAttributesClassName")
 
 
-def _source_errors(spec: Obj) -> rules.Errors:
-    found = [source for source in VOLUME_SOURCES if spec.get(source) is not None]
-    if not found:
-        yield required("spec", "must specify a volume type")
-    for source in found[1:]:
-        yield rules.forbidden(f"spec.{source}", "may not specify more than 1 volume type")
-    if found == ["hostPath"]:
-        yield from SOURCES["hostPath"](spec["hostPath"], "spec.hostPath")
-        if spec["hostPath"].get("path") == "/" and spec["persistentVolumeReclaimPolicy"] == "Recycle":
-            yield rules.forbidden("spec.persistentVolumeReclaimPolicy",
-                                  "may not be 'recycle' for a hostPath mount of '/'")
-    if spec.get("nodeAffinity") is not None and not spec["nodeAffinity"].get("required"):
+def _affinity_errors(affinity: Obj) -> rules.Errors:
+    if affinity.get("required") is None:
         yield required("spec.nodeAffinity.required", "must specify required node constraints")
-    if "local" in found:
-        if not spec["local"].get("path"):
-            yield required("spec.local.path")
-        if not spec.get("nodeAffinity"):
-            yield required("spec.nodeAffinity", "Local volume requires node affinity")
+    else:
+        yield from node_selector_errors(affinity["required"], "spec.nodeAffinity.required")
+
+
+def _attributes_errors(spec: Obj, path: str) -> rules.Errors:
+    if not spec["volumeAttributesClassName"]:
+        yield required(path, "an empty string is disallowed")
+    else:
+        yield from rules.subdomain_name(path, spec["volumeAttributesClassName"])
+    if spec.get("csi") is None:
+        yield required("spec.csi", "has to be specified when using volumeAttributesClassName")
 
 
 def _validate_update(new: Obj, old: Obj) -> Sequence[FieldError]:
-    after, before = ({s: o["spec"].get(s) for s in VOLUME_SOURCES} for o in (new, old))
-    moved = rules.forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation")
-    return [*([moved] if after != before else []),
-            *rules.immutable("spec.volumeMode", new["spec"]["volumeMode"], old["spec"]["volumeMode"])]
+    """Return what is wrong with a volume, which is looked at once more, and what may not change."""
+    return [*_validate(new), *_update_errors(new["spec"], old["spec"])]
+
+
+def _update_errors(new: Obj, old: Obj) -> rules.Errors:
+    after, before = ({key: spec.get(key) for key in SOURCES} for spec in (new, old))
+    if old.get("csi") and new.get("csi") and old["csi"].get("controllerExpandSecretRef") is None:
+        after["csi"] = {key: value for key, value in new["csi"].items() if key != "controllerExpandSecretRef"}
+    if after != before:
+        yield rules.forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation\n"
+                              + difference(_source_struct(before), _source_struct(after)))
+    yield from rules.immutable("volumeMode", new["volumeMode"], old["volumeMode"])
+    pinned = old.get("nodeAffinity")
+    if pinned is not None and new.get("nodeAffinity") not in (pinned, _graduated(pinned)):
+        yield invalid_value("nodeAffinity", new.get("nodeAffinity"),
+                            "field is immutable, except for updating from beta label to GA")
+    if old.get("volumeAttributesClassName") is not None and new.get("volumeAttributesClassName") is None:
+        yield rules.forbidden("spec.volumeAttributesClassName", "update from non-nil value to nil is forbidden")
+
+
+def _graduated(affinity: Any) -> Any:
+    """Return a node affinity with its labels under their present names."""
+    if isinstance(affinity, list):
+        return [_graduated(one) for one in affinity]
+    if not isinstance(affinity, dict):
+        return affinity
+    return {key: BETA_LABELS.get(value, value) if key == "key" else _graduated(value)
+            for key, value in affinity.items()}
+
+
+def _source_struct(sources: Obj) -> Obj:
+    """Write a source as upstream does: every kind of one, and of the one that is set every field."""
+    def one(key: str) -> Obj | None:
+        source = sources.get(key)
+        if source is None:
+            return None
+        capitals = {k[0].upper() + k[1:]: v for k, v in source.items()}
+        capitals = {"FSType" if k == "FsType" else k: v for k, v in capitals.items()}
+        return {k: capitals.get(k, _TEXTS.get(k)) for k in SOURCE_FIELDS.get(key, tuple(capitals))}
+
+    return {go: one(key) for go, key in SOURCE_ORDER.items()}
+
+
+def _note_phase(new: Obj, old: Obj, now: str) -> None:
+    """Write down when a volume went into its phase, unless the writer of the status did."""
+    status, before = new.get("status") or {}, old.get("status") or {}
+    if status.get("phase") != before.get("phase") \
+            and status.get("lastPhaseTransitionTime") in (None, before.get("lastPhaseTransitionTime")):
+        new["status"] = {**status, "lastPhaseTransitionTime": now}
 
 
 def _claim(volume: Obj) -> str:
@@ -107,7 +181,8 @@ def _claim(volume: Obj) -> str:
 
 PERSISTENT_VOLUME = Kind(
     "PersistentVolume", "persistentvolumes", namespaced=False, short_names=("pv",), subresources=frozenset({"status"}),
-    default=_default, prepare_create=_prepare_create, validate=_validate, validate_update=_validate_update,
+    default=_default, prepare_create=_prepare_create, prepare_status=_note_phase,
+    validate=_validate, validate_update=_validate_update,
     warnings=warnings.volume,
     columns=(
         NAME,

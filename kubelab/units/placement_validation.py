@@ -25,17 +25,21 @@ def affinity_errors(affinity: Obj, path: str) -> rules.Errors:
 
 
 def _node_affinity(affinity: Obj, path: str) -> rules.Errors:
-    must = affinity.get(REQUIRED)
-    if must is not None:
-        terms, field = must.get("nodeSelectorTerms") or (), f"{path}.{REQUIRED}.nodeSelectorTerms"
-        if not terms:
-            yield required(field, "must have at least one node selector term")
-        for i, term in enumerate(terms):
-            yield from _node_term(term, f"{field}[{i}]")
+    if affinity.get(REQUIRED) is not None:
+        yield from node_selector_errors(affinity[REQUIRED], f"{path}.{REQUIRED}")
     for i, preferred in enumerate(affinity.get(PREFERRED) or ()):
         field = f"{path}.{PREFERRED}[{i}]"
         yield from _weight(preferred.get("weight", 0), f"{field}.weight")
         yield from _node_term(preferred.get("preference") or {}, f"{field}.preference")
+
+
+def node_selector_errors(selector: Obj, path: str) -> rules.Errors:
+    """What is wrong with the terms of which a node must fulfil one."""
+    terms, field = selector.get("nodeSelectorTerms") or (), f"{path}.nodeSelectorTerms"
+    if not terms:
+        yield required(field, "must have at least one node selector term")
+    for i, term in enumerate(terms):
+        yield from _node_term(term, f"{field}[{i}]")
 
 
 def _weight(weight: int, path: str) -> rules.Errors:

@@ -14,10 +14,11 @@ from kubelab.machinery.request import Obj
 from kubelab.units import rules
 
 CONTAINER_RESOURCES = frozenset({"cpu", "memory", "ephemeral-storage"})
-STANDARD = CONTAINER_RESOURCES | {
-    "storage", "pods", "services", "secrets", "configmaps", "replicationcontrollers", "resourcequotas",
-    "persistentvolumeclaims", "requests.cpu", "requests.memory", "requests.ephemeral-storage", "requests.storage",
-    "limits.cpu", "limits.memory", "limits.ephemeral-storage", "services.nodeports", "services.loadbalancers"}
+COUNTED = frozenset({"pods", "services", "secrets", "configmaps", "replicationcontrollers", "resourcequotas",
+                     "persistentvolumeclaims", "services.nodeports", "services.loadbalancers"})
+STANDARD = CONTAINER_RESOURCES | COUNTED | {
+    "storage", "requests.cpu", "requests.memory", "requests.ephemeral-storage", "requests.storage",
+    "limits.cpu", "limits.memory", "limits.ephemeral-storage"}
 HUGE = "hugepages-"
 
 
@@ -65,20 +66,20 @@ def resource_errors(resources: Obj, path: str) -> rules.Errors:
         if name in limits:
             asked, allowed = quantity.parse(requests[name]), quantity.parse(limits[name])
             shown = quantity.canonical(limits[name])
-            if asked != allowed and not _overcommits(name):
+            if asked != allowed and not overcommits(name):
                 yield invalid_value(f"{path}.requests", str(requests[name]),
                                     f"must be equal to {name} limit of {shown}")
             elif asked > allowed:
                 yield invalid_value(f"{path}.requests", str(requests[name]),
                                     f"must be less than or equal to {name} limit of {shown}")
-        elif not _overcommits(name):
+        elif not overcommits(name):
             yield rules.forbidden(f"{path}.limits", "Limit must be set for non overcommitable resources")
     huge = any(name.startswith(HUGE) for name in (*limits, *requests))
     if huge and not {"cpu", "memory"} & {*limits, *requests}:
         yield rules.forbidden(path, "HugePages require cpu or memory")
 
 
-def _overcommits(name: str) -> bool:
+def overcommits(name: str) -> bool:
     """Standard resources may be promised more often than they are there; extended ones may not."""
     return _is_native(name) and not name.startswith(HUGE)
 
@@ -88,10 +89,20 @@ def _is_native(name: str) -> bool:
 
 
 def _one(name: str, amount: str | int, path: str) -> rules.Errors:
-    yield from _name_errors(name, path)
+    yield from container_resource_errors(name, path)
+    yield from amount_errors(name, amount, path)
+
+
+def amount_errors(name: str, amount: str | int, path: str) -> rules.Errors:
+    """What is wrong with how much there is of a resource: what is counted comes in whole pieces."""
     yield from rules.quantity_not_negative(path, amount)
-    if not _is_native(name) and quantity.parse(amount).denominator != 1:
+    if (name in COUNTED or _is_extended(name)) and quantity.parse(amount).denominator != 1:
         yield invalid_value(path, str(amount), "must be an integer")
+
+
+def _is_extended(name: str) -> bool:
+    return not _is_native(name) and not name.startswith("requests.") \
+        and not names.qualified_name_errors(f"requests.{name}")
 
 
 def resource_name_errors(name: str, path: str) -> rules.Errors:
@@ -103,13 +114,11 @@ def resource_name_errors(name: str, path: str) -> rules.Errors:
         yield invalid_value(path, name, "must be a standard resource type or fully qualified")
 
 
-def _name_errors(name: str, path: str) -> rules.Errors:
-    wrong = list(resource_name_errors(name, path))
-    yield from wrong
-    if any("standard resource" not in error.message for error in wrong):
-        return
+def container_resource_errors(name: str, path: str) -> rules.Errors:
+    """What a resource may be called that a container asks for."""
+    yield from resource_name_errors(name, path)
     if "/" not in name:
         if name not in CONTAINER_RESOURCES and not name.startswith(HUGE):
             yield invalid_value(path, name, "must be a standard resource for containers")
-    elif _is_native(name):
+    elif not _is_native(name) and not _is_extended(name):
         yield invalid_value(path, name, "doesn't follow extended resource name standard")

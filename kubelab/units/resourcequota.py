@@ -7,24 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kubelab.machinery import quantity
-from kubelab.machinery.errors import FieldError, invalid_value
+from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME
-from kubelab.units.resource_validation import HUGE, resource_name_errors
+from kubelab.units.resource_validation import COUNTED, HUGE, amount_errors, resource_name_errors
 
 COMPUTE = frozenset({"cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory",
                      "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage"})
-COUNTED = frozenset({"pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps",
-                     "persistentvolumeclaims", "services.nodeports", "services.loadbalancers"})
 STANDARD = COMPUTE | COUNTED | {"requests.storage"}
 ONLY_EXISTS = frozenset({"Terminating", "NotTerminating", "BestEffort", "NotBestEffort",
                          "CrossNamespacePodAffinity"})
 SCOPES = frozenset({"Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass",
                     "CrossNamespacePodAffinity", "VolumeAttributesClass"})
-OF_PODS = COMPUTE | {"pods"}
+OF_PODS = {"pods", *(name for name in COMPUTE if "storage" not in name)}
+OF_CLAIMS = frozenset({"persistentvolumeclaims", "requests.storage"})
 CONFLICTING = ({"BestEffort", "NotBestEffort"}, {"Terminating", "NotTerminating"})
 OPERATORS = ("DoesNotExist", "Exists", "In", "NotIn")
 
@@ -35,8 +33,12 @@ def _prepare_create(quota: Obj) -> None:
 
 def _validate(quota: Obj) -> Sequence[FieldError]:
     spec = quota.get("spec") or {}
-    return [*_hard_errors(spec.get("hard") or {}, "spec.hard"), *_scope_errors(spec),
-            *_selector_errors((spec.get("scopeSelector") or {}).get("matchExpressions") or ())]
+    return [*_hard_errors(spec.get("hard") or {}, "spec.hard"), *_scope_errors(spec), *_selector_errors(spec)]
+
+
+def _validate_status(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:
+    status = new.get("status") or {}
+    return [e for key in ("hard", "used") for e in _hard_errors(status.get(key) or {}, f"status.{key}")]
 
 
 def _hard_errors(hard: Obj, path: str) -> rules.Errors:
@@ -45,9 +47,7 @@ def _hard_errors(hard: Obj, path: str) -> rules.Errors:
         yield from resource_name_errors(name, field)
         if "/" not in name and not _is_standard(name):
             yield invalid_value(field, name, "must be a standard resource for quota")
-        yield from rules.quantity_not_negative(field, hard[name])
-        if name in COUNTED and quantity.parse(hard[name]).denominator != 1:
-            yield invalid_value(field, str(hard[name]), "must be an integer")
+        yield from amount_errors(name, hard[name], field)
 
 
 def _is_standard(name: str) -> bool:
@@ -59,45 +59,68 @@ def _scope_errors(spec: Obj) -> rules.Errors:
     for scope in scopes:
         if scope not in SCOPES:
             yield invalid_value(path, scopes, "unsupported scope")
-        for name in sorted(spec.get("hard") or ()):
-            if _is_standard(name) and not _counts(scope, name):
-                yield invalid_value(path, scopes, "unsupported scope applied to resource")
+        for _ in _uncounted(spec, scope):
+            yield invalid_value(path, scopes, "unsupported scope applied to resource")
+    yield from _conflicts(scopes, scopes)
+
+
+def _conflicts(chosen: Sequence[str], shown: Sequence[str] | None) -> rules.Errors:
     for pair in CONFLICTING:
-        if pair <= set(scopes):
-            yield invalid_value(path, scopes, "conflicting scopes")
+        if pair <= set(chosen):
+            yield invalid_value("spec.scopes", shown, "conflicting scopes")
+
+
+def _uncounted(spec: Obj, scope: str) -> list[str]:
+    """Return what a quota counts that is not about objects with this scope."""
+    return [name for name in sorted(spec.get("hard") or ()) if _is_standard(name) and not _counts(scope, name)]
 
 
 def _counts(scope: str, name: str) -> bool:
     if scope == "BestEffort":
         return name == "pods"
-    return name in OF_PODS if scope in SCOPES - {"VolumeAttributesClass"} else True
+    if scope == "VolumeAttributesClass":
+        return name in OF_CLAIMS
+    return name in OF_PODS if scope in SCOPES else True
 
 
-def _selector_errors(expressions: Sequence[Obj]) -> rules.Errors:
-    path = "spec.scopeSelector.matchExpressions"
-    for rule in expressions:
+def _selector_errors(spec: Obj) -> rules.Errors:
+    path, expressions = "spec.scopeSelector.matchExpressions", (spec.get("scopeSelector") or {}).get("matchExpressions")
+    for rule in expressions or ():
         scope, operator = rule.get("scopeName", ""), rule.get("operator", "")
         if scope not in SCOPES:
             yield invalid_value(f"{path}.scopeName", scope, "unsupported scope")
-        elif scope in ONLY_EXISTS and operator != "Exists":
-            yield invalid_value(f"{path}.operator", operator, "must be 'Exist' when scope is any of ResourceQuotaScope"
+        for _ in _uncounted(spec, scope):
+            yield rules.invalid_struct(path, _struct(expressions or ()), "unsupported scope applied to resource")
+        if scope in ONLY_EXISTS and operator != "Exists":
+            yield invalid_value(f"{path}.operator", operator, "must be 'Exists' when scope is any of ResourceQuotaScope"
                                 "Terminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, "
                                 "ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity")
-        if operator in ("In", "NotIn"):
-            if not rule.get("values"):
-                yield FieldError(f"{path}.values", "FieldValueRequired", "Required value: must be at least one value "
-                                 "when `operator` is 'In' or 'NotIn' for scope selector")
-        elif operator in ("Exists", "DoesNotExist"):
-            if rule.get("values"):
-                yield invalid_value(f"{path}.values", rule["values"], "must be no value when `operator` is 'Exists' or "
-                                                                      "'DoesNotExist' for scope selector")
-        else:
-            yield invalid_value(f"{path}.operator", operator, "not a valid selector operator")
+        yield from _operator_errors(rule, path)
+    yield from _conflicts([rule.get("scopeName", "") for rule in expressions or ()], spec.get("scopes"))
+
+
+def _struct(expressions: Sequence[Obj]) -> Obj:
+    return {"MatchExpressions": [{"ScopeName": rule.get("scopeName", ""), "Operator": rule.get("operator", ""),
+                                  "Values": rule.get("values")} for rule in expressions]}
+
+
+def _operator_errors(rule: Obj, path: str) -> rules.Errors:
+    operator, values = rule.get("operator", ""), rule.get("values")
+    if operator in ("In", "NotIn"):
+        if not values:
+            yield required(f"{path}.values", "must be at least one value when `operator` is 'In' or 'NotIn' for scope "
+                                             "selector")
+    elif operator in ("Exists", "DoesNotExist"):
+        if values:
+            yield invalid_value(f"{path}.values", values, "must be no value when `operator` is 'Exist' or "
+                                                          "'DoesNotExist' for scope selector")
+    else:
+        yield invalid_value(f"{path}.operator", operator, "not a valid selector operator")
 
 
 def _validate_update(new: Obj, old: Obj) -> Sequence[FieldError]:
-    after, before = ((o.get("spec") or {}).get("scopes") or [] for o in (new, old))
-    return [] if set(after) == set(before) else [invalid_value("spec.scopes", after, "field is immutable")]
+    after, before = ((o.get("spec") or {}).get("scopes") for o in (new, old))
+    return [] if set(after or ()) == set(before or ()) else [invalid_value("spec.scopes", after, "field is immutable")]
 
 
 def _use(quota: Obj, *, limits: bool) -> str:
@@ -110,7 +133,7 @@ def _use(quota: Obj, *, limits: bool) -> str:
 RESOURCE_QUOTA = Kind(
     "ResourceQuota", "resourcequotas", short_names=("quota",), subresources=frozenset({"status"}),
     default=lambda o: o.update(spec=o.get("spec") or {}), prepare_create=_prepare_create,
-    validate=_validate, validate_update=_validate_update,
+    validate=_validate, validate_update=_validate_update, validate_part=_validate_status,
     columns=(
         NAME,
         Column("Request", lambda o, now: _use(o, limits=False), description="Request represents a minimum amount of "

@@ -15,6 +15,7 @@ import orjson
 
 from kubelab.machinery import names, quantity
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required, shown
+from kubelab.units.addresses import parse_cidr, parse_ip
 
 Errors = Iterator[FieldError]
 
@@ -184,23 +185,20 @@ def ip_address(field: str, value: str) -> Errors:
 
 
 def cidr(field: str, value: str) -> Errors:
-    try:
-        ipaddress.ip_network(value if "/" in value else "", strict=False)
-    except ValueError:
+    if parse_cidr(value) is None:
         yield invalid_value(field, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
 
 
 def is_ip(value: str) -> bool:
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        return False
-    return True
+    return parse_ip(value) is not None
 
 
 def special_ip(field: str, value: str) -> Errors:
     """Refuse the addresses an endpoint cannot have."""
-    address = ipaddress.ip_address(value)
+    address = parse_ip(value)
+    if address is None:
+        yield invalid_value(field, value, "must be a valid IP address")
+        return
     if address.is_unspecified:
         yield invalid_value(field, value, f"may not be unspecified ({value})")
     if address.is_loopback and not any(address.version == n.version and address in n for n in POD_LOOPBACK):

@@ -14,6 +14,7 @@ from kubelab.units import service_validation as validation
 from kubelab.units import status_validation, warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, NONE, addresses_text, labels_text
+from kubelab.units.service_addresses import default_families, normalise_ips
 
 
 def _default(service: Obj) -> None:
@@ -53,41 +54,18 @@ def _prepare_create(service: Obj) -> None:
     service["status"] = {"loadBalancer": {}}
     if spec.get("clusterIP") and not spec.get("clusterIPs"):
         spec["clusterIPs"] = [spec["clusterIP"]]
-    _default_families(spec)
-
-
-def _default_families(spec: Obj) -> None:
-    """This cluster speaks IPv4; a headless service without selector may name addresses of both families."""
-    if spec["type"] == "ExternalName":
-        return
-    if spec.get("clusterIP") == "None" and not spec.get("selector") and spec.get("ipFamilyPolicy") != "SingleStack":
-        spec.setdefault("ipFamilyPolicy", "RequireDualStack")
-        spec.setdefault("ipFamilies", ["IPv4", "IPv6"])
-    else:
-        spec.setdefault("ipFamilyPolicy", "SingleStack")
-        spec["ipFamilies"] = spec.get("ipFamilies") or ["IPv4"]
+    default_families(spec)
 
 
 def _prepare_update(new: Obj, old: Obj) -> None:
     """Carry over what was allocated and the writer left out; drop what only the old type needed."""
-    _normalise_ips(new["spec"], old["spec"])
+    normalise_ips(new["spec"], old["spec"])
     _keep_allocated(new["spec"], old["spec"])
+    default_families(new["spec"], old["spec"])
     _drop_unneeded(new["spec"], old["spec"])
-    _default_families(new["spec"])
-
-
-def _normalise_ips(new: Obj, old: Obj) -> None:
-    """Let `clusterIPs` follow a writer who changed `clusterIP` only."""
-    if new.get("clusterIP", "") != old.get("clusterIP", "") and new.get("clusterIPs") == old.get("clusterIPs"):
-        new.pop("clusterIPs", None)
-    if new.get("clusterIP") and not new.get("clusterIPs"):
-        new["clusterIPs"] = [new["clusterIP"]]
 
 
 def _keep_allocated(new: Obj, old: Obj) -> None:
-    internal = "ExternalName" not in (new["type"], old["type"])
-    if internal and old.get("clusterIP") and not new.get("clusterIP"):
-        new["clusterIP"], new["clusterIPs"] = old["clusterIP"], old.get("clusterIPs", [old["clusterIP"]])
     if validation.has_node_ports(new) and validation.has_node_ports(old):
         taken = {p.get("nodePort") for p in new.get("ports") or ()}
         before = {p.get("name", ""): p.get("nodePort") for p in old.get("ports") or ()}
@@ -96,6 +74,8 @@ def _keep_allocated(new: Obj, old: Obj) -> None:
             if not port.get("nodePort") and known and known not in taken:
                 port["nodePort"] = known
                 taken.add(known)
+    if validation.needs_health_check(new) and validation.needs_health_check(old) and old.get("healthCheckNodePort"):
+        new["healthCheckNodePort"] = new.get("healthCheckNodePort") or old["healthCheckNodePort"]
 
 
 def _drop_unneeded(new: Obj, old: Obj) -> None:
@@ -151,7 +131,7 @@ SERVICE = Kind(
     "Service", "services", short_names=("svc",), categories=("all",), subresources=frozenset({"status", "proxy"}),
     default=_default, default_status=_default_status, prepare_create=_prepare_create,
     prepare_update=_prepare_update,
-    validate=validation.validate, validate_update=validation.validate_update, validate_name="label",
+    validate=validation.validate, validate_update=validation.validate_update, update_first=True, validate_name="label",
     validate_part=status_validation.load_balancer,
     warnings=warnings.service,
     columns=(

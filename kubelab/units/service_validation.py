@@ -1,6 +1,7 @@
 """What a Service may look like.
 
-Models: ValidateService of pkg/apis/core/validation
+Models:   ValidateService and ValidateServiceUpdate of pkg/apis/core/validation
+Left out: that a health check port is set, which the API server sees to when it allocates
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
+from kubelab.units.service_addresses import address_errors
 
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-FAMILIES = ("IPv4", "IPv6")
-POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
-KUBELET_PORT = 10250
+ONLY_BALANCER = "may only be used when `type` is 'LoadBalancer'"
+TOPOLOGY_HINTS, TOPOLOGY_MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
+SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 
 
 def headless(spec: Obj) -> bool:
@@ -34,17 +36,23 @@ def needs_health_check(spec: Obj) -> bool:
 
 
 def validate(service: Obj) -> Sequence[FieldError]:
-    spec = service["spec"]
+    spec, notes = service["spec"], service["metadata"].get("annotations") or {}
+    wrong = list(address_errors(spec))
+    if wrong:
+        return wrong
     return [
-        *_type_errors(spec), *_port_errors(spec), *rules.label_map("spec.selector", spec.get("selector")),
-        *_affinity_errors(spec), *_address_errors(spec), *_external_ip_errors(spec),
-        *rules.one_of("spec.type", spec.get("type"), TYPES), *_port_conflicts(spec), *_balancer_errors(spec),
-        *_policy_errors(spec),
+        *_topology_errors(notes), *_type_errors(spec), *_port_errors(spec),
+        *rules.label_map("spec.selector", spec.get("selector")), *_affinity_errors(spec), *_external_ip_errors(spec),
+        *rules.one_of("spec.type", spec.get("type"), TYPES), *_port_conflicts(spec), *_range_errors(spec, notes),
+        *_balancer_errors(spec), *_class_errors(spec), *_external_policy_errors(spec), *_internal_policy_errors(spec),
     ]
 
 
 def validate_update(new: Obj, old: Obj) -> Sequence[FieldError]:
-    return list(_update_errors(new["spec"], old["spec"]))
+    spec = new["spec"]
+    if list(address_errors(spec)):
+        return ()
+    return [*_update_errors(spec, old["spec"]), *_class_errors(spec), *_health_port_errors(spec, old["spec"])]
 
 
 def _update_errors(new: Obj, old: Obj) -> rules.Errors:
@@ -53,7 +61,7 @@ def _update_errors(new: Obj, old: Obj) -> rules.Errors:
     before, after = old.get("clusterIPs") or [], new.get("clusterIPs") or []
     for i in range(min(len(before), 2)):
         if i >= len(after) and i == 0:
-            yield invalid_value("spec.clusterIPs[0]", after, "primary clusterIP can not be unset")
+            yield invalid_value("spec.clusterIPs[0]", after or None, "primary clusterIP can not be unset")
         elif i < len(after) and after[i] != before[i]:
             yield invalid_value(f"spec.clusterIPs[{i}]", after, "may not change once set")
     if old.get("loadBalancerClass") != new.get("loadBalancerClass") and old.get("type") == "LoadBalancer" \
@@ -61,15 +69,22 @@ def _update_errors(new: Obj, old: Obj) -> rules.Errors:
         yield invalid_value("spec.loadBalancerClass", new.get("loadBalancerClass"), "may not change once set")
 
 
+def _health_port_errors(new: Obj, old: Obj) -> rules.Errors:
+    if needs_health_check(new) and needs_health_check(old) \
+            and (new.get("healthCheckNodePort") or 0) != (old.get("healthCheckNodePort") or 0):
+        yield rules.forbidden("spec.healthCheckNodePort", "field is immutable")
+
+
+def _topology_errors(notes: Obj) -> rules.Errors:
+    if TOPOLOGY_MODE in notes and notes.get(TOPOLOGY_HINTS, notes[TOPOLOGY_MODE]) != notes[TOPOLOGY_MODE]:
+        yield invalid_value(f"metadata.annotations[{TOPOLOGY_MODE}]", notes[TOPOLOGY_MODE],
+                            f"must match annotations[{TOPOLOGY_HINTS}] when both are specified")
+
+
 def _type_errors(spec: Obj) -> rules.Errors:
     kind = spec.get("type")
     if not spec.get("ports") and not headless(spec) and kind != "ExternalName":
         yield required("spec.ports")
-    if kind == "LoadBalancer":
-        for i, port in enumerate(spec.get("ports") or ()):
-            if port.get("port") == KUBELET_PORT:
-                yield invalid_value(f"spec.ports[{i}]", KUBELET_PORT,
-                                    f"may not expose port {KUBELET_PORT} externally since it is used by kubelet")
     if has_node_ports(spec) and headless(spec):
         yield invalid_value("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services")
     if kind == "ExternalName":
@@ -114,34 +129,6 @@ def _affinity_errors(spec: Obj) -> rules.Errors:
         yield rules.forbidden("spec.sessionAffinityConfig", "must not be set when session affinity is None")
 
 
-def _address_errors(spec: Obj) -> rules.Errors:
-    if spec.get("type") == "ExternalName":
-        return
-    ips, families, policy = spec.get("clusterIPs") or [], spec.get("ipFamilies") or [], spec.get("ipFamilyPolicy")
-    if spec.get("clusterIP") and ips and ips[0] != spec["clusterIP"]:
-        yield invalid_value("spec.clusterIPs", ips, "first value must match `clusterIP`")
-    if not spec.get("clusterIP") and ips:
-        yield required("spec.clusterIP", "must be set when `clusterIPs` is set")
-    for i, family in enumerate(families):
-        if family not in FAMILIES:
-            yield rules.unsupported(f"spec.ipFamilies[{i}]", family, FAMILIES)
-        elif family == "IPv6" and not headless(spec):
-            yield invalid_value(f"spec.ipFamilies[{i}]", family, "not configured on this cluster")
-    yield from rules.unique((f"spec.ipFamilies[{i}]", f) for i, f in enumerate(families))
-    if policy is not None and policy not in POLICIES:
-        yield rules.unsupported("spec.ipFamilyPolicy", policy, POLICIES)
-    elif policy == "RequireDualStack" and not headless(spec):
-        yield invalid_value("spec.ipFamilyPolicy", policy, "this cluster is not configured for dual-stack services")
-    if len(ips) > 2:
-        yield invalid_value("spec.clusterIPs", ips, "may only hold up to 2 values")
-    for i, ip in enumerate(ips):
-        if ip == "None":
-            if len(ips) > 1:
-                yield invalid_value(f"spec.clusterIPs[{i}]", ip, "None must be the first and only value")
-        else:
-            yield from rules.ip_address(f"spec.clusterIPs[{i}]", ip)
-
-
 def _external_ip_errors(spec: Obj) -> rules.Errors:
     for i, ip in enumerate(spec.get("externalIPs") or ()):
         path = f"spec.externalIPs[{i}]"
@@ -174,36 +161,52 @@ def _repeated(ports: Iterable[tuple[str, int, int]]) -> list[tuple[int, int]]:
     return found
 
 
+def _range_errors(spec: Obj, notes: Obj) -> rules.Errors:
+    """Check who may reach a load balancer, from the field or from where older manifests wrote it."""
+    ranges, path = spec.get("loadBalancerSourceRanges") or (), "spec.LoadBalancerSourceRanges"
+    fields = [(f"{path}[{i}]", value) for i, value in enumerate(ranges)]
+    if not ranges and SOURCE_RANGES in notes:
+        path = f"metadata.annotations[{SOURCE_RANGES}]"
+        fields = [(path, value) for value in notes[SOURCE_RANGES].split(",") if notes[SOURCE_RANGES].strip()]
+    elif not ranges:
+        return
+    if spec.get("type") != "LoadBalancer":
+        yield rules.forbidden(path, ONLY_BALANCER)
+    for field, value in fields:
+        yield from rules.cidr(field, value.strip())
+
+
 def _balancer_errors(spec: Obj) -> rules.Errors:
-    balancer, only = spec.get("type") == "LoadBalancer", "may only be used when `type` is 'LoadBalancer'"
-    ranges = spec.get("loadBalancerSourceRanges") or ()
-    if ranges:
-        if not balancer:
-            yield rules.forbidden("spec.LoadBalancerSourceRanges", only)
-        for i, value in enumerate(ranges):
-            yield from rules.cidr(f"spec.LoadBalancerSourceRanges[{i}]", value)
-    if spec.get("allocateLoadBalancerNodePorts") is not None and not balancer:
-        yield rules.forbidden("spec.allocateLoadBalancerNodePorts", only)
-    if spec.get("loadBalancerClass") is not None:
-        if not balancer:
-            yield rules.forbidden("spec.loadBalancerClass", only)
-        yield from rules.qualified_name("spec.loadBalancerClass", spec["loadBalancerClass"])
+    if spec.get("allocateLoadBalancerNodePorts") is not None and spec.get("type") != "LoadBalancer":
+        yield rules.forbidden("spec.allocateLoadBalancerNodePorts", ONLY_BALANCER)
 
 
-def _policy_errors(spec: Obj) -> rules.Errors:
-    external = spec.get("externalTrafficPolicy")
+def _class_errors(spec: Obj) -> rules.Errors:
+    chosen = spec.get("loadBalancerClass")
+    if chosen is not None and spec.get("type") == "LoadBalancer":
+        yield from rules.qualified_name("spec.loadBalancerClass", chosen)
+    elif chosen is not None:
+        yield rules.forbidden("spec.loadBalancerClass", ONLY_BALANCER)
+
+
+def _external_policy_errors(spec: Obj) -> rules.Errors:
+    external, health = spec.get("externalTrafficPolicy"), spec.get("healthCheckNodePort")
     if externally_accessible(spec):
         yield from rules.one_of("spec.externalTrafficPolicy", external, ("Cluster", "Local"))
     elif external:
         yield invalid_value("spec.externalTrafficPolicy", external,
                             "may only be set for externally-accessible services")
-    health = spec.get("healthCheckNodePort")
     if health and not needs_health_check(spec):
         yield invalid_value("spec.healthCheckNodePort", health,
                             "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'")
-    if spec.get("type") in ("ClusterIP", "NodePort", "LoadBalancer"):
-        yield from rules.one_of("spec.internalTrafficPolicy", spec.get("internalTrafficPolicy"), ("Cluster", "Local"))
-    distribution = spec.get("trafficDistribution")
-    if distribution is not None:
-        choices = ("PreferClose", "PreferSameNode", "PreferSameZone")
-        yield from rules.one_of("spec.trafficDistribution", distribution, choices)
+    elif health:
+        yield from rules.port_number("spec.healthCheckNodePort", health)
+
+
+def _internal_policy_errors(spec: Obj) -> rules.Errors:
+    internal = spec.get("internalTrafficPolicy")
+    if internal is None and spec.get("type") in ("ClusterIP", "NodePort", "LoadBalancer"):
+        yield required("spec.internalTrafficPolicy")
+    yield from rules.known("spec.internalTrafficPolicy", internal, ("Cluster", "Local"))
+    yield from rules.known("spec.trafficDistribution", spec.get("trafficDistribution"),
+                           ("PreferClose", "PreferSameNode", "PreferSameZone"))

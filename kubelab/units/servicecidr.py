@@ -12,6 +12,7 @@ from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.names import path_segment_errors
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
+from kubelab.units.addresses import parse_ip
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, NONE
 from kubelab.units.networkpolicy import network
@@ -79,8 +80,8 @@ def _validate_address(obj: Obj) -> Sequence[FieldError]:
 
 def _address_errors(name: str, parent: Obj | None) -> rules.Errors:
     yield from rules.ip_address("metadata.name", name)
-    if rules.is_ip(name) and str(ipaddress.ip_address(name)) != name:
-        yield invalid_value("metadata.name", name, f'must be in canonical form ("{ipaddress.ip_address(name)}")')
+    if rules.is_ip(name) and str(parse_ip(name)) != name:
+        yield invalid_value("metadata.name", name, f'must be in canonical form ("{parse_ip(name)}")')
     path = "spec.parentRef"
     if parent is None:
         yield required(path)

@@ -12,8 +12,9 @@ from kubelab.machinery.errors import FieldError, invalid_value
 from kubelab.machinery.request import Obj
 from kubelab.units import rules, status_validation, warnings
 from kubelab.units.catalogue import Column, Kind
+from kubelab.units.claim_validation import claim_spec_errors
 from kubelab.units.columns import AGE, NAME, template_columns
-from kubelab.units.persistentvolumeclaim import claim_defaults, claim_spec_errors
+from kubelab.units.persistentvolumeclaim import claim_defaults
 from kubelab.units.pod_defaults import template_defaults
 from kubelab.units.replication import selector_errors
 from kubelab.units.template import workload, workload_template_errors

@@ -103,16 +103,29 @@ def load_balancer(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:
 def _address_errors(obj: Obj) -> rules.Errors:
     path, found = "status.loadBalancer.ingress", ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress")
     if found and obj["kind"] == "Service" and obj["spec"].get("type") != "LoadBalancer":
-        yield rules.forbidden(path, "may only be used when `spec.type` is LoadBalancer")
+        yield rules.forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")
         return
     for i, one in enumerate(found or ()):
         if one.get("ip"):
             yield from rules.ip_address(f"{path}[{i}].ip", one["ip"])
+        if obj["kind"] == "Service":
+            yield from _mode_errors(f"{path}[{i}].ipMode", one)
         host = one.get("hostname")
         if host:
             yield from rules.messages(f"{path}[{i}].hostname", host, dns1123_subdomain_errors)
             if rules.is_ip(host):
                 yield invalid_value(f"{path}[{i}].hostname", host, "must be a DNS name, not an IP address")
+
+
+def _mode_errors(field: str, one: Obj) -> rules.Errors:
+    mode = one.get("ipMode")
+    if mode is None:
+        if one.get("ip"):
+            yield required(field, "must be specified when `ip` is set")
+    elif not one.get("ip"):
+        yield rules.forbidden(field, "may not be specified when `ip` is not set")
+    else:
+        yield from rules.known(field, mode, ("Proxy", "VIP"))
 
 
 def pod(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from kubelab.machinery.errors import FieldError, bad_request
+from kubelab.machinery.errors import bad_request
 from kubelab.machinery.request import Obj
 from kubelab.units import autoscaling_versions, event_versions
 from kubelab.units.catalogue import Kind
@@ -27,13 +28,11 @@ class Face:
     outward: Callable[[Obj], Obj]
     inward: Callable[[Obj], Obj]
     names: Mapping[str, str] = field(default_factory=dict)  # of fields, stored and shown
+    stricter: Mapping[str, Any] = field(default_factory=dict)  # what of the kind is another in this version
 
     def kind_of(self, stored: Kind, group: str, version: str) -> Kind:
-        """Return the kind as this version shows it: what is wrong is told under its own names."""
-        def validate(obj: Obj) -> list[FieldError]:
-            return [replace(error, field=_renamed(error.field, self.names)) for error in stored.validate(obj)]
-
-        return replace(stored, group=group, version=version, validate=validate if self.names else stored.validate)
+        """Return the kind as this version shows it."""
+        return replace(stored, group=group, version=version, **self.stricter)
 
     def query(self, query: Mapping[str, str]) -> Mapping[str, str]:
         """Return a query whose field selector names the fields as the store knows them. Raises `BadRequest`."""
@@ -52,7 +51,7 @@ def _renamed(path: str, names: Mapping[str, str]) -> str:
 
 FACES: Mapping[tuple[str, str, str], Face] = {
     ("events.k8s.io", "v1", "events"): Face("", "v1", event_versions.to_new, event_versions.to_core,
-                                             event_versions.NEW_OF_CORE),
+                                             event_versions.NEW_OF_CORE, event_versions.STRICTER),
     ("autoscaling", "v1", "horizontalpodautoscalers"): Face("autoscaling", "v2", autoscaling_versions.to_v1,
                                                                autoscaling_versions.to_v2),
 }

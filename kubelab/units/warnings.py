@@ -15,6 +15,7 @@ from typing import Any
 
 from kubelab.machinery import names, quantity
 from kubelab.machinery.request import Obj
+from kubelab.units.addresses import cidr_warnings, ip_warnings
 
 Warnings = Iterator[str]
 USE = 'deprecated since {}; use "{}" instead'
@@ -43,6 +44,7 @@ IN_NAMES = ("this is used in Pod names and hostnames, which can result in surpri
 IN_HOSTNAME = ("this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is "
                "recommended")
 STORAGE_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
+TOPOLOGY_HINTS = "service.kubernetes.io/topology-aware-hints"
 INGRESS_ANNOTATION = "kubernetes.io/ingress.class"
 
 
@@ -170,17 +172,32 @@ def _fractions(path: str, amounts: Mapping[str, Any] | None, keys: Iterable[str]
 
 
 def service(new: Obj, old: Obj | None) -> Iterable[str]:
-    """Return the warnings of a Service: fields that its type ignores."""
-    spec = new["spec"]
-    if old is not None and spec == old["spec"]:
-        return
-    if spec.get("type") == "ExternalName":
-        if spec.get("externalIPs"):
-            yield 'spec.externalIPs is ignored when type is "ExternalName"'
-    elif spec.get("externalName"):
-        yield 'spec.externalName is ignored when type is not "ExternalName"'
-    if spec.get("clusterIP") == "None" and spec.get("sessionAffinity", "None") != "None":
-        yield "spec.SessionAffinity is ignored for headless services"
+    """Return the warnings of a Service: fields that its type ignores, and what is written in an older way."""
+    spec, notes = new["spec"], new["metadata"].get("annotations") or {}
+    headless, named = spec.get("clusterIP") == "None", spec.get("type") == "ExternalName"
+    if TOPOLOGY_HINTS in notes:
+        yield f"annotation {TOPOLOGY_HINTS} is deprecated, please use service.kubernetes.io/topology-mode instead"
+    if not headless:
+        for i, ip in enumerate(spec.get("clusterIPs") or ()):
+            yield from ip_warnings(f"spec.clusterIPs[{i}]", ip)
+    elif spec.get("type") == "ClusterIP":
+        for field, given in (("loadBalancerIP", spec.get("loadBalancerIP")), ("externalIPs", spec.get("externalIPs")),
+                             ("SessionAffinity", spec.get("sessionAffinity", "None") != "None")):
+            if given:
+                yield f"spec.{field} is ignored for headless services"
+    for i, ip in enumerate(spec.get("externalIPs") or ()):
+        yield from ip_warnings(f"spec.externalIPs[{i}]", ip)
+    if spec.get("externalIPs") and not headless and not named:
+        yield "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
+    yield from ip_warnings("spec.loadBalancerIP", spec.get("loadBalancerIP") or "")
+    for i, cidr in enumerate(spec.get("loadBalancerSourceRanges") or ()):
+        yield from cidr_warnings(f"spec.loadBalancerSourceRanges[{i}]", cidr)
+    if named and spec.get("externalIPs"):
+        yield 'spec.externalIPs is ignored when spec.type is "ExternalName"'
+    if not named and spec.get("externalName"):
+        yield 'spec.externalName is ignored when spec.type is not "ExternalName"'
+    if spec.get("trafficDistribution") == "PreferClose":
+        yield 'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"'
 
 
 def ingress(new: Obj, old: Obj | None) -> Iterable[str]:

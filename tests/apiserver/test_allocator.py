@@ -63,3 +63,31 @@ async def test_headless_and_external_services_get_no_address(world: World) -> No
     assert (await world.client.create("svc", service("h", clusterIP="None")))["spec"]["clusterIPs"] == ["None"]
     external = await world.client.create("svc", service("e", type="ExternalName", externalName="example.com"))
     assert "clusterIP" not in external["spec"]
+
+
+async def test_ports_that_differ_in_protocol_share_a_node_port(world: World) -> None:
+    """TCP and UDP of one port are one number outside, and no other service gets it for any protocol."""
+    ports = [{"name": "t", "port": 53}, {"name": "u", "port": 53, "protocol": "UDP"}]
+    made = (await world.client.create("svc", service("a", type="NodePort", ports=ports)))["spec"]["ports"]
+    assert made[0]["nodePort"] == made[1]["nodePort"]
+    other = [{"port": 1, "protocol": "UDP", "nodePort": made[0]["nodePort"]}]
+    error = await refused(world.client.create("svc", service("b", type="NodePort", ports=other)))
+    assert error.message.endswith("provided port is already allocated")
+
+
+async def test_a_balancer_that_wants_local_pods_gets_a_port_for_health_checks(world: World) -> None:
+    """It is kept on update, cannot be chosen anew or be had by two, and is free when nobody checks any more."""
+    local = {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
+    made = await world.client.create("svc", service("a", **local))
+    number = made["spec"]["healthCheckNodePort"]
+    assert number in NODE_PORTS
+    kept = await world.client.update("svc", service("a", **local))
+    assert kept["spec"]["healthCheckNodePort"] == number
+    moved = await refused(world.client.patch("svc", "a", {"spec": {"healthCheckNodePort": 30000}}))
+    assert moved.message == 'Service "a" is invalid: spec.healthCheckNodePort: Forbidden: field is immutable'
+    taken = await refused(world.client.create("svc", service("b", **local, healthCheckNodePort=number)))
+    assert taken.message.endswith(f"failed to allocate requested HealthCheck NodePort {number}: provided port is already "
+                                  "allocated")
+    plain = await world.client.patch("svc", "a", {"spec": {"externalTrafficPolicy": "Cluster"}})
+    assert "healthCheckNodePort" not in plain["spec"]
+    assert (await world.client.create("svc", service("b", **local, healthCheckNodePort=number)))["spec"]

@@ -142,8 +142,8 @@ def test_the_life_of_an_event(api: Api, ns: str) -> None:
     api.made(path, body)
     listed = api.get(f"{EVENTS}/events?fieldSelector=reportingController=test-controller")["items"]
     assert "e" in [e["metadata"]["name"] for e in listed if e["metadata"]["namespace"] == ns]
-    series = {"count": 1, "lastObservedTime": "2014-01-02T12:00:05.000000Z"}
-    assert api.patch(f"{path}/e", {"series": series}, STRATEGIC)["series"]["count"] == 1
+    series = {"count": 2, "lastObservedTime": "2014-01-02T12:00:05.000000Z"}
+    assert api.patch(f"{path}/e", {"series": series}, STRATEGIC)["series"]["count"] == 2
     assert api.get(f"/api/v1/namespaces/{ns}/events/e")["message"] == "This is e"
     read = api.get(f"{path}/e").body
     read["series"] = {"count": 100, "lastObservedTime": "2014-01-02T12:00:07.000000Z"}

@@ -132,6 +132,8 @@ class Pipeline:
             return obj
         prepare.keep_identity(call, obj, old)
         obj = prepare.completed(call, obj, old)
+        if call.writes_status:
+            kind.prepare_status(obj, old, stamp)
         self._track(call, old, obj, stamp)
         return obj
 

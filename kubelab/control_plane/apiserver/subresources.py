@@ -224,7 +224,11 @@ class Subresources:
             spec = {key: value for key, value in (old.get("spec") or {}).items() if key != "finalizers"}
             if finalizers:
                 spec["finalizers"] = finalizers
-            return {**old, "metadata": {**old["metadata"]}, "spec": spec}
+            new = {**old, "metadata": {**old["metadata"]}, "spec": spec}
+            errors = call.kind.validate_part(new, old, "finalize")
+            if errors:
+                raise invalid("", "Namespace", call.info.name, errors)
+            return new
 
         return Response(200, await self._change(call, emptied))
 
