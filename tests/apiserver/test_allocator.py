@@ -86,8 +86,8 @@ async def test_a_balancer_that_wants_local_pods_gets_a_port_for_health_checks(wo
     moved = await refused(world.client.patch("svc", "a", {"spec": {"healthCheckNodePort": 30000}}))
     assert moved.message == 'Service "a" is invalid: spec.healthCheckNodePort: Forbidden: field is immutable'
     taken = await refused(world.client.create("svc", service("b", **local, healthCheckNodePort=number)))
-    assert taken.message.endswith(f"failed to allocate requested HealthCheck NodePort {number}: provided port is already "
-                                  "allocated")
+    assert taken.message.endswith(f"failed to allocate requested HealthCheck NodePort {number}: provided port is "
+                                  "already allocated")
     plain = await world.client.patch("svc", "a", {"spec": {"externalTrafficPolicy": "Cluster"}})
     assert "healthCheckNodePort" not in plain["spec"]
     assert (await world.client.create("svc", service("b", **local, healthCheckNodePort=number)))["spec"]
