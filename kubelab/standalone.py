@@ -26,6 +26,7 @@ from kubelab.machinery.journal import Journal
 if TYPE_CHECKING:
     from kubelab.client.client import Client
     from kubelab.client.component import Component
+    from kubelab.client.pki import Pki
     from kubelab.control_plane.apiserver.audit import AuditOptions
     from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
     from kubelab.control_plane.etcd.endpoints import EtcdEndpoints
@@ -75,6 +76,9 @@ def add_commands(commands: Any, command: Add) -> None:
     manager.add_argument("--node-monitor-grace-period", type=float, default=40.0, metavar="SECONDS",
                          help="a node silent for so long is NotReady (default 40)")
     manager.add_argument("--root-ca-file", type=Path, help="CA that pods are given (default: the kubeconfig's)")
+    manager.add_argument("--cluster-signing-cert-file", type=Path, metavar="FILE",
+                         help="the authority that signs certificates which are asked for")
+    manager.add_argument("--cluster-signing-key-file", type=Path, metavar="FILE", help="its key")
 
     kubelet = command(commands, "kubelet", _runs(_kubelet), "run one node alone",
                       "kubelab kubelet --kubeconfig ~/.kube/config --hostname-override node-9 --runtime hollow")
@@ -252,8 +256,16 @@ async def _controller_manager(options: argparse.Namespace, stack: AsyncExitStack
     root_ca = options.root_ca_file.read_text() if options.root_ca_file else (info.ca_pem or b"").decode()
     client = await _client(options, stack, "kube-controller-manager")
     manager = ControllerManager(client, clock=RealClock(), journal=Journal(), enabled=options.controllers.split(","),
-                                root_ca_pem=root_ca, node_grace_s=options.node_monitor_grace_period)
+                                root_ca_pem=root_ca, node_grace_s=options.node_monitor_grace_period,
+                                signing_pki=_signing(options))
     return _elected(options, client, manager)
+
+
+def _signing(options: argparse.Namespace) -> Pki | None:
+    from kubelab.client.pki import Pki
+
+    certificate, key = options.cluster_signing_cert_file, options.cluster_signing_key_file
+    return Pki(certificate.read_bytes(), key.read_bytes(), b"") if certificate and key else None
 
 
 async def _kubelet(options: argparse.Namespace, stack: AsyncExitStack) -> Component:

@@ -270,7 +270,7 @@ class Wiring:
         from kubelab.control_plane.scheduler import Scheduler
 
         manager = ControllerManager(self.client_of("controller-manager"), clock=self.clock, journal=self.journal,
-                                    root_ca_pem=self.pki.ca_pem.decode())
+                                    root_ca_pem=self.pki.ca_pem.decode(), signing_pki=self.pki)
         scheduler = Scheduler(self.client_of("scheduler"), clock=self.clock, journal=self.journal)
         for part in (manager, scheduler):
             self.server.probes[part.name] = partial(_problem, part)

@@ -3,7 +3,7 @@
     spec.request ─► approval: Approved or Denied ─► status.certificate
 
 Models:    pkg/registry/certificates, pkg/apis/certificates of kube-apiserver
-Left out:  the signers themselves; a diff of a changed approval condition in the error's text
+Left out:  a diff of a changed approval condition in the error's text
 """
 
 from __future__ import annotations

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from kubelab import Cluster
 from tests.kubectl.conftest import Kubectl, until
@@ -88,6 +94,12 @@ metadata: {name: rb}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: r}
 subjects: [{kind: ServiceAccount, name: default, namespace: default}]
 """
+REQUEST = """
+apiVersion: certificates.k8s.io/v1
+kind: CertificateSigningRequest
+metadata: {name: jane}
+spec: {request: %s, signerName: kubernetes.io/kube-apiserver-client, usages: [client auth], expirationSeconds: 86400}
+"""
 # (what, what its description matches)
 DESCRIBED = [
     ("node node-1", r"(?s)Lease:\n  HolderIdentity:  node-1\n.*Ready +True.*KubeletReady.*Allocated resources:"),
@@ -154,6 +166,15 @@ def hollow() -> Iterator[Kubectl]:
         yield kubectl
 
 
+def request_for(name: str) -> tuple[bytes, bytes]:
+    """Return a new key and a request for its certificate, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "dev"),
+                         x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    asked = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    return (key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), asked.public_bytes(Encoding.PEM))
+
+
 def test_every_kind_is_described(hollow: Kubectl) -> None:
     """kubectl finds in each object, and beside it, what it looks for when it describes one."""
     for words, expected in DESCRIBED:
@@ -173,3 +194,20 @@ def test_a_wait_sees_what_is_made_meanwhile(hollow: Kubectl) -> None:
     waiting = hollow.start("wait", "cm/later", "--for=create", "--timeout=20s")
     hollow("create", "configmap", "later")
     assert waiting.communicate(timeout=25)[0] == "configmap/later condition met\n"
+
+
+def test_a_new_user_comes_by_a_certificate(hollow: Kubectl, tmp_path: Path) -> None:
+    """A request is approved and signed, and its certificate proves to the API server who somebody is."""
+    key, asked = request_for("jane")
+    hollow("apply", "-f", "-", stdin=REQUEST % base64.b64encode(asked).decode())
+    assert re.search(r"jane +\d+s +kubernetes.io/kube-apiserver-client +kubernetes-admin +24h +Pending",
+                     hollow("get", "csr"))
+    assert hollow("certificate", "approve", "jane") == "certificatesigningrequest.certificates.k8s.io/jane approved\n"
+    until(lambda: "Approved,Issued" in hollow("get", "csr", "jane"), "the request is signed")
+    issued = hollow("get", "csr", "jane", "-o", "jsonpath={.status.certificate}")
+    (tmp_path / "jane.crt").write_bytes(base64.b64decode(issued))
+    (tmp_path / "jane.key").write_bytes(key)
+    hollow("config", "set-credentials", "jane", f"--client-certificate={tmp_path}/jane.crt",
+           f"--client-key={tmp_path}/jane.key")
+    assert re.search(r"Username +jane\nGroups +\[dev system:authenticated\]", hollow("auth", "whoami", "--user=jane"))
+    assert 'User "jane" cannot list resource "pods"' in hollow("get", "pods", "--user=jane", ok=False)

@@ -16,8 +16,10 @@ from kubelab.client.client import Client
 from kubelab.client.component import Component
 from kubelab.client.controller import Controller
 from kubelab.client.informer import Informers
+from kubelab.client.pki import Pki
 from kubelab.client.recorder import EventRecorder
 from kubelab.control_plane.controllers import node_lifecycle, pod_gc
+from kubelab.control_plane.controllers.certificate_signing import CertificateSigningController
 from kubelab.control_plane.controllers.cronjob import CronJobController
 from kubelab.control_plane.controllers.daemonset import DaemonSetController
 from kubelab.control_plane.controllers.deployment import DeploymentController
@@ -52,13 +54,15 @@ class ControllerManager(Component):
     """Runs the controllers that `enabled` names: "*" for all, "-name" to leave one out.
 
     `node_grace_s`: silence after which a node counts as gone. `node_eviction_rate_per_s`: how many such nodes a
-    second are emptied. `pod_quarantine_s`: how long a pod outlives its deleted node.
+    second are emptied. `pod_quarantine_s`: how long a pod outlives its deleted node. `signing_pki`: what signs the
+    certificates that are asked for; without it nobody does.
     """
 
     def __init__(self, client: Client, *, clock: Clock, journal: Journal, enabled: Sequence[str] = ("*",),
                  node_grace_s: float = node_lifecycle.GRACE_S,
                  node_eviction_rate_per_s: float = node_lifecycle.EVICTION_RATE_PER_S,
-                 pod_quarantine_s: float = pod_gc.QUARANTINE_S, root_ca_pem: str = "") -> None:
+                 pod_quarantine_s: float = pod_gc.QUARANTINE_S, root_ca_pem: str = "",
+                 signing_pki: Pki | None = None) -> None:
         super().__init__("controller-manager")
         self.client, self.clock, self.journal = client, clock, journal
         self.informers = Informers(client, clock)
@@ -69,6 +73,9 @@ class ControllerManager(Component):
         self._add("serviceaccount-controller", self._plain(ServiceAccountController))
         self._add("root-ca-certificate-publisher-controller", lambda name: RootCaPublisher(
             name, client, self.informers, clock=clock, journal=journal, ca_pem=root_ca_pem))
+        if signing_pki is not None:
+            self._add("certificatesigningrequest-signing-controller", lambda name: CertificateSigningController(
+                name, client, self.informers, clock=clock, journal=journal, pki=signing_pki))
         self._add("garbage-collector-controller", self._telling(GarbageCollector))
         self._add("replicationcontroller-controller", self._telling(ReplicationControllerController))
         self._add("replicaset-controller", self._telling(ReplicaSetController))
