@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from kubelab import units
 from kubelab.control_plane.controllers.disruption import GONE_IN_S, Health, health_of, status_of, still_going
 from kubelab.machinery.clock import timestamp
 from kubelab.machinery.errors import ApiError
+from kubelab.machinery.meta import owner_reference
 
 from .conftest import World
 
@@ -53,6 +55,36 @@ def test_the_condition_says_whether_pods_may_go() -> None:
     assert [(c["status"], c["reason"]) for c in ready["conditions"]] == [("True", "SufficientPods")]
     failed = status_of(budget(ready), Health(3, 2, 3), {}, NOW, "no scale")
     assert (failed["disruptionsAllowed"], failed["conditions"][0]["reason"]) == (0, "SyncFailed")
+
+
+async def test_a_custom_resource_says_how_many_there_should_be(world: World) -> None:
+    """By its scale subresource; an owner without one has no size, and the budget says so."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    paths = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
+    await world.client.create("crd", {
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "fleets.example.com"}, "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": "fleets", "kind": "Fleet"},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema},
+                          "subresources": {"scale": paths, "status": {}}}]}})
+    fleet = {"apiVersion": "example.com/v1", "kind": "Fleet", "metadata": {"name": "f"}, "spec": {"replicas": 4}}
+
+    async def made() -> Any:
+        return await world.client.raw("POST", "/apis/example.com/v1/namespaces/default/fleets", body=fleet)
+
+    owner = owner_reference(await world.until(made), "Fleet", "example.com/v1")
+    await world.client.create("poddisruptionbudgets", budget(maxUnavailable=1))
+    await world.client.create("pods", {"metadata": {"name": "a", "labels": {"app": "web"}, "ownerReferences": [owner]},
+                                       "spec": {"containers": [{"name": "c", "image": "nginx"}]}})
+
+    async def status(expected: int, reason: str, message: str = "") -> Any:
+        found = (await world.client.get("pdb", "p"))["status"]
+        told = found["conditions"][0]
+        return (found["expectedPods"], told["reason"], told["message"]) == (expected, reason, message)
+
+    await world.until(lambda: status(4, "InsufficientPods"))
+    await world.client.create("jobs", units.Job("j", image="nginx", labels={"app": "web"}))
+    await world.until(lambda: status(4, "SyncFailed", "jobs.batch does not implement the scale subresource"))
 
 
 async def test_evictions_stop_where_the_budget_does(world: World, deployment: Any) -> None:

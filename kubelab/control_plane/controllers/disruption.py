@@ -7,7 +7,6 @@ The API server spends the allowance (pods/eviction) and notes each pod in status
 
 Invariant: what cannot be worked out allows nothing.
 Models:    kube-controller-manager, disruption-controller
-Left out:  scale subresources of custom resources
 """
 
 from __future__ import annotations
@@ -24,10 +23,12 @@ from kubelab.control_plane.controllers.pod_owner import write_status
 from kubelab.control_plane.controllers.pods import POD_INDEXERS, is_ready
 from kubelab.machinery import intstr
 from kubelab.machinery.clock import Clock, parse_timestamp, timestamp
+from kubelab.machinery.errors import ApiError
 from kubelab.machinery.journal import Journal
 from kubelab.machinery.meta import controller_of, is_terminating, key_of
 from kubelab.machinery.request import Obj
 from kubelab.machinery.selectors import Selector, from_label_selector
+from kubelab.units.columns import selector_text
 
 SCALED = {"ReplicaSet": "replicasets.apps", "StatefulSet": "statefulsets.apps",
           "ReplicationController": "replicationcontrollers", "Deployment": "deployments.apps"}
@@ -88,7 +89,8 @@ def status_of(budget: Obj, health: Health, going: Mapping[str, str], now: float,
         "observedGeneration": generation, "disruptionsAllowed": allowed, "currentHealthy": health.healthy,
         "desiredHealthy": health.desired, "expectedPods": health.expected}
     if failure:
-        status = {**old, "disruptionsAllowed": 0, "observedGeneration": generation}
+        generation = old.get("observedGeneration", 0)  # the newest spec has not been worked out
+        status = {**old, "disruptionsAllowed": 0}
     elif going:
         status["disruptedPods"] = dict(going)
     reason = "SyncFailed" if failure else "SufficientPods" if allowed else "InsufficientPods"
@@ -116,8 +118,9 @@ class DisruptionController(Controller):
                                     indexers={"namespace": POD_INDEXERS["namespace"]})
         self.pods = informers.of("pods", indexers=POD_INDEXERS)
         self.scaled = {kind: informers.of(resource) for kind, resource in SCALED.items()}
+        self.definitions = informers.of("customresourcedefinitions")
         super().__init__(name, clock=clock, journal=journal,
-                         informers=(self.budgets, self.pods, *self.scaled.values()))
+                         informers=(self.budgets, self.pods, self.definitions, *self.scaled.values()))
         self.budgets.on_event(lambda type_, budget, old: self.queue.add(key_of(budget)))
         self.pods.on_event(self._on_pod)
 
@@ -149,7 +152,7 @@ class DisruptionController(Controller):
             self.queue.add_after(key, min(parse_timestamp(at) for at in going.values()) + GONE_IN_S - now)
         failure, scales = "", []
         try:
-            scales = self._scales(budget, pods)
+            scales = await self._scales(budget, pods)
         except LookupError as error:
             failure = str(error)
             self.recorder.event(budget, "Warning", "CalculateExpectedPodCountFailed",
@@ -158,39 +161,50 @@ class DisruptionController(Controller):
         if status != budget.get("status"):
             await write_status(self.client, "poddisruptionbudgets.policy", budget, status)
 
-    def _scales(self, budget: Obj, pods: Sequence[Obj]) -> list[int]:
+    async def _scales(self, budget: Obj, pods: Sequence[Obj]) -> list[int]:
         """Return what size each controller of these pods wants. Raises `LookupError` for one that has no size."""
         spec = budget.get("spec") or {}
         if spec.get("maxUnavailable") is None and not isinstance(spec.get("minAvailable"), str):
             return []
-        found: dict[str, int] = {}
-        unmanaged = False
-        for pod in pods:
-            owner = controller_of(pod)
-            if owner is None:
-                unmanaged = True
-            elif owner["uid"] not in found:
-                top = self._top(pod["metadata"]["namespace"], owner)
-                if top is not None:
-                    found[top["metadata"]["uid"]] = top["spec"].get("replicas", 1)
-        if unmanaged:
-            from kubelab.units.columns import selector_text
-
+        owners = {owner["uid"]: owner for pod in pods if (owner := controller_of(pod)) is not None}
+        if any(controller_of(pod) is None for pod in pods):
             self.recorder.event(budget, "Warning", "UnmanagedPods",
                                 UNMANAGED.format(selector_text(budget["spec"]["selector"])))
+        found: dict[str, int] = {}
+        for owner in owners.values():
+            scaled = await self._scaled(budget["metadata"]["namespace"], owner)
+            if scaled is not None:
+                found[scaled["metadata"]["uid"]] = scaled["spec"].get("replicas", 0)
         return list(found.values())
 
-    def _top(self, namespace: str, owner: Obj) -> Obj | None:
-        """Follow controllers up to the one that people scale; None when it has gone."""
-        informer = self.scaled.get(owner["kind"])
+    async def _scaled(self, namespace: str, owner: Obj) -> Obj | None:
+        """Return the object that people scale, or its Scale: a ReplicaSet's Deployment; None when it has gone."""
+        informer = self.scaled.get(owner["kind"]) if owner["apiVersion"] in ("v1", "apps/v1") else None
         if informer is None:
-            plural = f"{owner['kind'].lower()}s.{owner['apiVersion'].partition('/')[0]}"
-            raise LookupError(f"{plural} does not implement the scale subresource")
+            return await self._custom_scale(namespace, owner)
         found = informer.get(f"{namespace}/{owner['name']}")
         if found is None or found["metadata"]["uid"] != owner["uid"]:
             return None
         above = controller_of(found)
-        return found if above is None else self._top(namespace, above) or found
+        return await self._scaled(namespace, above) if above is not None and above["kind"] == "Deployment" else found
+
+    async def _custom_scale(self, namespace: str, owner: Obj) -> Obj | None:
+        """Ask for the Scale of a custom resource."""
+        group, _, version = owner["apiVersion"].rpartition("/")
+        definition = next((crd["spec"] for crd in self.definitions.list()
+                           if (crd["spec"]["group"], crd["spec"]["names"]["kind"]) == (group, owner["kind"])), None)
+        plural = definition["names"]["plural"] if definition else f"{owner['kind'].lower()}s"
+        if definition is None or not any((served.get("subresources") or {}).get("scale")
+                                         for served in definition["versions"] if served["name"] == version):
+            raise LookupError(f"{plural}.{group} does not implement the scale subresource")
+        path = f"/apis/{group}/{version}/namespaces/{namespace}/{plural}/{owner['name']}/scale"
+        try:
+            scale: Obj = await self.client.raw("GET", path)
+        except ApiError as error:
+            if error.code == 404:
+                return None
+            raise
+        return scale if scale["metadata"]["uid"] == owner["uid"] else None
 
 
 def _counted(pod: Obj) -> tuple[Any, ...]:
