@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kubelab.machinery import clock, meta
+from kubelab.machinery import clock, meta, names
 from kubelab.machinery.errors import FieldError
 from kubelab.machinery.request import Obj
 from kubelab.units import job_status_validation, job_validation, warnings
@@ -51,9 +51,10 @@ def default_patterns(spec: Obj) -> None:
 
 
 def _labels_of_template(job: Obj) -> None:
-    labels = job["spec"]["template"]["metadata"].get("labels")
-    if labels and job["metadata"].get("uid") and not job["metadata"].get("labels"):
-        job["metadata"]["labels"] = dict(labels)
+    """A job without labels has its template's; those that are made of a name that is too long are refused there."""
+    labels, own = job["spec"]["template"]["metadata"].get("labels"), job["metadata"]
+    if labels and own.get("uid") and not own.get("labels") and not names.label_value_errors(own.get("name", "")):
+        own["labels"] = dict(labels)
 
 
 def _prepare_create(job: Obj) -> None:

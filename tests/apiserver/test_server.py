@@ -112,3 +112,13 @@ async def test_events_have_two_faces(world: World) -> None:
     assert (await world.client.get("events", "e"))["series"] == series
     refused = await world.send("PATCH", f"{path}/e", {"note": "again"}, headers=merge)
     assert refused.status == 422, refused.body  # which core/v1 lets pass
+
+
+async def test_fields_are_owned_in_the_version_that_was_written(world: World) -> None:
+    """An autoscaler made through autoscaling/v1 is its maker's in the fields of v1, whoever looks."""
+    await world.send("POST", "/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers", {
+        "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"},
+        "spec": {"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "w"}}})
+    entry, = (await world.client.get("hpa", "h"))["metadata"]["managedFields"]
+    assert (entry["apiVersion"], set(entry["fieldsV1"]["f:spec"])) == ("autoscaling/v1", {
+        "f:maxReplicas", "f:minReplicas", "f:scaleTargetRef", "f:targetCPUUtilizationPercentage"})

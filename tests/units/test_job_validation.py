@@ -91,6 +91,17 @@ def test_labels_of_another_job_are_refused() -> None:
         ("spec.template.metadata.labels[batch.kubernetes.io/job-name]", "FieldValueRequired")]
 
 
+def test_a_name_that_is_too_long_for_a_label_is_told_of_the_template() -> None:
+    """There the labels are that are made of it; the job's own follow later."""
+    it = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x" * 64, "uid": "u"}, "spec": {
+        "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}
+    kind = units.find("jobs")
+    kind.default(it)
+    kind.prepare_create(it)
+    assert {e.field for e in kind.validate(it)} == {"spec.template.labels"}
+    assert "labels" not in it["metadata"]
+
+
 CPU = {"requests": {"cpu": "1"}}
 CHANGES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[str]]] = [
     ({}, {"parallelism": 4, "backoffLimit": 1}, {}, []),

@@ -138,9 +138,15 @@ class Pipeline:
         return obj
 
     def _track(self, call: Call, old: Obj | None, obj: Obj, stamp: str) -> None:
-        if call.operation == "Update":
-            apply.track_update(old, obj, call.manager, "Update", call.subresource, stamp,
-                               node=call.kind.own.node if call.kind.own is not None else None)
+        if call.operation != "Update":
+            return
+        if call.is_face:  # who owns what is told in the fields of the version that was written
+            seen, shown = call.outward(old) if old is not None else None, call.outward(obj)
+            apply.track_update(seen, shown, call.manager, "Update", call.subresource, stamp)
+            obj["metadata"]["managedFields"] = shown["metadata"].get("managedFields") or []
+            return
+        apply.track_update(old, obj, call.manager, "Update", call.subresource, stamp,
+                           node=call.kind.own.node if call.kind.own is not None else None)
 
     def stamp(self) -> str:
         return timestamp(self.clock.now())
