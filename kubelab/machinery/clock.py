@@ -167,7 +167,7 @@ class SteppedClock:
 
 def timestamp(now: float) -> str:
     """Write a time as metav1.Time: 2026-01-02T03:04:05Z."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)).zfill(20)  # years before 1000 come without zeros
 
 
 def micro_timestamp(now: float) -> str:
@@ -176,36 +176,51 @@ def micro_timestamp(now: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(micros // 1_000_000)) + f".{micros % 1_000_000:06d}Z"
 
 
-_LAYOUT = (("2006", r"\d{4}"), ("-", "-"), ("01", r"\d\d"), ("-", "-"), ("02", r"\d\d"), ("T", "T"), ("15", r"\d\d"),
-           (":", ":"), ("04", r"\d\d"), (":", ":"), ("05", r"\d\d(\.\d+)?"), ("Z07:00", r"Z|[+-]\d\d:\d\d"))
-_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d+)?(?:Z|([+-])(\d\d):(\d\d))")
+_DATE = (("2006", r"\d{4}"), ("-", "-"), ("01", r"\d\d"), ("-", "-"), ("02", r"\d\d"), ("T", "T"), ("15", r"\d\d?"),
+         (":", ":"), ("04", r"\d\d"), (":", ":"))
+_ZONE = ("Z07:00", r"Z|[+-]\d\d:\d\d")
+_LAYOUTS = {"2006-01-02T15:04:05Z07:00": (*_DATE, ("05", r"\d\d([.,]\d+)?"), _ZONE),
+            "2006-01-02T15:04:05.000000Z07:00": (*_DATE, ("05", r"\d\d"), (".000000", r"[.,]\d{6}"), _ZONE)}
+TIME, MICRO_TIME = _LAYOUTS
+_RANGES = {"01": ("month", 1, 12), "15": ("hour", 0, 23), "04": ("minute", 0, 59), "05": ("second", 0, 59)}
+_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d?):(\d\d):(\d\d)([.,]\d+)?(?:Z|([+-])(\d\d):(\d\d))")
 
 
-def _unparsed(text: str) -> str:
-    """Say where reading a time ended, in the words of Go's time.Parse."""
+def _check(text: str, layout: str) -> None:
+    """Raise ValueError where reading a time ends, in the words of Go's time.Parse."""
     at = 0
-    for layout, pattern in _LAYOUT:
+    for part, pattern in _LAYOUTS[layout]:
         match = re.compile(pattern).match(text, at)
         if match is None:
-            return f'cannot parse "{text[at:]}" as "{layout}"'
+            raise ValueError(f'parsing time "{text}" as "{layout}": cannot parse "{text[at:]}" as "{part}"')
+        name, least, most = _RANGES.get(part, ("", 0, 0))
+        if name and not least <= int(match[0].partition(".")[0].partition(",")[0]) <= most:
+            raise ValueError(f'parsing time "{text}": {name} out of range')
         at = match.end()
-    return f'extra text: "{text[at:]}"'
+    if at < len(text):
+        raise ValueError(f'parsing time "{text}": extra text: "{text[at:]}"')
 
 
-def parse_timestamp(text: str) -> float:
-    """Read an RFC 3339 time as Unix seconds.
+def parse_timestamp(text: str, layout: str = TIME) -> float:
+    """Read an RFC 3339 time as Unix seconds; of the MICRO_TIME layout it has six digits behind the second.
 
     Raises:
         ValueError: the text is no such time.
     """
     match = _RFC3339.fullmatch(text)
-    if match is None:
-        raise ValueError(f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": {_unparsed(text)}')
+    if match is None or layout == MICRO_TIME:
+        _check(text, layout)
+    assert match is not None
     year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
-    if not (1 <= month <= 12 and 1 <= day <= calendar.monthrange(year or 1, month)[1] and hour < 24 and minute < 60
-            and second < 60):
-        raise ValueError(f'parsing time "{text}": out of range')
-    seconds = calendar.timegm((year, month, day, hour, minute, second)) + float(match[7] or 0)
+    if not (1 <= month <= 12 and hour < 24 and minute < 60 and second < 60):
+        _check(text, layout)
+    for name, most, given in (("hour", 24, match[9]), ("minute", 60, match[10])):
+        if int(given or 0) > most:
+            raise ValueError(f'parsing time "{text}": time zone offset {name} out of range')
+    if not 1 <= day <= calendar.monthrange(year or 4, month)[1]:
+        raise ValueError(f'parsing time "{text}": day out of range')
+    fraction = float(f"0.{match[7][1:]}") if match[7] else 0.0
+    seconds = calendar.timegm((year, month, day, hour, minute, second)) + fraction
     if match[8]:
         offset_s = int(match[9]) * 3600 + int(match[10]) * 60
         seconds -= offset_s if match[8] == "+" else -offset_s

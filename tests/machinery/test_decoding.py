@@ -50,10 +50,20 @@ def test_a_clean_object_comes_back_itself() -> None:
      "Container.spec.containers.imagePullPolicy of type v1.PullPolicy"),
     (with_container(resources={"limits": {"cpu": "lots"}}), "quantities must match the regular expression "
      "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"),
-    (with_container(livenessProbe={"httpGet": {"port": True}}), "json: cannot unmarshal bool into Go value of type "
-     "int32")])
+    (with_container(livenessProbe={"httpGet": {"port": True}}), "json: cannot unmarshal bool into Go struct field "
+     "HTTPGetAction.spec.containers.livenessProbe.ProbeHandler.httpGet.port of type int32"),
+    (with_spec(volumes=[{"name": "v", "hostPath": {"path": "/", "type": 1}}]), "json: cannot unmarshal number into Go "
+     "struct field HostPathVolumeSource.spec.volumes.VolumeSource.hostPath.type of type v1.HostPathType"),
+    (with_container(resources={"limits": []}), "json: cannot unmarshal array into Go struct field "
+     "ResourceRequirements.spec.containers.resources.limits of type v1.ResourceList"),
+    (with_container(securityContext={"capabilities": {"add": [1]}}), "json: cannot unmarshal number into Go struct "
+     "field Capabilities.spec.containers.securityContext.capabilities.add of type v1.Capability"),
+    ({**POD, "metadata": {"name": 1, "creationTimestamp": 2}}, "json: cannot unmarshal number into Go struct field "
+     "ObjectMeta.metadata.creationTimestamp of type string"),
+    ({**POD, "metadata": {"creationTimestamp": "2026-02-30T00:00:00Z"}},
+     'parsing time "2026-02-30T00:00:00Z": day out of range')])
 def test_wrong_types_are_refused_in_the_words_of_go(obj: dict[str, Any], message: str) -> None:
-    """The first wrong type is the answer, whatever the mode, with struct, path and type."""
+    """The first wrong type is the answer, whatever the mode; what a type of its own cannot read ends it at once."""
     assert check(pod(), obj, "Ignore").errors == (message,)
 
 
@@ -85,7 +95,11 @@ def test_secret_data_must_be_base64() -> None:
     node = schema.compiled("v1", "Secret")
     assert node is not None
     assert check(node, {"data": {"a": "notbase64!"}}).errors == ("illegal base64 data at input byte 9",)
-    assert check(node, {"data": {"a": "aGk="}}).errors == ()
+    for good in ("aGk=", "aG\nk=", "aGkK\r\n", ""):
+        assert check(node, {"data": {"a": good}}).errors == ()
+    for bad, at in (("a", 0), ("aGk", 0), ("aGkKa", 4), ("aG=", 3), ("aG=k", 2), ("a=", 1), ("aGk=aGk=", 4),
+                    ("\n\nab", 2)):
+        assert check(node, {"data": {"a": bad}}).errors == (f"illegal base64 data at input byte {at}",)
 
 
 def test_twin_keys_are_found_where_they_stand() -> None:
