@@ -245,7 +245,8 @@ OTHERS = [
      ['spec.selectableFields[0].jsonPath: Invalid value: ".spec.nope": is an invalid path: does not refer to a valid '
       "field", 'spec.selectableFields[2].jsonPath: Invalid value: ".spec": must point to a field of type string, '
       "boolean or integer. Enum string fields and strings with formats are allowed.",
-      'spec.selectableFields[3].jsonPath: Invalid value: ".metadata.name": must not point to fields in metadata']),
+      'spec.selectableFields[3].jsonPath: Invalid value: ".metadata.name": is an invalid path: does not refer to a '
+      "valid field"]),
 ]
 
 
