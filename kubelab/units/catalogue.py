@@ -88,6 +88,7 @@ class Kind:
     validate: Callable[[Obj], Sequence[FieldError]] = _no_errors  # beyond the schema and the metadata rules
     validate_update: Callable[[Obj, Obj], Sequence[FieldError]] = _no_update_errors  # (new, old): immutables
     update_first: bool = False  # what may not change is told before what is wrong with the object, as upstream does
+    update_alone: bool = False  # an update is looked at by `validate_update` only: what was stored is not judged again
     validate_part: Callable[[Obj, Obj, str], Sequence[FieldError]] = _no_part_errors  # (new, old, subresource)
     warnings: Callable[[Obj, Obj | None], Iterable[str]] = _no_warnings  # (new, old): what is allowed but unwise
     validate_name: str = "subdomain"  # "subdomain" | "label" (RFC 1123) | "label1035" | "path"
@@ -96,6 +97,7 @@ class Kind:
     row_order: Callable[[Obj], Any] | None = None  # how a table of a list is sorted; else as the list is
     selectable: Callable[[Obj], Mapping[str, str]] = _only_meta  # field selector paths besides metadata.name/namespace
     generation: bool = False  # metadata.generation counts spec changes
+    counted_metadata: str = ""  # which part of the metadata counts too: the labels of an EndpointSlice
     selectable_keys: tuple[str, ...] = field(default=())  # every path `selectable` may return; others are 400
     unselectable: str = "field label not supported: {}"  # how another path is refused, where this kind has its own
     version_notes: frozenset[str] = frozenset()  # annotations of the versioned object alone, not of its bare metadata

@@ -116,10 +116,13 @@ def _node_errors(drivers: list[Obj]) -> rules.Errors:
         if name in names:
             yield duplicate(f"{path}.name", name)
         names.add(name)
-        yield from rules.unique((path, key) for key in driver.get("topologyKeys") or ())
+        keys: set[str] = set()
         for key in driver.get("topologyKeys") or ():
             if not key:
                 yield required(path)
+            if key in keys:
+                yield duplicate(path, key)
+            keys.add(key)
             yield from rules.qualified_name(path, key)
 
 
@@ -133,15 +136,15 @@ def _csi_name(path: str, name: str) -> rules.Errors:
 
 
 def _node_update(new: Obj, old: Obj) -> Sequence[FieldError]:
-    before = {driver.get("name"): driver for driver in _drivers(old)}
-    errors: list[FieldError] = []
-    for driver in _drivers(new):
-        known = before.get(driver.get("name"))
-        if known is not None and {**driver, "allocatable": None} != {**known, "allocatable": None}:
-            shown = {"Name": driver.get("name", ""), "NodeID": driver.get("nodeID", ""),
-                     "TopologyKeys": driver.get("topologyKeys"), "Allocatable": None}
-            errors.append(rules.invalid_struct("spec.drivers", shown, "field is immutable"))
-    return errors
+    return [rules.invalid_struct("spec.drivers", _driver_struct(driver), rules.IMMUTABLE) for known in _drivers(old)
+            for driver in _drivers(new) if driver.get("name") == known.get("name")
+            and _driver_struct(driver) != _driver_struct(known)]
+
+
+def _driver_struct(driver: Obj) -> Obj:
+    """A driver as upstream compares and prints it: how many volumes it takes may change."""
+    return {"Name": driver.get("name", ""), "NodeID": driver.get("nodeID", ""),
+            "TopologyKeys": driver.get("topologyKeys"), "Allocatable": None}
 
 
 CSI_NODE = Kind(
@@ -165,8 +168,16 @@ def _validate_attachment(attachment: Obj) -> Sequence[FieldError]:
 
 
 def _attachment_errors(spec: Obj) -> rules.Errors:
-    attacher, source = spec.get("attacher", ""), spec.get("source") or {}
-    if not attacher:
+    yield from _source_errors(spec)
+    yield from _csi_name("spec.attacher", spec.get("attacher", ""))
+    name = (spec.get("source") or {}).get("persistentVolumeName")
+    if name is not None:
+        yield from rules.subdomain_name("spec.source.persistentVolumeName", name)
+
+
+def _source_errors(spec: Obj) -> rules.Errors:
+    source = spec.get("source") or {}
+    if not spec.get("attacher"):
         yield required("spec.attacher")
     name, inline = source.get("persistentVolumeName"), source.get("inlineVolumeSpec")
     if name is None and inline is None:
@@ -176,13 +187,16 @@ def _attachment_errors(spec: Obj) -> rules.Errors:
     elif name == "":
         yield required("spec.source.persistentVolumeName", "must specify non empty persistentVolumeName")
     yield from rules.subdomain_name("spec.nodeName", spec.get("nodeName", ""))
-    yield from _csi_name("spec.attacher", attacher)
-    if name is not None:
-        yield from rules.subdomain_name("spec.source.persistentVolumeName", name)
 
 
 def _attachment_update(new: Obj, old: Obj) -> Sequence[FieldError]:
-    return list(rules.immutable("spec", new.get("spec"), old.get("spec")))
+    if _spec(new) == _spec(old):
+        return ()
+    source = _spec(new).get("source") or {}
+    struct = {"Attacher": _spec(new).get("attacher", ""), "Source": {
+        "PersistentVolumeName": source.get("persistentVolumeName"), "InlineVolumeSpec": source.get("inlineVolumeSpec")},
+        "NodeName": _spec(new).get("nodeName", "")}
+    return [*_source_errors(_spec(new)), rules.invalid_struct("spec", struct, rules.IMMUTABLE)]
 
 
 def _attachment_status(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:
@@ -206,7 +220,7 @@ def _spec(attachment: Obj) -> Obj:
 VOLUME_ATTACHMENT = Kind(
     "VolumeAttachment", "volumeattachments", group=GROUP, namespaced=False, subresources=frozenset({"status"}),
     prepare_create=_prepare_attachment, validate=_validate_attachment, validate_update=_attachment_update,
-    validate_part=_attachment_status,
+    update_alone=True, validate_part=_attachment_status,
     columns=(
         NAME,
         Column("Attacher", lambda o, now: _spec(o).get("attacher", ""), format="name", path="spec.attacher"),

@@ -28,18 +28,22 @@ def _prepare_create(ingress: Obj) -> None:
 
 
 def _validate(ingress: Obj) -> Sequence[FieldError]:
-    errors = list(_spec_errors(ingress.get("spec") or {}))
+    spec = ingress.get("spec") or {}
+    errors = list(_spec_errors(spec))
     annotation = (ingress["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
-    if annotation and (ingress.get("spec") or {}).get("ingressClassName"):
-        errors.insert(0, invalid_value("annotations.kubernetes.io/ingress.class", annotation,
-                                       "can not be set when the class field is also set"))
+    if annotation is not None and spec.get("ingressClassName") not in (None, annotation):
+        errors.append(invalid_value("annotations.kubernetes.io/ingress.class", annotation,
+                                    "must match `ingressClassName` when both are specified"))
     return errors
+
+
+def _validate_update(new: Obj, old: Obj) -> Sequence[FieldError]:
+    return list(_spec_errors(new.get("spec") or {}))  # the annotation may be added later
 
 
 def _spec_errors(spec: Obj) -> rules.Errors:
     if not spec.get("rules") and spec.get("defaultBackend") is None:
-        struct = {"IngressClassName": spec.get("ingressClassName"), "DefaultBackend": None, "TLS": None, "Rules": None}
-        yield rules.invalid_struct("spec", struct, "either `defaultBackend` or `rules` must be specified")
+        yield invalid_value("spec", spec.get("rules"), "either `defaultBackend` or `rules` must be specified")
     if spec.get("defaultBackend") is not None:
         yield from _backend("spec.defaultBackend", spec["defaultBackend"])
     for i, rule in enumerate(spec.get("rules") or ()):
@@ -68,8 +72,7 @@ def _rule(path: str, rule: Obj) -> rules.Errors:
     if host:
         if rules.is_ip(host):
             yield invalid_value(f"{path}.host", host, "must be a DNS name, not an IP address")
-        else:
-            yield from _host(f"{path}.host", host)
+        yield from _host(f"{path}.host", host)
     if rule.get("http") is None:
         return
     paths = rule["http"].get("paths") or ()
@@ -83,7 +86,8 @@ def _path(field: str, entry: Obj) -> rules.Errors:
     kind, path = entry.get("pathType"), entry.get("path", "")
     if kind is None:
         yield required(f"{field}.pathType", "pathType must be specified")
-    elif kind not in PATH_TYPES:
+        return
+    if kind not in PATH_TYPES:
         yield rules.unsupported(f"{field}.pathType", kind, PATH_TYPES)
     elif kind == "ImplementationSpecific":
         if path and not path.startswith("/"):
@@ -106,13 +110,22 @@ def _backend(path: str, backend: Obj) -> rules.Errors:
     if resource is not None and service is not None:
         yield invalid_value(path, "", "cannot set both resource and service backends")
     elif resource is not None:
-        for key in ("kind", "name"):
-            if not resource.get(key):
-                yield required(f"{path}.resource.{key}")
+        yield from _reference(f"{path}.resource", resource)
     elif service is not None:
         yield from _service_backend(path, service)
     else:
-        yield required(path, "resource or service backend is required")
+        yield invalid_value(path, "", "resource or service backend is required")
+
+
+def _reference(path: str, reference: Mapping[str, Any]) -> rules.Errors:
+    """What a reference to an object of any kind may say, in a backend or in the parameters of a class."""
+    if reference.get("apiGroup") is not None:
+        yield from rules.subdomain_name(f"{path}.apiGroup", reference["apiGroup"])
+    for key in ("kind", "name"):
+        if not reference.get(key):
+            yield required(f"{path}.{key}")
+        else:
+            yield from rules.messages(f"{path}.{key}", reference[key], names.path_segment_errors)
 
 
 def _service_backend(path: str, service: Obj) -> rules.Errors:
@@ -146,7 +159,8 @@ def _address_text(ingress: Obj) -> str:
 
 INGRESS = Kind(
     "Ingress", "ingresses", group="networking.k8s.io", short_names=("ing",), subresources=frozenset({"status"}),
-    generation=True, prepare_create=_prepare_create, validate=_validate,
+    generation=True, prepare_create=_prepare_create, validate=_validate, validate_update=_validate_update,
+    update_alone=True,
     validate_part=status_validation.load_balancer,
     warnings=warnings.ingress,
     columns=(
@@ -172,9 +186,9 @@ def _class_errors(spec: Obj) -> rules.Errors:
     controller, path = spec.get("controller", ""), "spec.controller"
     if not controller:
         yield required(path)
-    elif len(controller) > 250:
-        yield rules.too_long(path, 250)
     else:
+        if len(controller) > 250:
+            yield rules.too_long(path, 250)
         yield from rules.domain_path(path, controller)
     yield from _parameters(spec.get("parameters"))
 
@@ -182,16 +196,16 @@ def _class_errors(spec: Obj) -> rules.Errors:
 def _parameters(parameters: Mapping[str, Any] | None) -> rules.Errors:
     if parameters is None:
         return
-    for key in ("kind", "name"):
-        if not parameters.get(key):
-            yield required(f"spec.parameters.{key}")
+    yield from _reference("spec.parameters", parameters)
     scope = parameters.get("scope")
     if scope is None:
         yield required("spec.parameters.scope")
     elif scope not in ("Cluster", "Namespace"):
         yield rules.unsupported("spec.parameters.scope", scope, ("Cluster", "Namespace"))
-    elif scope == "Namespace" and not parameters.get("namespace"):
+    elif scope == "Namespace" and parameters.get("namespace") is None:
         yield required("spec.parameters.namespace", "`parameters.scope` is set to 'Namespace'")
+    elif scope == "Namespace":
+        yield from rules.label_name("spec.parameters.namespace", parameters["namespace"])
     elif scope == "Cluster" and parameters.get("namespace") is not None:
         yield rules.forbidden("spec.parameters.namespace", "`parameters.scope` is set to 'Cluster'")
 
@@ -217,7 +231,7 @@ def _parameters_text(ingress_class: Obj) -> str:
 
 INGRESS_CLASS = Kind(
     "IngressClass", "ingressclasses", group="networking.k8s.io", namespaced=False, generation=True,
-    default=_default_class, validate=_validate_class, validate_update=_class_update,
+    default=_default_class, validate=_validate_class, validate_update=_class_update, update_first=True,
     columns=(
         NAME,
         Column("Controller", lambda o, now: (o.get("spec") or {}).get("controller", ""),

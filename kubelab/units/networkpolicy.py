@@ -5,13 +5,12 @@ Models: pkg/registry/networking/networkpolicy and pkg/apis/networking of kube-ap
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
+from kubelab.units.addresses import Network, cidr_warnings, parse_cidr
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, selector_text
 
@@ -33,6 +32,17 @@ def _default(policy: Obj) -> None:
 
 def _validate(policy: Obj) -> Sequence[FieldError]:
     return list(_spec_errors(policy.get("spec") or {}))
+
+
+def _ranges(policy: Obj) -> Iterator[tuple[str, str]]:
+    """Yield every CIDR of a policy with its field path."""
+    for direction, side in DIRECTIONS:
+        for i, rule in enumerate((policy.get("spec") or {}).get(direction) or ()):
+            for j, peer in enumerate(rule.get(side) or ()):
+                block, path = peer.get("ipBlock"), f"spec.{direction}[{i}].{side}[{j}].ipBlock"
+                if block is not None:
+                    yield f"{path}.cidr", block.get("cidr", "")
+                    yield from ((f"{path}.except[{k}]", cidr) for k, cidr in enumerate(block.get("except") or ()))
 
 
 def _spec_errors(spec: Obj) -> rules.Errors:
@@ -88,34 +98,21 @@ def _ip_block(path: str, block: Obj) -> rules.Errors:
         yield required(f"{path}.cidr")
         return
     yield from rules.cidr(f"{path}.cidr", cidr)
-    whole = network(cidr)
+    whole = parse_cidr(cidr)
     for i, text in enumerate(block.get("except") or () if whole else ()):
         yield from rules.cidr(f"{path}.except[{i}]", text)
-        part = network(text)
-        if part and not (part.version == whole.version and part.subnet_of(whole) and part != whole):
+        part = parse_cidr(text)
+        if whole is not None and part is not None and not _within(part[1], whole[1]):
             yield invalid_value(f"{path}.except[{i}]", text, "must be a strict subset of `cidr`")
 
 
-def network(cidr: str) -> Any:
-    """Return the network that a CIDR names, None when it names none."""
-    try:
-        return ipaddress.ip_network(cidr if "/" in cidr else "", strict=False)
-    except ValueError:
-        return None
+def _within(part: Network, whole: Network) -> bool:
+    return part.version == whole.version and part.prefixlen > whole.prefixlen and part.network_address in whole
 
 
 def _warnings(new: Obj, old: Obj | None) -> Iterable[str]:
-    """Tell of ranges that say more than they mean."""
-    for direction, side in DIRECTIONS:
-        for i, rule in enumerate((new.get("spec") or {}).get(direction) or ()):
-            for j, peer in enumerate(rule.get(side) or ()):
-                block, path = peer.get("ipBlock") or {}, f"spec.{direction}[{i}].{side}[{j}].ipBlock"
-                ranges = [(f"{path}.cidr", block.get("cidr", ""))]
-                ranges += [(f"{path}.except[{k}]", cidr) for k, cidr in enumerate(block.get("except") or ())]
-                for where, cidr in ranges:
-                    net = network(cidr)
-                    if net is not None and net.version == 4 and str(net) != cidr:
-                        yield f'{where}: CIDR value "{cidr}" is ambiguous in this context (should be "{net}"?)'
+    for field, cidr in _ranges(new):
+        yield from cidr_warnings(field, cidr)
 
 
 NETWORK_POLICY = Kind(

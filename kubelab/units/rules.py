@@ -6,7 +6,6 @@ Models:    k8s.io/apimachinery validation, k8s.io/kubernetes/pkg/apis/core/valid
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,7 +14,10 @@ import orjson
 
 from kubelab.machinery import names, quantity
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required, shown
-from kubelab.units.addresses import parse_cidr, parse_ip
+from kubelab.units.addresses import cidr as cidr
+from kubelab.units.addresses import ip_address as ip_address
+from kubelab.units.addresses import is_ip as is_ip
+from kubelab.units.addresses import special_ip as special_ip
 
 Errors = Iterator[FieldError]
 
@@ -25,9 +27,6 @@ PORT_RANGE = "must be between 1 and 65535, inclusive"
 MAX_INT32 = 2**31 - 1
 NO_VALUES = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
 PROTOCOLS = ("SCTP", "TCP", "UDP")
-POD_LOOPBACK = tuple(ipaddress.ip_network(f"127.{i}.0.0/{n}") for i, n in ((64, 10), (128, 9)))
-"""Where pods that are plain processes have their addresses: to them these are no more special than 10.0.0.0/8."""
-LOCAL_MULTICAST = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_network("ff02::/16"))
 _CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+")
 _URL_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 _PERCENT = re.compile(r"[0-9]+%")
@@ -177,36 +176,6 @@ def config_key_messages(key: str) -> list[str]:
     elif key.startswith(".."):
         found.append("must not start with '..'")
     return found
-
-
-def ip_address(field: str, value: str) -> Errors:
-    if not is_ip(value):
-        yield invalid_value(field, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
-
-
-def cidr(field: str, value: str) -> Errors:
-    if parse_cidr(value) is None:
-        yield invalid_value(field, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
-
-
-def is_ip(value: str) -> bool:
-    return parse_ip(value) is not None
-
-
-def special_ip(field: str, value: str) -> Errors:
-    """Refuse the addresses an endpoint cannot have."""
-    address = parse_ip(value)
-    if address is None:
-        yield invalid_value(field, value, "must be a valid IP address")
-        return
-    if address.is_unspecified:
-        yield invalid_value(field, value, f"may not be unspecified ({value})")
-    if address.is_loopback and not any(address.version == n.version and address in n for n in POD_LOOPBACK):
-        yield invalid_value(field, value, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
-    if address.is_link_local:
-        yield invalid_value(field, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
-    if any(address.version == n.version and address in n for n in LOCAL_MULTICAST):
-        yield invalid_value(field, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
 
 
 def int_or_percent(field: str, value: int | str) -> Errors:

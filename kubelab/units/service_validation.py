@@ -132,7 +132,7 @@ def _affinity_errors(spec: Obj) -> rules.Errors:
 def _external_ip_errors(spec: Obj) -> rules.Errors:
     for i, ip in enumerate(spec.get("externalIPs") or ()):
         path = f"spec.externalIPs[{i}]"
-        yield from rules.special_ip(path, ip) if rules.is_ip(ip) else rules.ip_address(path, ip)
+        yield from list(rules.ip_address(path, ip)) or rules.special_ip(path, ip)
 
 
 def _port_conflicts(spec: Obj) -> rules.Errors:

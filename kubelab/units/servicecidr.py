@@ -5,17 +5,15 @@ Models: pkg/registry/networking/{servicecidr,ipaddress} and pkg/apis/networking 
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.names import path_segment_errors
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
-from kubelab.units.addresses import parse_ip
+from kubelab.units.addresses import parse_cidr
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, NONE
-from kubelab.units.networkpolicy import network
 
 GROUP = "networking.k8s.io"
 CIDRS = "spec.cidrs"
@@ -42,34 +40,31 @@ def _cidr_errors(cidrs: list[str]) -> rules.Errors:
     if len(cidrs) > 2:
         yield rules.invalid_struct(CIDRS, {"CIDRs": cidrs}, "may only hold up to 2 values")
         return
-    found = [network(cidr) for cidr in cidrs]
-    for i, (cidr, net) in enumerate(zip(cidrs, found, strict=True)):
-        if net is None:
-            yield from rules.cidr(f"{CIDRS}[{i}]", cidr)
-        elif str(net) != cidr:
-            yield invalid_value(f"{CIDRS}[{i}]", cidr, f'must be in canonical form ("{net}")'
-                                if str(net.network_address) == str(ipaddress.ip_interface(cidr).ip) else
-                                f'must not have bits set beyond the prefix length; the CIDR "{cidr}" should be "{net}"')
-    if len(found) == 2 and None not in found and found[0].version == found[1].version:
+    for i, cidr in enumerate(cidrs):
+        yield from rules.cidr(f"{CIDRS}[{i}]", cidr, canonical=True)
+    found = [parsed[1].version for cidr in cidrs if (parsed := parse_cidr(cidr)) is not None]
+    if len(found) == 2 and found[0] == found[1]:
         yield invalid_value(CIDRS, cidrs, "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and "
                                           "2001:db8::/64")
 
 
 def _cidr_update(new: Obj, old: Obj) -> Sequence[FieldError]:
-    """A range stays as it is; a second one of the other family may be added."""
+    """A range stays as it is; a second one of the other family may be added to a first."""
     after, before = _cidrs(new), _cidrs(old)
-    if len(after) < len(before):
+    added = (len(before), len(after)) == (1, 2)
+    if len(after) != len(before) and not added:
         return [invalid_value(CIDRS, after, IMMUTABLE)]
-    return [invalid_value(f"{CIDRS}[{i}]", after[i], IMMUTABLE) for i, cidr in enumerate(before) if after[i] != cidr]
+    changed = [invalid_value(f"{CIDRS}[{i}]", after[i], IMMUTABLE) for i, cidr in enumerate(before) if after[i] != cidr]
+    return [*changed, *(_cidr_errors(after) if added else ())]
 
 
 def _prepare_cidr(obj: Obj) -> None:
-    obj["status"] = {}
+    obj.setdefault("status", {})  # upstream lets its writer fill it
 
 
 SERVICE_CIDR = Kind(
     "ServiceCIDR", "servicecidrs", group=GROUP, namespaced=False, subresources=frozenset({"status"}),
-    prepare_create=_prepare_cidr, validate=_validate_cidr, validate_update=_cidr_update,
+    prepare_create=_prepare_cidr, validate=_validate_cidr, validate_update=_cidr_update, update_alone=True,
     columns=(NAME, Column("CIDRs", lambda o, now: ",".join(_cidrs(o)), description=CIDRS_TEXT), AGE),
 )
 
@@ -79,9 +74,7 @@ def _validate_address(obj: Obj) -> Sequence[FieldError]:
 
 
 def _address_errors(name: str, parent: Obj | None) -> rules.Errors:
-    yield from rules.ip_address("metadata.name", name)
-    if rules.is_ip(name) and str(parse_ip(name)) != name:
-        yield invalid_value("metadata.name", name, f'must be in canonical form ("{parse_ip(name)}")')
+    yield from rules.ip_address("metadata.name", name, canonical=True)
     path = "spec.parentRef"
     if parent is None:
         yield required(path)
@@ -96,9 +89,9 @@ def _address_errors(name: str, parent: Obj | None) -> rules.Errors:
 
 
 def _address_update(new: Obj, old: Obj) -> Sequence[FieldError]:
-    after, before = ((o.get("spec") or {}).get("parentRef") or {} for o in (new, old))
-    if after == before:
-        return ()
+    after, before = ((o.get("spec") or {}).get("parentRef") for o in (new, old))
+    if after is None or after == before:
+        return (invalid_value("spec.parentRef", None, IMMUTABLE),) if after != before else ()
     shown = {key.capitalize(): after.get(key, "") for key in ("group", "resource", "namespace", "name")}
     return (rules.invalid_struct("spec.parentRef", shown, IMMUTABLE),)
 

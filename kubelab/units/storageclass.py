@@ -13,8 +13,10 @@ from kubelab.machinery.request import Obj
 from kubelab.units import rules
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME
+from kubelab.units.persistentvolumeclaim import protected
 
 GROUP = "storage.k8s.io"
+PROTECTION = "kubernetes.io/vac-protection"
 RECLAIM_POLICIES = ("Delete", "Retain")
 BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
 MAX_PARAMETERS, MAX_PARAMETER_BYTES = 512, 256 * 1024
@@ -36,8 +38,7 @@ def _class_errors(one: Obj) -> rules.Errors:
     yield from _parameters(one.get("parameters") or {})
     yield from rules.known("reclaimPolicy", one.get("reclaimPolicy"), RECLAIM_POLICIES)
     yield from rules.known("volumeBindingMode", one.get("volumeBindingMode"), BINDING_MODES)
-    for i, term in enumerate(one.get("allowedTopologies") or ()):
-        yield from _topology(f"allowedTopologies[{i}].matchLabelExpressions", term.get("matchLabelExpressions") or ())
+    yield from _topologies(one.get("allowedTopologies") or ())
 
 
 def driver_name(path: str, name: str) -> rules.Errors:
@@ -57,30 +58,34 @@ def _parameters(parameters: Mapping[str, str]) -> rules.Errors:
         yield rules.too_long("parameters", MAX_PARAMETER_BYTES)
 
 
+def _topologies(terms: Sequence[Obj]) -> rules.Errors:
+    seen: list[dict[str, set[str]]] = [{} for _ in terms]  # upstream begins with an empty one for each
+    for i, term in enumerate(terms):
+        path, said = f"allowedTopologies[{i}].matchLabelExpressions", term.get("matchLabelExpressions") or ()
+        yield from _topology(path, said)
+        values = {rule.get("key", ""): set(rule.get("values") or ()) for rule in said}
+        yield from (duplicate(path, "") for other in seen if other == values)
+        seen.append(values)
+
+
 def _topology(path: str, expressions: Sequence[Obj]) -> rules.Errors:
     seen: set[str] = set()
     for i, rule in enumerate(expressions):
         key, values = rule.get("key", ""), rule.get("values") or ()
+        if not values:
+            yield required(f"{path}[{i}].values")
+        yield from rules.unique((f"{path}[{i}].values[{j}]", value) for j, value in enumerate(values))
         yield from rules.qualified_name(f"{path}[{i}].key", key)
         if key in seen:
             yield duplicate(f"{path}[{i}].key", key)
         seen.add(key)
-        if not values:
-            yield required(f"{path}[{i}].values")
-        yield from rules.unique((f"{path}[{i}].values[{j}]", value) for j, value in enumerate(values))
 
 
 def _class_update(new: Obj, old: Obj) -> Sequence[FieldError]:
-    found = list(frozen(new, old, ("parameters",)))
+    found = list(rules.immutable("parameters", new.get("parameters") or None, old.get("parameters") or None))
     for key in ("provisioner", "reclaimPolicy", "volumeBindingMode"):
         found += rules.immutable(key, new.get(key), old.get(key))
     return found
-
-
-def frozen(new: Obj, old: Obj, keys: Sequence[str]) -> rules.Errors:
-    for key in keys:
-        if (new.get(key) or None) != (old.get(key) or None):
-            yield rules.forbidden(key, f"updates to {key} are forbidden.")
 
 
 def _name_column(marks: Sequence[str]) -> Column:
@@ -115,12 +120,18 @@ def _validate_attributes(one: Obj) -> Sequence[FieldError]:
 
 
 def _attributes_update(new: Obj, old: Obj) -> Sequence[FieldError]:
-    return list(frozen(new, old, ("driverName", "parameters")))
+    return [rules.forbidden(key, f"updates to {key} are forbidden.") for key in ("driverName", "parameters")
+            if (new.get(key) or None) != (old.get(key) or None)]
+
+
+def _prepare_attributes(one: Obj) -> None:
+    one["metadata"]["finalizers"] = protected(one["metadata"].get("finalizers"), PROTECTION)
 
 
 VOLUME_ATTRIBUTES_CLASS = Kind(
     "VolumeAttributesClass", "volumeattributesclasses", group=GROUP, namespaced=False, short_names=("vac",),
-    validate=_validate_attributes, validate_update=_attributes_update,
+    prepare_create=_prepare_attributes, validate=_validate_attributes, validate_update=_attributes_update,
+    update_first=True,
     columns=(_name_column(DEFAULT_ATTRIBUTES),
              Column("DriverName", lambda o, now: o.get("driverName", ""), path="driverName"), AGE),
 )
@@ -135,7 +146,7 @@ def _capacity_errors(one: Obj) -> rules.Errors:
     yield from rules.subdomain_name("storageClassName", one.get("storageClassName", ""))
     capacity = one.get("capacity")
     if capacity is not None and quantity.parse(capacity) < 0:
-        yield invalid_value("capacity", capacity, rules.NOT_NEGATIVE)
+        yield invalid_value("capacity", quantity.canonical(capacity), rules.NOT_NEGATIVE)
 
 
 def _capacity_update(new: Obj, old: Obj) -> Sequence[FieldError]:

@@ -64,6 +64,7 @@ async def test_a_kind_goes_through_every_verb(world: World, sent: Obj) -> None:
     await client.patch(kind, name, {"metadata": {"annotations": {"patched": "yes"}}}, namespace, type="merge")
     read = await client.get(kind, name, namespace)
     read["metadata"]["annotations"]["updated"] = "yes"
+    read["metadata"].pop("finalizers", None)  # no controller runs here that would take it off
     updated = await client.update(kind, read)
     assert updated["metadata"]["annotations"] == {"patched": "yes", "updated": "yes"}
     assert updated["metadata"].get("generation") == created["metadata"].get("generation")
@@ -83,3 +84,24 @@ async def _until_deleted(events: Any) -> Any:
         yield event
         if event.type == "DELETED":
             return
+
+
+async def test_what_insists_on_a_version_is_not_replaced_blindly(world: World) -> None:
+    """An update without a resourceVersion is refused by the kinds that say so; a RuntimeClass may be made by one."""
+    path = f"/apis/{STORE}/csinodes"
+    await world.send("POST", path, obj(STORE, "CSINode", spec={"drivers": []}))
+    refused = await world.send("PUT", f"{path}/x", obj(STORE, "CSINode", spec={"drivers": []}))
+    assert refused.status == 422 and "must be specified for an update" in str(refused.body)
+    made = await world.send("PUT", "/apis/node.k8s.io/v1/runtimeclasses/x",
+                            obj("node.k8s.io/v1", "RuntimeClass", handler="h"))
+    assert made.status == 201
+
+
+async def test_the_labels_of_a_slice_count(world: World) -> None:
+    """They say which Service it belongs to; its annotations do not."""
+    client = world.client
+    await client.create("endpointslices", {**obj("discovery.k8s.io/v1", "EndpointSlice", addressType="IPv4"),
+                                           "endpoints": [], "metadata": {"name": "x", "namespace": "default"}})
+    for part, generation in (("annotations", 1), ("labels", 2)):
+        changed = await client.patch("endpointslices", "x", {"metadata": {part: {"a": "b"}}}, "default", type="merge")
+        assert changed["metadata"]["generation"] == generation

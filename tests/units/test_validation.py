@@ -131,8 +131,7 @@ def service(**spec: Any) -> dict[str, Any]:
      "subsets[0]: Required value: must specify `addresses` or `notReadyAddresses`"),
     (units.Node("n", taints=[{"key": "a", "effect": ""}]), "metadata.taints[0].effect: Required value"),
     ({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "x"}, "spec": {}},
-     'spec: Invalid value: {"IngressClassName":null,"DefaultBackend":null,"TLS":null,"Rules":null}: either '
-     "`defaultBackend` or `rules` must be specified"),
+     "spec: Invalid value: null: either `defaultBackend` or `rules` must be specified"),
     (units.Ingress("web", host="10.0.0.1"), 'spec.rules[0].host: Invalid value: "10.0.0.1": must be a DNS name, not an '
                                             "IP address"),
     ({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "x"},

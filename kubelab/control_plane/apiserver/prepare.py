@@ -181,9 +181,8 @@ def count_generation(kind: Kind, obj: Obj, old: Obj) -> None:
         return
     uncounted = HEAD if kind.own is not None else (*HEAD, "status")  # a status subresource has put the old one there
     changed = any(obj.get(key) != old.get(key) for key in obj.keys() | old.keys() if key not in uncounted)
-    if kind.builtin == "deployments":  # a Deployment's annotations travel to its ReplicaSets
-        changed = changed or obj["metadata"].get("annotations") != old["metadata"].get("annotations")
-    if changed:
+    part = kind.counted_metadata
+    if changed or obj["metadata"].get(part) != old["metadata"].get(part):
         obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
 
@@ -201,7 +200,8 @@ def validate(kind: Kind, obj: Obj, old: Obj | None, *, subresource: str = "") ->
     elif subresource in STATUS_PARTS:
         errors += kind.validate_part(obj, old or {}, subresource)
     else:
-        errors += kind.validate(obj)
+        if old is None or not kind.update_alone:
+            errors += kind.validate(obj)
         if subresource in SPEC_PARTS:
             errors += kind.validate_part(obj, old or {}, subresource)
         elif old is not None:

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 5
 CREATED_BY_UPDATE = frozenset({"endpoints", "events", "leases", "roles", "rolebindings", "clusterroles",
-                               "clusterrolebindings"})
-NEEDS_VERSION = frozenset({"leases"})
+                               "clusterrolebindings", "runtimeclasses"})
+NEEDS_VERSION = frozenset({"csidrivers", "csinodes", "csistoragecapacities", "leases", "runtimeclasses",
+                           "volumeattachments"})
 
 
 async def create(call: Call, pipeline: Pipeline) -> Encoded:

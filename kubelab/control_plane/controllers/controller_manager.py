@@ -41,7 +41,11 @@ from kubelab.control_plane.controllers.slice_mirroring import SliceMirroringCont
 from kubelab.control_plane.controllers.statefulset import StatefulSetController
 from kubelab.control_plane.controllers.taint_eviction import TaintEvictionController
 from kubelab.control_plane.controllers.ttl_after_finished import TtlAfterFinishedController
-from kubelab.control_plane.controllers.volume_protection import ClaimProtectionController, VolumeProtectionController
+from kubelab.control_plane.controllers.volume_protection import (
+    AttributesProtectionController,
+    ClaimProtectionController,
+    VolumeProtectionController,
+)
 from kubelab.machinery.clock import Clock
 from kubelab.machinery.journal import Journal
 
@@ -87,6 +91,7 @@ class ControllerManager(Component):
         self._add("cronjob-controller", self._telling(CronJobController))
         self._add("persistentvolumeclaim-protection-controller", self._plain(ClaimProtectionController))
         self._add("persistentvolume-protection-controller", self._plain(VolumeProtectionController))
+        self._add("volumeattributesclass-protection-controller", self._plain(AttributesProtectionController))
         self._add("disruption-controller", self._telling(DisruptionController))
         self._add("resourcequota-controller", self._plain(ResourceQuotaController))
         self._add("endpoints-controller", self._plain(EndpointsController))

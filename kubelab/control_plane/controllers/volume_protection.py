@@ -2,18 +2,21 @@
 
     claim being deleted ─► does a pod still mount it? ─► no ─► finalizer kubernetes.io/pvc-protection off
     volume being deleted ─► is it still bound? ────────► no ─► finalizer kubernetes.io/pv-protection off
+    class of attributes ──► does either name it? ──────► no ─► finalizer kubernetes.io/vac-protection off
 
-Invariant: the API server puts the finalizers on; only these two controllers take them off.
-Models:    kube-controller-manager, pvc-protection-controller and pv-protection-controller
+Invariant: the API server puts the finalizers on; only these three controllers take them off.
+Models:    kube-controller-manager, its protection controllers of persistentvolumeclaims, persistentvolumes and
+           volumeattributesclasses
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 
 from kubelab.client.client import Client
 from kubelab.client.controller import Controller
-from kubelab.client.informer import Informers
+from kubelab.client.informer import Informer, Informers
 from kubelab.control_plane.controllers.pods import POD_INDEXERS, is_finished
 from kubelab.machinery.clock import Clock
 from kubelab.machinery.errors import ApiError
@@ -22,6 +25,7 @@ from kubelab.machinery.meta import is_terminating, key_of
 from kubelab.machinery.request import Obj
 from kubelab.units.persistentvolume import PROTECTION as OF_VOLUME
 from kubelab.units.persistentvolumeclaim import PROTECTION as OF_CLAIM
+from kubelab.units.storageclass import PROTECTION as OF_ATTRIBUTES
 
 
 def claims_of(pod: Obj) -> list[str]:
@@ -40,46 +44,83 @@ def in_use(claim: str, pods: Iterable[Obj]) -> bool:
     return any(claim in claims_of(pod) for pod in pods if pod["spec"].get("nodeName") and not is_finished(pod))
 
 
-class ClaimProtectionController(Controller):
-    resource, finalizer = "persistentvolumeclaims", OF_CLAIM
+class ProtectionController(Controller):
+    """Base: take the finalizer off what is being deleted, once nobody of `users` uses it."""
+
+    resource, finalizer = "", ""
+    users_of: tuple[str, ...] = ()
 
     def __init__(self, name: str, client: Client, informers: Informers, *, clock: Clock, journal: Journal) -> None:
         self.client, self.kept = client, informers.of(self.resource)
-        self.pods = informers.of("pods", indexers=POD_INDEXERS)
-        super().__init__(name, clock=clock, journal=journal, informers=(self.kept, self.pods))
+        self.users: Sequence[Informer] = [informers.of(users, indexers=POD_INDEXERS if users == "pods" else None)
+                                          for users in self.users_of]
+        super().__init__(name, clock=clock, journal=journal, informers=(self.kept, *self.users))
         self.kept.on_event(self._on_kept)
-        self.pods.on_event(self._on_pod)
+        for users in self.users:
+            users.on_event(self._on_user)
 
     def _on_kept(self, type_: str, obj: Obj, old: Obj | None) -> None:
         if type_ != "DELETED" and is_terminating(obj) and self.finalizer in (obj["metadata"].get("finalizers") or ()):
             self.queue.add(key_of(obj))
 
-    def _on_pod(self, type_: str, pod: Obj, old: Obj | None) -> None:
-        if type_ == "DELETED" or is_finished(pod):
-            for claim in claims_of(pod):
-                self.queue.add(f"{pod['metadata']['namespace']}/{claim}")
+    @abstractmethod
+    def _on_user(self, type_: str, user: Obj, old: Obj | None) -> None:
+        """Look again at what a user may have left."""
 
+    @abstractmethod
     def used(self, obj: Obj) -> bool:
-        return in_use(obj["metadata"]["name"], self.pods.by_index("namespace", obj["metadata"]["namespace"]))
+        """Say whether somebody still uses it."""
 
     async def reconcile(self, key: str) -> None:
         obj = self.kept.get(key)
         if obj is None or not is_terminating(obj) or self.used(obj):
             return
         meta = obj["metadata"]
-        patch = {"metadata": {"uid": meta["uid"], "$deleteFromPrimitiveList/finalizers": [self.finalizer]}}
+        left = [name for name in meta.get("finalizers") or () if name != self.finalizer]
         try:
-            await self.client.patch(self.resource, meta["name"], patch, meta.get("namespace"), type="strategic")
+            await self.client.update(self.resource, {**obj, "metadata": {**meta, "finalizers": left}})
         except ApiError as error:
-            if error.code not in (404, 409, 422):  # gone, or another one of the same name
+            if error.code not in (404, 409):  # gone, or changed meanwhile: its news bring us back
                 raise
 
 
-class VolumeProtectionController(ClaimProtectionController):
+class ClaimProtectionController(ProtectionController):
+    resource, finalizer, users_of = "persistentvolumeclaims", OF_CLAIM, ("pods",)
+
+    def _on_user(self, type_: str, user: Obj, old: Obj | None) -> None:
+        if type_ == "DELETED" or is_finished(user):
+            for claim in claims_of(user):
+                self.queue.add(f"{user['metadata']['namespace']}/{claim}")
+
+    def used(self, obj: Obj) -> bool:
+        return in_use(obj["metadata"]["name"], self.users[0].by_index("namespace", obj["metadata"]["namespace"]))
+
+
+class VolumeProtectionController(ProtectionController):
     resource, finalizer = "persistentvolumes", OF_VOLUME
 
-    def _on_pod(self, type_: str, pod: Obj, old: Obj | None) -> None:
-        """Pods use claims, not volumes."""
+    def _on_user(self, type_: str, user: Obj, old: Obj | None) -> None:
+        """A volume itself says whether it is bound."""
 
     def used(self, obj: Obj) -> bool:
         return (obj.get("status") or {}).get("phase") == "Bound"
+
+
+class AttributesProtectionController(ProtectionController):
+    resource, finalizer = "volumeattributesclasses", OF_ATTRIBUTES
+    users_of = ("persistentvolumeclaims", "persistentvolumes")
+
+    def _on_user(self, type_: str, user: Obj, old: Obj | None) -> None:
+        for name in attributes_of(user) | attributes_of(old or {}):
+            self.queue.add(name)
+
+    def used(self, obj: Obj) -> bool:
+        return any(obj["metadata"]["name"] in attributes_of(user) for users in self.users for user in users.list())
+
+
+def attributes_of(obj: Obj) -> set[str]:
+    """Return the classes of attributes that a claim or a volume has, had or is to have."""
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    found = (spec.get("volumeAttributesClassName"), status.get("currentVolumeAttributesClassName"),
+             (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName"))
+    return {name for name in found if name}
