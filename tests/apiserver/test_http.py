@@ -129,6 +129,17 @@ async def test_yaml_in_and_out() -> None:
         assert "name: a" in await made.text()
 
 
+async def test_what_may_be_kept_says_so_once() -> None:
+    """Answers are not to be kept, but for documents that say themselves for how long they hold."""
+    async with server() as api, session(api) as http:
+        kept = await http.get("/apis", headers={
+            "Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"})
+        assert kept.headers.getall("Cache-Control") == ["public"]
+        assert (await http.get(MAPS)).headers.getall("Cache-Control") == ["no-cache, private"]
+        moved = await http.get("/openapi/v3/apis/apps/v1?hash=OLD")  # and followed
+        assert (moved.status, moved.headers.getall("Cache-Control")) == (200, ["public, immutable"])
+
+
 async def test_stop_leaves_no_connection() -> None:
     """Open watches end and the port is free when the server has stopped."""
     async with server() as api, session(api) as http:

@@ -239,7 +239,9 @@ def encoded(response: Response, accept: str) -> tuple[bytes, str]:
 
 def _head(status: int, media: str, headers: Mapping[str, str], keep_alive: bool) -> bytes:
     lines = [b"HTTP/1.1 %d %b" % (status, REASONS.get(status, b"Status")),
-             b"Content-Type: " + media.encode(), b"Cache-Control: no-cache, private"]
+             b"Content-Type: " + media.encode()]
+    if "cache-control" not in headers:
+        lines.append(b"Cache-Control: no-cache, private")
     lines += [_line(name, line) for name, value in headers.items() if name != "content-type"
               for line in (value.split("\n") if name == "warning" else (value,))]  # a line of its own for each warning
     if not keep_alive:
