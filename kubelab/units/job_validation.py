@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from kubelab.machinery import names, selectors
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units import rules
+from kubelab.units import go_shapes, rules
 from kubelab.units.job_policies import failure_errors, success_errors
 from kubelab.units.template import template_errors, unmatched
 
@@ -24,7 +24,8 @@ MAX_OF_MANY = 10_000  # the same, where there are more completions than that
 MAX_MANAGER = 63
 COUNTS = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished",
           "backoffLimitPerIndex", "maxFailedIndexes")
-IMMUTABLE = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
+IMMUTABLE = {"completionMode": None, "podFailurePolicy": go_shapes.FAILURE_POLICY, "backoffLimitPerIndex": None,
+             "managedBy": None, "successPolicy": go_shapes.SUCCESS_POLICY}
 WHILE_SUSPENDED = ("nodeSelector", "tolerations", "schedulingGates")
 
 
@@ -140,8 +141,12 @@ def update_errors(new: Obj, old: Obj) -> Sequence[FieldError]:
     found += _completion_changes(after, before)
     found += rules.same_selector("spec.selector", after.get("selector"), before.get("selector"))
     found += _template_changes(new, old)
-    for key in IMMUTABLE:
-        found += rules.immutable(f"spec.{key}", after.get(key), before.get(key))
+    for key, shape in IMMUTABLE.items():
+        new_value, field = after.get(key), f"spec.{key}"
+        if shape is None or new_value is None:
+            found += rules.immutable(field, new_value, before.get(key))
+        elif new_value != before.get(key):
+            found.append(rules.invalid_struct(field, go_shapes.printed(shape, new_value), rules.IMMUTABLE))
     return found
 
 
@@ -157,7 +162,8 @@ def _template_changes(new: Obj, old: Obj) -> rules.Errors:
     """While a job has no pods, the template may change in what tells where they go and what they need."""
     after, before = new["spec"]["template"], old["spec"]["template"]
     if not old["spec"].get("suspend") or (old.get("status") or {}).get("active"):
-        yield from rules.immutable("spec.template", after, before)
+        if after != before:
+            yield rules.invalid_struct("spec.template", go_shapes.pod_template(after), rules.IMMUTABLE)
         return
     expected = {**before["spec"], **_affinity_allowed(after["spec"], before["spec"])}
     for key in WHILE_SUSPENDED:
@@ -165,7 +171,7 @@ def _template_changes(new: Obj, old: Obj) -> rules.Errors:
     for key in ("containers", "initContainers"):
         expected[key] = _with_resources(after["spec"].get(key) or (), before["spec"].get(key) or ())
     if _without_nothing(expected) != _without_nothing(after["spec"]):
-        yield invalid_value("spec.template.spec", after["spec"], rules.IMMUTABLE)
+        yield rules.invalid_struct("spec.template.spec", go_shapes.pod_spec(after["spec"]), rules.IMMUTABLE)
 
 
 def _affinity_allowed(after: Obj, before: Obj) -> Obj:

@@ -16,7 +16,6 @@ ON_PURPOSE = {"/api/v1/namespaces/kube-system/configmaps/extension-apiserver-aut
 DIFFERENT = ON_PURPOSE | {
     "selectors [6]": "it lists an object of a case that is not among these",
     "json patch move [0]": "the error quotes the whole object, with the field managers of that moment",
-    "immutable jobs [2]": "the error quotes a pod spec with the field names of Go's internal types",
     "reviews [3]": "the recorded administrator came by a token with a uid, ours by a certificate without one"}
 
 
