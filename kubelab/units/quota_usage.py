@@ -19,6 +19,8 @@ from kubelab.units.pod_resources import Amounts, pod_amounts
 COMPUTE = ("cpu", "memory", "ephemeral-storage")
 LEGACY = frozenset({"configmaps", "secrets", "replicationcontrollers", "resourcequotas", "services",
                     "persistentvolumeclaims"})  # counted under their bare names too
+OF_PODS = frozenset({"pods", *COMPUTE, *(f"{which}.{name}" for which in ("requests", "limits") for name in COMPUTE)})
+OF_SERVICES = frozenset({"services.nodeports", "services.loadbalancers"})
 MUST_STATE = frozenset({"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"})
 STORAGE = ".storageclass.storage.k8s.io/"
 
@@ -38,6 +40,20 @@ def usage_of(plural: str, group: str, obj: Obj) -> Amounts:
 
 def count_name(plural: str, group: str) -> str:
     return f"count/{plural}.{group}" if group else f"count/{plural}"
+
+
+def concerns(plural: str, group: str, name: str) -> bool:
+    """Say whether objects of a kind may take of a resource that a quota names."""
+    if name == count_name(plural, group):
+        return True
+    if group:
+        return False
+    if plural == "pods":
+        return name in OF_PODS or name.startswith(("hugepages-", "requests.hugepages-")) \
+            or (name.startswith("requests.") and "/" in name)
+    if plural == "persistentvolumeclaims" and (name == "requests.storage" or STORAGE in name):
+        return True
+    return (name in LEGACY and name == plural) or (plural == "services" and name in OF_SERVICES)
 
 
 def _pod(pod: Obj) -> Amounts:

@@ -97,11 +97,31 @@ async def test_who_is_counted_must_say_how_much(world: World) -> None:
     assert error.message.endswith("failed quota: q: must specify limits.memory for: c; requests.cpu for: c")
 
 
-async def test_a_quota_that_nobody_has_counted_admits_nothing(world: World) -> None:
-    """Until its controller has written the status."""
-    await world.client.create("quota", {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "3"}}})
-    error = await refused(world.client.create("pods", pod("x")))
-    assert error.message.endswith("status unknown for quota: q, resources: pods")
+async def test_a_quota_counts_from_when_its_controller_has_seen_it(world: World) -> None:
+    """What it limits stands in its status; half of a status admits nothing."""
+    await world.client.create("quota", {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "0"}}})
+    await world.client.create("pods", pod("x"))
+    status = {"hard": {"pods": "3", "cpu": "1", "services": "1"}}
+    await world.client.patch("quota", "q", {"status": status}, subresource="status")
+    error = await refused(world.client.create("pods", sized("y", {"cpu": "1"})))
+    assert error.message.endswith("status unknown for quota: q, resources: cpu,pods")
+    await world.client.create("cm", config_map("a"))
+
+
+async def test_a_claim_grows_only_where_its_class_lets_it(world: World) -> None:
+    """And once it is bound."""
+    for name, grows in (("grows", True), ("stays", False)):
+        await world.client.create("storageclasses", {"metadata": {"name": name}, "provisioner": "x.io/y",
+                                                     "allowVolumeExpansion": grows})
+        await world.client.create("pvc", {"metadata": {"name": name}, "spec": {
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
+            "storageClassName": name}})
+        await world.client.patch("pvc", name, {"status": {"phase": "Bound"}}, subresource="status")
+    more = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+    assert (await world.client.patch("pvc", "grows", more))["spec"]["resources"]["requests"] == {"storage": "2Gi"}
+    error = await refused(world.client.patch("pvc", "stays", more))
+    assert error.message == ('persistentvolumeclaims "stays" is forbidden: only dynamically provisioned pvc can be '
+                             "resized and the storageclass that provisions the pvc must support resize")
 
 
 async def test_objects_of_any_kind_are_counted(world: World) -> None:

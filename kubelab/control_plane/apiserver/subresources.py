@@ -1,4 +1,4 @@
-"""Subresources that write a part of their parent: scale, binding, eviction, token, finalize, ephemeral containers.
+"""Subresources that write a part of their parent: scale, binding, eviction, finalize, and which there are besides.
 
     PUT deployments/web/scale ─► the Deployment with other spec.replicas ─► the pipeline, as any write
     POST pods/web-1/binding ──► spec.nodeName and the PodScheduled condition, nothing else
@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from kubelab.control_plane.apiserver import patching, prepare, scale_apply, writing
-from kubelab.control_plane.apiserver.admission.nodes import NODES, PREFIX, check_token
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.deleting import DeleteOptions, Deleter
@@ -22,27 +21,24 @@ from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.pod_parts import PARTS, PodParts
 from kubelab.control_plane.apiserver.present import presentation
 from kubelab.control_plane.apiserver.storage import Changed
+from kubelab.control_plane.apiserver.token_requests import TokenRequests
 from kubelab.machinery.errors import (
     STALE,
-    ApiError,
     FieldError,
     bad_request,
     conflict,
     invalid,
-    invalid_value,
-    not_found,
     not_supported,
     required,
 )
 from kubelab.machinery.meta import copy_obj, with_condition
 from kubelab.machinery.request import Encoded, Obj, Response
 from kubelab.machinery.routes import is_true
-from kubelab.units.answers import BINDING, EVICTION, TOKEN_REQUEST
+from kubelab.units.answers import BINDING, EVICTION
 from kubelab.units.catalogue import Kind
 from kubelab.units.scale import SCALE, scale_of, with_replicas
 from kubelab.units.tokens import TokenIssuer
 
-MIN_TOKEN_S, DEFAULT_TOKEN_S, MAX_TOKEN_S = 600, 3600, 1 << 32
 SUCCESS: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
@@ -51,14 +47,14 @@ class Subresources:
 
     def __init__(self, pipeline: Pipeline, deleter: Deleter, issuer: TokenIssuer | None,
                  get: Callable[[str, str, str], Obj | None]) -> None:
-        self._pipeline, self._deleter, self._issuer, self._get = pipeline, deleter, issuer, get
-        self._parts = PodParts(pipeline)
+        self._pipeline, self._deleter = pipeline, deleter
+        self._parts, self._tokens = PodParts(pipeline), TokenRequests(pipeline, issuer, get)
         self._budgets = Budgets(pipeline.storage, pipeline.clock)
 
     def handlers(self) -> dict[tuple[str, str], Callable[[Call], Awaitable[Response]]]:
         return {("*", "scale"): self.scale, ("pods", "binding"): self.binding, ("pods", "eviction"): self.eviction,
                 **{("pods", part): self._parts.serve for part in PARTS},
-                ("serviceaccounts", "token"): self.token, ("namespaces", "finalize"): self.finalize}
+                ("serviceaccounts", "token"): self._tokens.serve, ("namespaces", "finalize"): self.finalize}
 
     # ── scale ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -110,6 +106,8 @@ class Subresources:
     async def binding(self, call: Call) -> Response:
         """Put a pod on a node. Raises `Conflict` when it is on one already."""
         sent = self._read(call, BINDING)
+        if (sent["metadata"].get("name") or "") != call.info.name:
+            raise bad_request("name in URL does not match name in Binding object")
         target = sent.get("target") or {}
         errors: list[FieldError] = []
         if target.get("kind") not in (None, "", "Node"):
@@ -174,42 +172,6 @@ class Subresources:
         return {**pod, "metadata": {**pod["metadata"]}, "status": with_condition(pod, target)}
 
     # ── others ───────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def token(self, call: Call) -> Response:
-        """Issue a token for a service account. Raises `Invalid` for a life that is too short."""
-        sent = self._read(call, TOKEN_REQUEST)
-        account, spec = call.stored.obj, dict(sent.get("spec") or {})
-        seconds = spec.get("expirationSeconds", DEFAULT_TOKEN_S)
-        if seconds < MIN_TOKEN_S or seconds > MAX_TOKEN_S:
-            why = "may not specify a duration less than 10 minutes" if seconds < MIN_TOKEN_S else \
-                "may not specify a duration larger than 2^32 seconds"
-            raise invalid("authentication.k8s.io", "TokenRequest", "",
-                          [invalid_value("spec.expirationSeconds", seconds, why)])
-        if self._issuer is None:
-            raise ApiError(500, "InternalError", "Internal error occurred: this API server has no key for tokens")
-        bound = self._bound_object(call, spec.get("boundObjectRef"))
-        if NODES in call.user.groups and call.user.name.startswith(PREFIX):
-            check_token(call.user.name, bound)
-        audiences = spec.get("audiences") or list(self._issuer.audiences)
-        token, expires = self._issuer.issue(account, audiences=audiences, expires_s=seconds, bound_to=bound)
-        metadata = {"name": call.info.name, "namespace": call.namespace, "creationTimestamp": self._pipeline.stamp()}
-        return Response(201, {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": metadata,
-                              "spec": {**spec, "audiences": audiences, "expirationSeconds": seconds},
-                              "status": {"token": token, "expirationTimestamp": expires}})
-
-    def _bound_object(self, call: Call, ref: Obj | None) -> Obj | None:
-        if not ref:
-            return None
-        plural = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}.get(ref.get("kind", ""))
-        if plural is None:
-            raise bad_request(f"cannot bind token for serviceaccount \"{call.info.name}\" to type {ref.get('kind')}")
-        found = self._get(plural, "" if plural == "nodes" else call.namespace, ref.get("name", ""))
-        if found is None:
-            raise not_found("", plural, ref.get("name", ""))
-        if ref.get("uid") and ref["uid"] != found["metadata"]["uid"]:
-            raise conflict("", plural, ref["name"], f"the UID in the bound object reference ({ref['uid']}) does not "
-                           "match the UID in record. The object might have been deleted and then recreated")
-        return found
 
     async def finalize(self, call: Call) -> Response:
         """Take a finalizer off a namespace; with the last one it is gone."""

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from kubelab.control_plane.apiserver.admission.certificates import Certificates
 from kubelab.control_plane.apiserver.admission.chain import Chain
+from kubelab.control_plane.apiserver.admission.claim_resize import PersistentVolumeClaimResize
 from kubelab.control_plane.apiserver.admission.default_class import DefaultIngressClass, DefaultStorageClass
 from kubelab.control_plane.apiserver.admission.dynamic import Dynamic, Outside
 from kubelab.control_plane.apiserver.admission.limit_ranger import LimitRanger
@@ -42,7 +43,8 @@ from kubelab.units.answers import kind_of
 FLAGS = frozenset({"stdin", "stdout", "stderr", "tty"})
 ORDER: tuple[type[Plugin], ...] = (
     NamespaceLifecycle, LimitRanger, ServiceAccount, NodeRestriction, TaintNodesByCondition, PodSecurity, Priority,
-    DefaultTolerationSeconds, DefaultStorageClass, RuntimeClass, DefaultIngressClass, PodTopologyLabels)
+    DefaultTolerationSeconds, DefaultStorageClass, PersistentVolumeClaimResize, RuntimeClass, DefaultIngressClass,
+    PodTopologyLabels)
 DYNAMIC: tuple[type[Dynamic], ...] = (
     MutatingAdmissionPolicy, MutatingAdmissionWebhook, ValidatingAdmissionPolicy, ValidatingAdmissionWebhook)
 

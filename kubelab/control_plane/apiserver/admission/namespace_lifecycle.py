@@ -15,7 +15,7 @@ class NamespaceLifecycle(Plugin):
     handles = ("CREATE *",)
 
     def admit(self, a: Attributes) -> None:
-        if not a.call.kind.namespaced or a.call.subresource:
+        if not a.call.kind.namespaced:
             return
         name = a.namespace
         found = self.get("", "namespaces", name)

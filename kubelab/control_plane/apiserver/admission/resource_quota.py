@@ -17,7 +17,7 @@ from kubelab.control_plane.apiserver.storage import Changed
 from kubelab.machinery.quantity import canonical, parse
 from kubelab.machinery.request import Obj
 from kubelab.units.pod_resources import Amounts, written
-from kubelab.units.quota_usage import counts, unstated, usage_of
+from kubelab.units.quota_usage import concerns, counts, unstated, usage_of
 
 CHANGING = frozenset({"services", "persistentvolumeclaims", "pods/resize"})  # whose usage an update may raise
 
@@ -39,39 +39,50 @@ class ResourceQuota(Plugin):
         kind = a.call.kind
         if a.operation == "CREATE" and f"{a.namespace}/{a.name}" in a.call.collection.objects:
             return  # it will be answered with AlreadyExists, and takes nothing
-        usage = usage_of(kind.plural, kind.group, a.obj)
-        if a.old:
-            before = usage_of(kind.plural, kind.group, a.old)
-            usage = {k: v - before.get(k, 0) for k, v in usage.items() if v > before.get(k, 0)}
         quotas = [quota for quota in self.objects("", "resourcequotas", a.namespace)
                   if counts(quota, kind.plural, kind.group, a.obj)]
-        for quota in quotas:  # first see whether all have room, so that nothing is taken in vain
+        for quota in quotas:
+            self._see_counted(a, quota)
+        asked = [(quota, self._usage(a, quota)) for quota in quotas]
+        for quota, usage in asked:  # first see whether all have room, so that nothing is taken in vain
             self._room(a, quota, usage)
         if not a.call.dry_run:
-            for quota in quotas:
+            for quota, usage in asked:
                 await self._take(a, quota["metadata"]["name"], usage)
+
+    def _usage(self, a: Attributes, quota: Obj) -> Amounts:
+        """Return what a write takes of a quota; an update takes what is more than before, if it was counted before."""
+        kind = a.call.kind
+        usage = usage_of(kind.plural, kind.group, a.obj)
+        if not a.old or not counts(quota, kind.plural, kind.group, a.old):
+            return usage
+        before = usage_of(kind.plural, kind.group, a.old)
+        return {key: amount - before.get(key, 0) for key, amount in usage.items() if amount > before.get(key, 0)}
+
+    def _see_counted(self, a: Attributes, quota: Obj) -> None:
+        """Refuse what does not say how much it takes, and all while it is not known how much is taken."""
+        kind, name, status = a.call.kind, quota["metadata"]["name"], quota.get("status") or NO_OBJ
+        named = [key for key in sorted(status.get("hard") or ()) if concerns(kind.plural, kind.group, key)]
+        if kind.plural == "pods" and not kind.group and a.operation == "CREATE":
+            missing = unstated(a.obj, named)
+            if missing:
+                raise a.forbidden(f"failed quota: {name}: must specify {missing}")
+        if any(key not in (status.get("used") or NO_OBJ) for key in named):
+            raise a.forbidden(f"status unknown for quota: {name}, resources: {','.join(named)}")
 
     def _room(self, a: Attributes, quota: Obj, usage: Amounts) -> Obj | None:
         """Return the status of a quota with this usage added, or None when it does not count it."""
         name, status = quota["metadata"]["name"], quota.get("status") or NO_OBJ
         hard: Mapping[str, str] = status.get("hard") or NO_OBJ
-        wanted = {**((quota.get("spec") or NO_OBJ).get("hard") or NO_OBJ), **hard}
-        if a.call.kind.plural == "pods" and not a.call.kind.group and a.operation == "CREATE":
-            missing = unstated(a.obj, wanted)
-            if missing:
-                raise a.forbidden(f"failed quota: {name}: must specify {missing}")
-        asked = {key: amount for key, amount in usage.items() if key in wanted and amount}
+        used: Mapping[str, str] = status.get("used") or NO_OBJ
+        asked = {key: amount for key, amount in usage.items() if key in hard and amount}
         if not asked:
             return None
-        used = status.get("used") or NO_OBJ
-        unknown = sorted(key for key in asked if key not in hard or key not in used)
-        if unknown:
-            raise a.forbidden(f"status unknown for quota: {name}, resources: {','.join(unknown)}")
-        after = {key: parse(used[key]) + amount for key, amount in asked.items()}
+        after = {key: parse(used.get(key, "0")) + amount for key, amount in asked.items()}
         over = sorted(key for key, amount in after.items() if amount > parse(hard[key]))
         if over:
             raise a.forbidden(f"exceeded quota: {name}, requested: {_shown({k: asked[k] for k in over})}, "
-                              f"used: {_listed({k: used[k] for k in over})}, "
+                              f"used: {_listed({k: used.get(k, '0') for k in over})}, "
                               f"limited: {_listed({k: hard[k] for k in over})}")
         return {**status, "used": {**used, **{key: written(key, amount) for key, amount in after.items()}}}
 
