@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kubelab.machinery import quantity
-from kubelab.machinery.formats import base64_error
+from kubelab.machinery.base64_check import base64_error
 from kubelab.machinery.go_types import NULL_STAYS, STAYS, VANISHES
 from kubelab.machinery.schema import Node
 

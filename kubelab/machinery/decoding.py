@@ -17,9 +17,9 @@ from typing import Any
 import orjson
 
 from kubelab.machinery import quantity
+from kubelab.machinery.base64_check import base64_error
 from kubelab.machinery.clean import LIMITS, is_clean, zero_stays
 from kubelab.machinery.clock import MICRO_TIME, micro_timestamp, parse_timestamp, timestamp
-from kubelab.machinery.formats import base64_error
 from kubelab.machinery.go_types import NAMED, NULL_STAYS, embedded
 from kubelab.machinery.request import Obj
 from kubelab.machinery.schema import Node
@@ -151,7 +151,7 @@ class _Walk:
                 case "microtime" if isinstance(value, str):
                     return micro_timestamp(parse_timestamp(value, MICRO_TIME))
                 case "time" | "microtime":
-                    raise ValueError(place.error(_json_type(value), "string"))
+                    raise ValueError(place.error(json_type(value), "string"))
                 case "intorstring":
                     raise ValueError(place.error(_number_said(value), "int32"))
         except ValueError as wrong:
@@ -184,7 +184,7 @@ class _Place:
 
 def _decoding_error(node: Node, value: Any, place: _Place) -> str:
     """Say what Go's JSON decoder says of a value of the wrong type."""
-    return place.error(_number_said(value) if node.kind in LIMITS else _json_type(value), place.go_type)
+    return place.error(_number_said(value) if node.kind in LIMITS else json_type(value), place.go_type)
 
 
 def conversion_error(node: Node, value: Any, place: _Place) -> str:
@@ -210,11 +210,12 @@ def _zero(node: Node) -> Any:
 
 def _number_said(value: Any) -> str:
     """Name what was sent where a whole number was expected: a number itself is quoted."""
-    said = _json_type(value)
+    said = json_type(value)
     return f"number {orjson.dumps(value).decode()}" if said == "number" else said
 
 
-def _json_type(value: Any) -> str:
+def json_type(value: Any) -> str:
+    """Return what Go's decoder calls a JSON value."""
     match value:
         case bool():
             return "bool"

@@ -78,6 +78,12 @@ class ApiError(Exception):
             out["details"] = self.details
         return out | {"code": self.code}
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer says beside its body: when to try again."""
+        later = (self.details or {}).get("retryAfterSeconds")
+        return {"retry-after": str(later)} if later else {}
+
     @classmethod
     def from_status(cls, status: Obj, code: int = 500) -> ApiError:
         """Rebuild the error a server sent as a Status body."""
@@ -101,6 +107,12 @@ def not_found(group: str, plural: str, name: str) -> ApiError:
 def already_exists(group: str, plural: str, name: str) -> ApiError:
     message = f'{_qualified(group, plural)} "{name}" already exists'
     return ApiError(409, "AlreadyExists", message, _details(group, plural, name))
+
+
+def not_generated(group: str, plural: str, name: str) -> ApiError:
+    error = already_exists(group, plural, name)
+    why = f"{error.message}, the server was not able to generate a unique name for the object"
+    return ApiError(409, "AlreadyExists", why, {**(error.details or {}), "retryAfterSeconds": 1})
 
 
 def conflict(group: str, plural: str, name: str, why: str) -> ApiError:

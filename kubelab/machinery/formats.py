@@ -9,7 +9,6 @@ import base64
 import binascii
 import ipaddress
 import re
-import string
 from collections.abc import Callable
 from datetime import date, datetime
 from urllib.parse import urlsplit
@@ -63,36 +62,3 @@ _READERS: dict[str, Callable[[str], object]] = {
     "date": date.fromisoformat, "date-time": _date_time, "datetime": _date_time, "ipv4": ipaddress.IPv4Address,
     "ipv6": ipaddress.IPv6Address, "cidr": lambda v: ipaddress.ip_interface(v if "/" in v else "-"), "uri": _uri,
     "byte": lambda v: base64.b64decode(v, validate=True)}
-
-
-_BASE64_SIGNS = frozenset(string.ascii_letters + string.digits + "+/")
-_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
-
-
-def base64_error(text: str) -> str | None:
-    """Say where text stops being standard base64, as Go does; line ends are passed over."""
-    at = None if _BASE64.fullmatch(text) else _base64_fault(text)
-    return None if at is None else f"illegal base64 data at input byte {at}"
-
-
-def _base64_fault(text: str) -> int | None:
-    """Read four signs at a time, as Go's decoder does; return where it gives up."""
-    signs = [(at, sign) for at, sign in enumerate(text) if sign not in "\r\n"]
-    for begin in range(0, len(signs), 4):
-        four = signs[begin:begin + 4]
-        for j, (at, sign) in enumerate(four):
-            if sign in _BASE64_SIGNS:
-                continue
-            if sign != "=" or j < 2:
-                return at
-            rest = signs[begin + j + 1:]
-            if j == 2:  # a second one is to follow
-                if not rest:
-                    return len(text)
-                if rest[0][1] != "=":
-                    return rest[0][0] - 1
-                rest = rest[1:]
-            return rest[0][0] if rest else None
-        if len(four) < 4:
-            return len(text) - len(four)
-    return None

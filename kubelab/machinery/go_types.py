@@ -43,7 +43,7 @@ STAYS = frozenset(_fields("""
     LeaseSpec.holderIdentity,preferredHolder,strategy Lifecycle.stopSignal LoadBalancerIngress.ipMode
     LocalVolumeSource.fsType MatchResources.matchPolicy MutatingAdmissionPolicySpec.failurePolicy
     MutatingWebhook.failurePolicy,matchPolicy,reinvocationPolicy NamedRuleWithOperations.scope
-    NetworkPolicyPort.protocol NodeRuntimeHandler.name ParamRef.parameterNotFoundAction
+    NetworkPolicyPort.protocol NodeRuntimeHandler.name ObjectMeta.managedFields ParamRef.parameterNotFoundAction
     PersistentVolumeClaimSpec.storageClassName,volumeAttributesClassName,volumeMode
     PersistentVolumeClaimStatus.currentVolumeAttributesClassName
     PersistentVolumeSpec.volumeAttributesClassName,volumeMode PodDNSConfigOption.value

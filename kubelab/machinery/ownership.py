@@ -92,18 +92,19 @@ def track_update(old: Obj | None, new: Obj, manager: str, operation: str, subres
 
 
 def _entries_before(old: Obj | None, given: Any, subresource: str) -> list[Obj]:
-    """Return the entries to go on from: a client may set them itself, and [{}] resets them."""
+    """Return the entries to go on from: a client may set them itself, and [] or [{}] resets them."""
     live: list[Obj] = (old or {}).get("metadata", {}).get("managedFields") or []
-    if subresource or not given or not isinstance(given, list) or given == live:
+    if subresource or not isinstance(given, list) or given == live:
         return live
-    if given == [{}]:
+    if given in ([], [{}]):
         return []
     return given if all(_is_legible(entry) for entry in given) else live
 
 
 def _is_legible(entry: Any) -> bool:
-    return isinstance(entry, dict) and _is_fieldset(entry.get("fieldsV1")) and all(
-        isinstance(entry.get(key, ""), str) for key in ("manager", "operation", "apiVersion", "time", "subresource"))
+    return isinstance(entry, dict) and _is_fieldset(entry.get("fieldsV1")) and entry.get("fieldsType") == "FieldsV1" \
+        and entry.get("operation") in ("Apply", "Update") and bool(entry.get("apiVersion")) \
+        and all(isinstance(entry.get(key, ""), str) for key in ("manager", "apiVersion", "time", "subresource"))
 
 
 def _is_fieldset(fields: Any) -> bool:

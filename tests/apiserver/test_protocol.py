@@ -142,3 +142,74 @@ async def test_delete_takes_its_options_from_one_place(world: World) -> None:
     assert (await send(world, "DELETE", f"{MAPS}/a?dryRun=All")).status == 200
     assert (await send(world, "DELETE", f"{MAPS}/a?dryRun=All", {"propagationPolicy": "Background"})).status == 200
     assert (await send(world, "GET", f"{MAPS}/a")).status == 404
+
+
+async def test_a_name_that_is_taken(world: World) -> None:
+    """It is said when its holder is about to go, and when a name was wished for beside one to be generated."""
+    await world.client.create("cm", {"metadata": {"name": "a", "finalizers": ["a.b/c"]}})
+    await world.client.delete("cm", "a")
+    taken = 'object is being deleted: configmaps "a" already exists'
+    assert status(await send(world, "POST", MAPS, config_map("a"))) == (409, taken)
+    assert status(await send(world, "POST", f"{MAPS}?dryRun=All", config_map("a"))) == (409, taken)
+    await world.client.create("cm", config_map("b"))
+    both = await send(world, "POST", MAPS, {"metadata": {"name": "b", "generateName": "b-"}})
+    assert status(both) == (409, 'configmaps "b" already exists, the server was not able to generate a unique name for '
+                                 "the object")
+    assert both.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize(("path", "kind"), [
+    ("/apis/policy/v1/namespaces/default/poddisruptionbudgets/x", "poddisruptionbudgets.policy"),
+    ("/apis/coordination.k8s.io/v1/namespaces/default/leases/x", "leases.coordination.k8s.io")])
+async def test_kinds_of_which_an_update_must_know_the_version(world: World, path: str, kind: str) -> None:
+    """Such an update is invalid, and names the resource where others name the kind."""
+    await send(world, "POST", path.removesuffix("/x"), {"metadata": {"name": "x"}})
+    assert status(await send(world, "PUT", path, {"metadata": {"name": "x"}})) == (
+        422, f'{kind} "x" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update')
+
+
+async def test_an_update_that_creates(world: World) -> None:
+    """Some kinds are made by it, none of an object that a uid says is gone."""
+    body = {"metadata": {"name": "a"}, "spec": {"limits": []}}
+    limits = "/api/v1/namespaces/default/limitranges/a"
+    assert (await send(world, "PUT", limits, body)).status == 201
+    assert status(await send(world, "PUT", f"{MAPS}/a", config_map("a")))[0] == 404
+    gone = config_map("a") | {"metadata": {"name": "a", "uid": "u"}}
+    assert status(await send(world, "PUT", f"{MAPS}/a", gone)) == (
+        409, 'Operation cannot be fulfilled on configmaps "a": StorageError: invalid object, Code: 4, Key: '
+             "/registry/configmaps/default/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in "
+             "precondition: u, UID in object meta: ")
+
+
+async def test_owners_that_stand_twice_are_left_once(world: World) -> None:
+    """With a warning that says whose."""
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+    metadata = {"name": "a", "ownerReferences": [owner] * 2}
+    made = await send(world, "POST", MAPS, config_map("a") | {"metadata": metadata})
+    assert made.headers["warning"].endswith('fix your requests; duplicate UID(s) observed: u"')
+    assert (await world.client.get("cm", "a"))["metadata"]["ownerReferences"] == [owner]
+
+
+async def test_field_managers_are_reset_or_set_by_a_client(world: World) -> None:
+    """An empty list resets them; entries that cannot be read change nothing."""
+    made = await world.client.create("cm", config_map("a"))
+    before = made["metadata"]["managedFields"]
+    path = f"{MAPS}/a"
+    for wrong in ({"operation": "Other"}, {"fieldsType": ""}, {"apiVersion": ""}):
+        body = {"metadata": {"managedFields": [before[0] | wrong]}}
+        assert (await send(world, "PATCH", path, body, MERGE)).status == 200
+        assert (await world.client.get("cm", "a"))["metadata"]["managedFields"] == before
+    assert (await send(world, "PATCH", path, {"metadata": {"managedFields": []}}, MERGE)).status == 200
+    assert "managedFields" not in (await world.client.get("cm", "a"))["metadata"]
+
+
+async def test_a_watch_of_what_is_still_to_come(world: World) -> None:
+    """It opens, and hears of nothing up to the revision that it was asked for."""
+    made = await world.client.create("cm", config_map("a"))
+    later = int(made["metadata"]["resourceVersion"]) + 1
+    watcher = await world.watch(f"{MAPS}?resourceVersion={later}")
+    for name in "bc":
+        await world.client.create("cm", config_map(name))
+    assert (await anext(watcher)).obj["metadata"]["name"] == "c"
+    await watcher.aclose()
+    assert (await send(world, "GET", f"{MAPS}/a?resourceVersion=999")).status == 504

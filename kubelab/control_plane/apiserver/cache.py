@@ -132,6 +132,7 @@ class Collection:
             for change in list(self.history):
                 if change.revision > since:
                     watcher.offer(change)
+            watcher.after = since
         watcher.live()
         self.fanout.add(watcher)
 

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kubelab.control_plane.apiserver.cache import Collection
+from kubelab.control_plane.apiserver.decode import APPLY
 from kubelab.machinery.errors import ApiError, FieldError, invalid, not_found
 from kubelab.machinery.options import KIND_OF_VERB, errors_of
 from kubelab.machinery.request import Encoded, Obj, Request, User
 from kubelab.machinery.routes import RequestInfo
 from kubelab.units.catalogue import Kind
 
-APPLY = "application/apply-patch+yaml"
 STATUS_PARTS = frozenset({"status", "approval"})
 SPEC_PARTS = frozenset({"ephemeralcontainers", "resize"})
 
@@ -39,6 +39,7 @@ class Call:
     field_validation: str = "Warn"
     manager: str = ""
     operation: str = "Update"  # or Apply, whose managed fields are known already
+    generates: bool = False  # the name of a new object is made up
     strict: list[str] = field(default_factory=list)  # what a strict reader says of the body
     outward: Callable[[Obj], Obj] = same  # from the stored version to the one asked for
     inward: Callable[[Obj], Obj] = same  # and back

@@ -12,6 +12,7 @@ import asyncio
 from typing import Any
 
 from kubelab.machinery import protobuf, schema
+from kubelab.machinery.decoding import json_type
 from kubelab.machinery.errors import ApiError, bad_request, invalid, invalid_value
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj, Request
@@ -19,6 +20,7 @@ from kubelab.machinery.serializer import Document, Malformed, MalformedYaml, rea
 from kubelab.units.catalogue import Kind
 
 JSON_TYPE, YAML_TYPE = "application/json", "application/yaml"
+APPLY = "application/apply-patch+yaml"
 SCHEME = "pkg/api/legacyscheme/scheme.go:30"  # where kube-apiserver keeps its kinds; errors say so
 LONG_YAML = 64 * 1024
 GO_TYPE = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
@@ -35,7 +37,7 @@ async def opened(media: str, body: bytes) -> Any:
 
 
 def _is_yaml(media: str) -> bool:
-    return media == YAML_TYPE or media.endswith("+yaml")
+    return media in (YAML_TYPE, APPLY)
 
 
 def read_body(request: Request) -> tuple[Any, list[str]]:
@@ -46,20 +48,15 @@ def read_body(request: Request) -> tuple[Any, list[str]]:
     if not isinstance(body, (bytes, bytearray)):
         return (None if body is None else copy_obj(body)), []
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower() or JSON_TYPE
-    if _is_yaml(media):
+    if media == YAML_TYPE or (media == APPLY and request.method == "PATCH"):
         document = read_yaml(bytes(body))
         return document.value, document.strict
-    if media == JSON_TYPE or media.endswith("+json"):
+    if media == JSON_TYPE or (media.endswith("+json") and request.method == "PATCH"):
         value, twins = read_json(bytes(body))
         return value, [f'duplicate field "{path}"' for path in twins]
     if media == protobuf.MEDIA_TYPE:
         return protobuf.decode(bytes(body)), []
     raise unsupported_media()
-
-
-def json_type(value: Any) -> str:
-    """Return what Go's decoder calls a JSON value that is no object."""
-    return {dict: "object", list: "array", str: "string", bool: "bool", type(None): "null"}.get(type(value), "number")
 
 
 def unsupported_media() -> ApiError:

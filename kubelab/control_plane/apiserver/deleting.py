@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubelab.control_plane.apiserver.call import Call, invalid_options
-from kubelab.control_plane.apiserver.decode import GO_TYPE, json_type, read_body
+from kubelab.control_plane.apiserver.decode import GO_TYPE, read_body
 from kubelab.control_plane.apiserver.prepare import ordered
 from kubelab.control_plane.apiserver.reading import integer, list_options, list_page
 from kubelab.control_plane.apiserver.storage import Changed, Storage, is_finished, keeps_content
 from kubelab.machinery import schema
 from kubelab.machinery.clock import Clock, timestamp
-from kubelab.machinery.decoding import check
+from kubelab.machinery.decoding import check, json_type
 from kubelab.machinery.errors import (
     STALE,
     ApiError,
@@ -59,6 +59,7 @@ class DeleteOptions:
     uid: str = ""
     resource_version: str = ""
     dry_run: bool = False
+    cascades: bool = False  # said by orphanDependents=false, of old
 
     @classmethod
     def of(cls, given: Obj, dry_run: bool) -> DeleteOptions:
@@ -68,7 +69,7 @@ class DeleteOptions:
             policy = "Orphan" if orphan else "Background"
         conditions = given.get("preconditions") or {}
         return cls(given.get("gracePeriodSeconds"), policy, conditions.get("uid") or "",
-                   conditions.get("resourceVersion") or "", dry_run or bool(given.get("dryRun")))
+                   conditions.get("resourceVersion") or "", dry_run or bool(given.get("dryRun")), orphan is False)
 
 
 def read_delete_options(call: Call) -> DeleteOptions:

@@ -12,8 +12,9 @@ import orjson
 
 from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.call import Call
-from kubelab.control_plane.apiserver.decode import as_kind, json_type, misnamed, read_body
+from kubelab.control_plane.apiserver.decode import as_kind, misnamed, read_body
 from kubelab.machinery import patch, schema
+from kubelab.machinery.decoding import json_type
 from kubelab.machinery.errors import ApiError, bad_request, invalid, invalid_value
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj
@@ -54,6 +55,10 @@ def read_patch(call: Call, format_: str) -> Any:
         raise bad_request(f"{prefix}{CONVERTING}{error}") from None
     except Malformed as error:
         raise bad_request(f"{prefix}{error}") from None
+    if value is None:
+        if format_ == "merge":
+            raise bad_request("Invalid JSON Patch")
+        value = [] if format_ == "json" else {}
     if format_ == "json":
         call.strict = [f"json patch {told}" for told in (*call.strict, *_unknown_parts(value))]
     elif not isinstance(value, dict):

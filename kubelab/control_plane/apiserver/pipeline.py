@@ -25,7 +25,7 @@ from kubelab.control_plane.apiserver.storage import Changed, Claim, Contended, S
 from kubelab.control_plane.etcd.api import EtcdError
 from kubelab.machinery import apply
 from kubelab.machinery.clock import Clock, timestamp
-from kubelab.machinery.errors import ApiError, already_exists
+from kubelab.machinery.errors import ApiError, already_exists, not_generated
 from kubelab.machinery.journal import Journal, current_cause
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Encoded, Obj, Request, Response, User
@@ -85,7 +85,7 @@ class Pipeline:
             finally:
                 current_cause.reset(token)
         except ApiError as error:
-            return Response(error.code, error.status)
+            return Response(error.code, error.status, error.headers)
         except EtcdError as error:
             return Response(500, ApiError(500, "", str(error)).status)
         except (RecursionError, orjson.JSONEncodeError):
@@ -124,10 +124,11 @@ class Pipeline:
     def prepare(self, call: Call, obj: Obj, old: Obj | None) -> Obj:
         """Fill in defaults and the server's own fields, and note who owns which field."""
         kind, stamp, obj = call.kind, self.stamp(), call.inward(obj)
+        prepare.dedup_owners(call, obj)
         if old is None:
             kind.default(obj)
             self._track(call, None, obj, stamp)
-            prepare.begin_metadata(kind, obj, stamp)
+            call.generates = prepare.begin_metadata(kind, obj, stamp)
             kind.prepare_create(obj)
             return obj
         prepare.keep_identity(call, obj, old)
@@ -193,15 +194,23 @@ class Pipeline:
             try:
                 return await self.storage.create(call.collection, _key(obj), obj, claim)
             except Changed:
-                if not metadata.get("generateName") or call.info.name:
+                if not call.generates:
                     break
                 metadata["name"] = prepare.generated_name(metadata["generateName"])
-        raise already_exists(call.kind.group, call.kind.plural, metadata["name"])
+        raise self._taken(call, obj)
+
+    def _taken(self, call: Call, obj: Obj) -> ApiError:
+        refuse = not_generated if obj["metadata"].get("generateName") else already_exists
+        error = refuse(call.kind.group, call.kind.plural, obj["metadata"]["name"])
+        holder = call.collection.objects.get(_key(obj))
+        if holder is not None and "deletionTimestamp" in holder.obj["metadata"]:
+            error.message = f"object is being deleted: {error.message}"
+        return error
 
     def _only_shown(self, call: Call, obj: Obj, old: Encoded | None) -> Encoded:
         """Answer a dry run: everything has happened but the write."""
         if old is None and _key(obj) in call.collection.objects:
-            raise already_exists(call.kind.group, call.kind.plural, obj["metadata"]["name"])
+            raise self._taken(call, obj)
         self.admission.allocate(call, obj, old.obj if old else None)
         self.admission.release(call, obj)
         if not obj["metadata"].get("resourceVersion"):

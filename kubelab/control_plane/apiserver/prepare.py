@@ -74,17 +74,19 @@ def place(call: Call, obj: Obj) -> None:
     metadata["namespace"] = call.namespace
 
 
-def begin_metadata(kind: Kind, obj: Obj, stamp: str) -> None:
-    """Give a new object its identity."""
+def begin_metadata(kind: Kind, obj: Obj, stamp: str) -> bool:
+    """Give a new object its identity; say whether its name was generated."""
     metadata = obj["metadata"]
     for key in SYSTEM:
         metadata.pop(key, None)
-    if not metadata.get("name") and metadata.get("generateName"):
+    generates = bool(not metadata.get("name") and metadata.get("generateName"))
+    if generates:
         metadata["name"] = generated_name(metadata["generateName"])
     metadata["uid"], metadata["creationTimestamp"] = str(uuid.uuid4()), stamp
     if kind.generation:
         metadata["generation"] = 1
     obj["metadata"] = ordered(metadata)
+    return generates
 
 
 def generated_name(base: str) -> str:
@@ -99,6 +101,8 @@ def ordered(metadata: Obj) -> Obj:
             out[key] = metadata.get(key, "")
         elif (value := metadata.get(key)) or value == 0:
             out[key] = value
+    if metadata.get("managedFields") == []:  # a client's wish to forget them, which is still to be granted
+        out["managedFields"] = []
     return out
 
 
@@ -112,16 +116,39 @@ def keep_identity(call: Call, obj: Obj, old: Obj) -> None:
     if given and not given.isdigit():
         raise bad_request(f'strconv.ParseUint: parsing "{given}": invalid syntax')
     if uid and uid != before["uid"]:
-        prefix = call.collection.prefix + call.key
-        raise conflict(kind.group, kind.plural, before["name"],
-                       f"StorageError: invalid object, Code: 4, Key: {prefix}, ResourceVersion: 0, AdditionalErrorMsg: "
-                       f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}")
+        raise another(call, uid, before["uid"])
     if given and given != before["resourceVersion"]:
         raise conflict(kind.group, kind.plural, before["name"], STALE)
     carry(metadata, before, KEPT)
     metadata["name"] = before["name"]
     metadata["resourceVersion"] = before["resourceVersion"]
     obj["metadata"] = ordered(metadata)
+
+
+def another(call: Call, uid: str, stored: str) -> ApiError:
+    """Return the refusal of an update that means an object of this name that is gone, or never was."""
+    full_key = call.collection.prefix + call.key
+    return conflict(call.kind.group, call.kind.plural, call.info.name,
+                    f"StorageError: invalid object, Code: 4, Key: {full_key}, ResourceVersion: 0, AdditionalErrorMsg: "
+                    f"Precondition failed: UID in precondition: {uid}, UID in object meta: {stored}")
+
+
+def dedup_owners(call: Call, obj: Obj) -> None:
+    """Leave each owner once, with a warning."""
+    owners = obj["metadata"].get("ownerReferences") or []
+    once: list[Obj] = []
+    for owner in owners:
+        if owner not in once:
+            once.append(owner)
+    if len(once) == len(owners):
+        return
+    again = [owner.get("uid", "") for i, owner in enumerate(owners) if owner in owners[:i]]
+    when = " after mutating admission happens" if call.info.verb == "patch" else ""
+    call.warnings.append(
+        f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and "
+        f"may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
+        f"{', '.join(again)}")
+    obj["metadata"] = {**obj["metadata"], "ownerReferences": once}
 
 
 def carry(metadata: Obj, before: Obj, keys: Iterable[str]) -> None:
@@ -237,6 +264,6 @@ def must_be_named(call: Call, obj: Obj, *, optional: bool = False) -> None:
 
 
 def unversioned(kind: Kind, name: str) -> ApiError:
-    """Return the refusal of an update without resourceVersion, for kinds that insist on one."""
-    return invalid(kind.group, kind.kind, name,
+    """Return the refusal of an update without resourceVersion, for kinds that insist on one; it names the resource."""
+    return invalid(kind.group, kind.plural, name,
                    [invalid_value("metadata.resourceVersion", 0, "must be specified for an update")])

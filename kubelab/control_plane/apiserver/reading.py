@@ -9,18 +9,15 @@ Models:    k8s.io/apiserver/pkg/endpoints/handlers/get.go, storage/continue.go
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import orjson
 
 from kubelab.control_plane.apiserver.cache import Collection, Matches, matcher
 from kubelab.control_plane.apiserver.call import invalid_options
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.etcd.api import Compacted
+from kubelab.machinery import continuing
 from kubelab.machinery.errors import ApiError, FieldError, bad_request, forbidden_field, gone
 from kubelab.machinery.request import Encoded, Obj
 from kubelab.machinery.selectors import FieldSelector, Selector, parse_field_selector, parse_label_selector
@@ -71,22 +68,28 @@ def list_options(collection: Collection, query: Mapping[str, str], name: str = "
     """Read the query of a list or watch. Raises `BadRequest` or `Invalid`."""
     labels = parse_label_selector(query["labelSelector"]) if query.get("labelSelector") else None
     text = query.get("fieldSelector", "")
-    if name:
-        text = f"metadata.name={name}" + (f",{text}" if text else "")
     fields = parse_field_selector(text) if text else None
+    timeout_s, limit = integer(query.get("timeoutSeconds", "")), integer(query.get("limit", ""))
+    _check_match(query, watching=watching)
+    if name:
+        if fields is not None and fields.exact.get("metadata.name") != name:
+            raise bad_request("fieldSelector metadata.name doesn't match requested name")
+        fields = parse_field_selector(f"metadata.name={name}" + (f",{text}" if text else ""))
     if fields is not None:
         _check_fields(collection, fields)
-    limit, given = query.get("limit", ""), query.get("resourceVersion", "")
-    match = query.get("resourceVersionMatch", "")
-    count = integer(limit)
-    fits = given.isascii() and given.isdigit() and len(given) <= 20 and int(given) < 1 << 64
-    if given and not fits:
-        why = "value out of range" if given.isascii() and given.isdigit() else "invalid syntax"
-        raise bad_request(f'invalid resource version: resourceVersion: Invalid value: "{given}": strconv.ParseUint: '
-                          f'parsing "{given}": {why}')
-    _check_match(query, given, match, watching=watching)
-    return ListOptions(labels, fields, max(count, 0), query.get("continue", ""), int(given) if given else None, match,
-                       integer(query.get("timeoutSeconds", "")))
+    return ListOptions(labels, fields, max(limit, 0), query.get("continue", ""),
+                       revision_of(query.get("resourceVersion", "")), query.get("resourceVersionMatch", ""), timeout_s)
+
+
+def revision_of(given: str) -> int | None:
+    """Read a resourceVersion of the query, None where there is none. Raises `BadRequest`."""
+    if not given:
+        return None
+    if given.isascii() and given.isdigit() and len(given) <= 20 and int(given) < 1 << 64:
+        return int(given)
+    why = "value out of range" if given.isascii() and given.isdigit() else "invalid syntax"
+    raise bad_request(f'invalid resource version: resourceVersion: Invalid value: "{given}": strconv.ParseUint: '
+                      f'parsing "{given}": {why}')
 
 
 def integer(text: str) -> int:
@@ -111,23 +114,25 @@ def _check_fields(collection: Collection, fields: FieldSelector) -> None:
             raise bad_request(kind.unselectable.format(path))
 
 
-def _check_match(query: Mapping[str, str], revision: str, match: str, *, watching: bool) -> None:
-    path, initial = "resourceVersionMatch", query.get("sendInitialEvents") is not None
-    listing = bool(match) and not watching
+def _check_match(query: Mapping[str, str], *, watching: bool) -> None:
+    revision, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
+    initial, path = "sendInitialEvents" in query, "resourceVersionMatch"
+    listing, matches = bool(match) and not watching, MATCHES[1:] if watching else (*MATCHES, "")
+    choices = ", ".join(f'"{choice}"' for choice in matches)
+    unknown = FieldError(path, "FieldValueNotSupported", f'Unsupported value: "{match}": supported values: {choices}')
     rules = (
-        (initial and not watching, "sendInitialEvents", "sendInitialEvents is forbidden for list"),
-        (initial and watching and match != "NotOlderThan", path,
-         "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"),
-        (watching and match and not initial, path,
+        (watching and initial and match != "NotOlderThan", "sendInitialEvents requires setting resourceVersionMatch to "
+         "NotOlderThan"),
+        (watching and match and not initial,
          "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"),
-        (listing and not revision, path, "resourceVersionMatch is forbidden unless resourceVersion is provided"),
-        (listing and query.get("continue"), path, "resourceVersionMatch is forbidden when continue is provided"),
-        (listing and match == "Exact" and revision == "0", path,
-         'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
-    errors = [forbidden_field(field, why) for broken, field, why in rules if broken]
-    if listing and match not in MATCHES:
-        errors.append(FieldError(path, "FieldValueNotSupported", f'Unsupported value: "{match}": supported values: '
-                                 '"Exact", "NotOlderThan", ""'))
+        (watching and match and match not in matches, unknown),
+        (listing and not revision, "resourceVersionMatch is forbidden unless resourceVersion is provided"),
+        (match and query.get("continue"), "resourceVersionMatch is forbidden when continue is provided"),
+        (listing and match not in matches, unknown),
+        (listing and match == "Exact" and revision == "0",
+         'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'),
+        (initial and not watching, forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list")))
+    errors = [why if isinstance(why, FieldError) else forbidden_field(path, why) for broken, why in rules if broken]
     if errors:
         raise invalid_options("ListOptions", errors)
 
@@ -137,7 +142,11 @@ async def list_page(storage: Storage, collection: Collection, namespace: str, op
     matches = matcher(collection, options.labels, options.fields)
     after, revision = "", 0
     if options.continue_:
-        at, after = _read_token(options.continue_)
+        if options.revision:
+            raise bad_request("specifying resource version is not allowed when using continue")
+        at, after = continuing.decode(options.continue_)
+        if at > storage.revision:
+            raise too_large(at, storage.revision)
         revision = at if at > 0 else revision
     elif options.revision:
         if not await storage.fresh(options.revision):
@@ -168,7 +177,7 @@ def _cut(chosen: list[tuple[str, Encoded]], revision: int, options: ListOptions,
         return Page([body for _, body in chosen], revision)
     page = chosen[:options.limit]
     remaining = None if selected else len(chosen) - options.limit
-    return Page([body for _, body in page], revision, _token(revision, page[-1][0]), remaining)
+    return Page([body for _, body in page], revision, continuing.encode(revision, page[-1][0]), remaining)
 
 
 async def _in_the_past(storage: Storage, collection: Collection, namespace: str, revision: int,
@@ -179,7 +188,7 @@ async def _in_the_past(storage: Storage, collection: Collection, namespace: str,
         if not after:
             raise gone(f"The resourceVersion for the provided list is too old: {revision}") from None
         error = gone(EXPIRED)
-        error.metadata = {"continue": _token(-1, after.removesuffix("\0"))}
+        error.metadata = {"continue": continuing.encode(continuing.NOW, after.removesuffix("\0"))}
         raise error from None
 
 
@@ -187,19 +196,3 @@ def too_large(asked: int, current: int) -> ApiError:
     message = f"Timeout: Too large resource version: {asked}, current: {current}"
     return ApiError(504, "Timeout", message, {"causes": [{"reason": "ResourceVersionTooLarge",
                                                          "message": "Too large resource version"}]})
-
-
-def _token(revision: int, last_key: str) -> str:
-    token = {"v": "meta.k8s.io/v1", "rv": revision, "start": last_key + "\0"}
-    return base64.urlsafe_b64encode(orjson.dumps(token)).rstrip(b"=").decode()
-
-
-def _read_token(text: str) -> tuple[int, str]:
-    """Return the revision (-1: whatever is now) and the key to begin at."""
-    try:
-        token = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        revision, start = int(token["rv"]), str(token["start"])
-    except (binascii.Error, ValueError, KeyError, TypeError):
-        raise bad_request("invalid continue token: continue key is not valid: illegal base64 data at input byte "
-                          f"{len(text) - len(text) % 4}") from None
-    return revision, start

@@ -22,7 +22,7 @@ from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.deleting import Deleter, read_delete_options
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.control_plane.apiserver.present import Presentation, presentation
-from kubelab.control_plane.apiserver.reading import ListOptions, Page, list_options, list_page, too_large
+from kubelab.control_plane.apiserver.reading import ListOptions, Page, list_options, list_page, revision_of, too_large
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.apiserver.watch import SIZES, Watcher
 from kubelab.machinery.errors import ApiError, bad_request, method_not_allowed, not_found
@@ -133,7 +133,7 @@ class Registry:
         except ApiError as error:
             if not call.warnings:
                 raise
-            response = Response(error.code, error.status)  # what is refused is warned about as well
+            response = Response(error.code, error.status, error.headers)  # what is refused is warned about as well
         if info.verb in WRITES and call.kind.builtin in self.afterwards:
             await self.afterwards[call.kind.builtin]()
         if call.warnings:
@@ -153,6 +153,8 @@ class Registry:
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
     async def get(self, call: Call) -> Response:
+        if revision := revision_of(call.query.get("resourceVersion", "")):
+            await self._known(revision)
         return self.show(call, call.stored)
 
     async def list(self, call: Call) -> Response:
@@ -170,8 +172,10 @@ class Registry:
 
     async def watch(self, call: Call) -> Response:
         options = self._list_options(call)
-        if options.revision and not await self.storage.fresh(options.revision):
-            raise too_large(options.revision, self.storage.revision)
+        if options.revision and "sendInitialEvents" in call.query:
+            await self._known(options.revision)
+        elif options.revision:
+            await self.storage.fresh(options.revision)
         how, query = self._presentation(call), call.query
         watcher = Watcher(namespace=call.namespace, labels=options.labels, fields=options.fields,
                           selectable=call.collection.selectable, bookmarks=is_true(query.get("allowWatchBookmarks")),
@@ -183,6 +187,11 @@ class Registry:
         call.collection.watch(watcher, None if initial else options.revision, initial=initial,
                               revision=self.storage.revision, marked=asked is not None)
         return Response(200, events=watcher)
+
+    async def _known(self, revision: int) -> None:
+        """Wait a moment for a revision. Raises `Timeout` when it is still to come."""
+        if not await self.storage.fresh(revision):
+            raise too_large(revision, self.storage.revision)
 
     def _end_in_time(self, call: Call, watcher: Watcher, timeout_s: float) -> None:
         if not timeout_s and call.request.headers.get("host"):  # over the wire; in process nobody forgets a watch
@@ -205,7 +214,8 @@ class Registry:
 
     async def create(self, call: Call) -> Response:
         if call.kind.own is not None and call.kind.own.terminating:
-            raise method_not_allowed("create not allowed while custom resource definition is terminating")
+            why = "create not allowed while custom resource definition is terminating"
+            raise ApiError(405, "MethodNotAllowed", why, {"group": call.kind.group, "kind": call.kind.plural})
         return self.show(call, await writing.create(call, self.pipeline), 201)
 
     async def update(self, call: Call) -> Response:
@@ -217,10 +227,11 @@ class Registry:
         return self.show(call, body, 201 if is_new else 200)
 
     async def delete(self, call: Call) -> Response:
-        result = await self.deleter.delete(call, read_delete_options(call))
+        options = read_delete_options(call)
+        result = await self.deleter.delete(call, options)
         if isinstance(result, dict) and result.get("kind") == "Status":
             return Response(200, result)
-        return self.show(call, result)
+        return self.show(call, result, 202 if options.cascades and call.key in call.collection.objects else 200)
 
     async def delete_collection(self, call: Call) -> Response:
         return Response(200, await self.deleter.delete_collection(call, read_delete_options(call)))

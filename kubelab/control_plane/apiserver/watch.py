@@ -73,6 +73,7 @@ class Watcher(AsyncIterator[WatchEvent]):
                  transform: Callable[[WatchEvent], WatchEvent] | None = None) -> None:
         self.namespace, self.labels, self.fields, self.bookmarks = namespace, labels, fields, bookmarks
         self.closed = False
+        self.after = 0  # a client may wait for what comes behind a revision that is itself to come
         self.on_close: list[Callable[[], None]] = []
         self.sizes: Cell | None = None  # where the size of each event is counted
         self._selectable = selectable
@@ -103,6 +104,8 @@ class Watcher(AsyncIterator[WatchEvent]):
 
     def offer(self, change: Change) -> None:
         """Deliver a change if it concerns this watch; moving into or out of the selector is ADDED or DELETED."""
+        if change.revision <= self.after:
+            return
         is_in = change.new is not None and self.matches(change.new.obj)
         was_in = change.old is not None and self.matches(change.old.obj)
         if is_in:

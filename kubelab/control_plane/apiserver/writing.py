@@ -31,10 +31,13 @@ if TYPE_CHECKING:
     from kubelab.control_plane.apiserver.pipeline import Pipeline
 
 ATTEMPTS = 5
-CREATED_BY_UPDATE = frozenset({"endpoints", "events", "leases", "roles", "rolebindings", "clusterroles",
-                               "clusterrolebindings", "runtimeclasses"})
-NEEDS_VERSION = frozenset({"csidrivers", "csinodes", "csistoragecapacities", "leases", "runtimeclasses",
-                           "volumeattachments"})
+CREATED_BY_UPDATE = frozenset({"clusterrolebindings", "clusterroles", "endpoints", "events", "leases", "limitranges",
+                               "rolebindings", "roles", "runtimeclasses", "services"})
+NEEDS_VERSION = frozenset({  # beside every custom resource
+    "apiservices", "csidrivers", "csinodes", "csistoragecapacities", "customresourcedefinitions", "leases",
+    "mutatingadmissionpolicies", "mutatingadmissionpolicybindings", "mutatingwebhookconfigurations",
+    "poddisruptionbudgets", "runtimeclasses", "validatingadmissionpolicies", "validatingadmissionpolicybindings",
+    "validatingwebhookconfigurations", "volumeattachments"})
 
 
 async def create(call: Call, pipeline: Pipeline) -> Encoded:
@@ -50,7 +53,11 @@ async def create(call: Call, pipeline: Pipeline) -> Encoded:
 async def update(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
     """Replace an object by the body of the request; return it and whether it is new."""
     sent = read_update(call)
-    if call.kind.builtin in NEEDS_VERSION and not prepare.pinned(sent) and call.key in call.collection.objects:
+    uid = sent["metadata"].get("uid")
+    if uid and call.key not in call.collection.objects:
+        raise prepare.another(call, uid, "")
+    needs_version = call.kind.own is not None or call.kind.builtin in NEEDS_VERSION
+    if needs_version and not prepare.pinned(sent) and call.key in call.collection.objects:
         raise prepare.unversioned(call.kind, call.info.name)
     creates = call.kind.builtin in CREATED_BY_UPDATE and not call.subresource
     return await on_stored(call, pipeline, lambda _: copy_obj(sent), creates=creates)
