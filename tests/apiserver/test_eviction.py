@@ -115,3 +115,11 @@ async def test_an_eviction_is_of_the_pod_that_is_meant(world: World) -> None:
     assert "DisruptionTarget" not in [c["type"] for c in conditions]
     await asked("p", resourceVersion=pod["metadata"]["resourceVersion"])
     assert "deletionTimestamp" in (await world.client.get("pods", "p"))["metadata"]
+
+
+async def test_an_empty_selector_is_of_all_pods(world: World) -> None:
+    """Also of one that has no labels at all."""
+    await running(world, "p")
+    await world.client.patch("pods", "p", {"metadata": {"labels": None}})
+    await budget(world, spec={"selector": {}}, disruptionsAllowed=0)
+    assert (await refused(evict(world, "p"))).code == 429

@@ -54,8 +54,8 @@ class Budgets:
 
     def _selecting(self, pod: Obj) -> list[Encoded]:
         collection = self._storage.collections.get(("policy", "poddisruptionbudgets"))
-        labels = pod["metadata"].get("labels")
-        if collection is None or not labels:
+        labels = pod["metadata"].get("labels") or {}
+        if collection is None:
             return []
         bodies = (collection.objects[key] for key in collection.range(pod["metadata"]["namespace"]))
         return [body for body in bodies if (body.obj.get("spec") or {}).get("selector") is not None
