@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import lru_cache
 
+from kubelab.machinery.durations import duration_s
+
 MONTHS = {name: i for i, name in enumerate(
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)}
 DAYS = {name: i for i, name in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])}
@@ -22,9 +24,6 @@ FIELDS: tuple[tuple[int, int, Mapping[str, int]], ...] = (
 NAMED = {"@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0",
          "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *"}
 EVERY = "@every "
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
-_UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +89,10 @@ def _described(text: str, zone: str) -> Schedule:
     if text in NAMED:
         return Schedule(NAMED[text], zone=zone)
     if text.startswith(EVERY):
-        duration = text[len(EVERY):]
-        if not _DURATION.fullmatch(duration):
-            raise ValueError(f'failed to parse duration {text}: time: invalid duration "{duration}"')
-        seconds = sum(float(amount) * _UNIT_S[unit] for amount, unit in _PART.findall(duration))
-        return Schedule(every_s=max(float(int(seconds)), 1.0))
+        try:
+            return Schedule(every_s=max(float(int(duration_s(text[len(EVERY):]))), 1.0))
+        except ValueError as error:
+            raise ValueError(f"failed to parse duration {text}: {error}") from None
     raise ValueError(f"unrecognized descriptor: {text}")
 
 

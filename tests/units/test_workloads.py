@@ -246,3 +246,16 @@ def test_a_bad_schedule_says_what_is_wrong(text: str, why: str) -> None:
     with pytest.raises(ValueError) as error:
         schedule.parse(text)
     assert str(error.value) == why
+
+
+@pytest.mark.parametrize(("text", "why"), [
+    ("@every 5", 'failed to parse duration @every 5: time: missing unit in duration "5"'),
+    ("@often", "unrecognized descriptor: @often"), ("* * * * 7", "end of range (7) above maximum (6): 7"),
+    ("*/0 * * * *", "step of range should be a positive number: */0"), ("1-2-3 * * * *", "too many hyphens: 1-2-3"),
+    ("* * * foo *", 'failed to parse int from foo: strconv.Atoi: parsing "foo": invalid syntax'),
+])
+def test_a_bad_schedule_is_refused(text: str, why: str) -> None:
+    """In the words of the parser that Kubernetes uses."""
+    with pytest.raises(ValueError) as error:
+        schedule.parse(text)
+    assert str(error.value) == why
