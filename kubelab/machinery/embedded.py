@@ -30,9 +30,13 @@ class _Naming:
 
 def embedded_errors(schema: Obj, value: Any, path: str = "", *, resource: bool = False) -> list[FieldError]:
     """Return what is wrong with the objects inside a value, which is one itself when it is a `resource`."""
-    for error in _untyped(schema, value, path, resource):
-        return [error]
-    return list(_errors(schema, value, path, resource))
+    untyped = untyped_error(schema, value, path, resource=resource)
+    return [untyped] if untyped else list(_errors(schema, value, path, resource))
+
+
+def untyped_error(schema: Obj, value: Any, path: str = "", *, resource: bool = False) -> FieldError | None:
+    """Return the first thing of a wrong type in the kinds and metadata of the objects inside a value."""
+    return next(_untyped(schema, value, path, resource), None)
 
 
 def has_embedded(schema: Obj) -> bool:

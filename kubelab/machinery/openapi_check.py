@@ -8,55 +8,79 @@ Models:    k8s.io/kube-openapi/pkg/validation, apiextensions-apiserver/pkg/apise
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Any
 
-import orjson
-
+from kubelab.machinery import go_regex
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required, shown
-from kubelab.machinery.formats import has_format
+from kubelab.machinery.formats import has_format, is_known
 from kubelab.machinery.request import Obj
 from kubelab.machinery.structural import INT_OR_STRING, child_of
 
 Errors = Iterator[FieldError]
+NOWHERE = "<nil>"
+EPSILON, MAX_FLOAT32 = 1e-9, 3.4028234663852886e38
 MISSING: Any = object()
 """The old value of what was not there, or of what cannot be told to be the same thing as before."""
 
 
 def check(schema: Obj, value: Any, old: Any = MISSING, path: str = "") -> Errors:
     """Yield everything that is wrong with a value."""
+    yield from _checked(schema, value, old, path)[0]
+
+
+def _checked(schema: Obj, value: Any, old: Any, path: str) -> tuple[list[FieldError], int]:
+    """Return what is wrong with a value, and how much of it fits, by which the best of several schemas is told."""
     if old is not MISSING and old == value:
-        return
-    if value is None:
-        if not schema.get("nullable") and _types(schema):
-            yield _wrong_type(path, "null", _types(schema)[0])
-        return
-    types, actual = _types(schema), type_of(value)
-    if types and actual not in types and not (actual == "integer" and "number" in types):
-        yield _wrong_type(path, actual, ",".join(types))
-        return
+        return [], 0
+    errors, fits = _type(schema, value, path)
+    found = [*errors, *_junctors(schema, value, old, path)]
     if isinstance(value, str):
-        yield from _string(schema, value, path)
+        found += [*_string(schema, value, path), *_format(schema, value, path)]
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        found += _number(schema, value, path)
     elif isinstance(value, list):
-        yield from _list(schema, value, old, path)
-    elif isinstance(value, dict):
-        yield from _object(schema, value, old, path)
-    elif not isinstance(value, bool):
-        yield from _number(schema, value, path)
+        below, more = _list(schema, value, old, path)
+        found, fits = found + below, fits + more
     choices = schema.get("enum")
-    if choices is not None and value not in choices:
-        texts = ", ".join(orjson.dumps(c if isinstance(c, str) else orjson.dumps(c).decode()).decode() for c in choices)
-        yield FieldError(path, "FieldValueNotSupported",
-                         f"Unsupported value: {shown(value)}: supported values: {texts}")
-    yield from _junctors(schema, value, path)
+    if choices and not any(type(c) is type(value) and c == value for c in choices if c is not None):
+        texts = ", ".join(shown(c if isinstance(c, str) else shown(c)) for c in choices)
+        found.append(FieldError(path, "FieldValueNotSupported",
+                                f"Unsupported value: {shown(value)}: supported values: {texts}"))
+    if isinstance(value, dict):
+        below, more = _object(schema, value, old, path)
+        found, fits = found + below, fits + more
+    return found, fits
+
+
+def _type(schema: Obj, value: Any, path: str) -> tuple[list[FieldError], int]:
+    types, format_ = _types(schema), _known_format(schema)
+    if value is None:
+        return ([_wrong_type(path, "null", ",".join(types))] if types and not schema.get("nullable") else []), 0
+    if not types and not format_:
+        return [], 0
+    actual, texts = type_of(value), isinstance(value, (str, list))
+    fits = actual in types or (actual == "integer" and "number" in types)
+    if not texts and format_ and not fits:
+        return [_wrong_type(path, _go_type(value), format_)], 0
+    if (texts and format_ and not {"number", "integer"} & {*types}) or fits:
+        return [], 1
+    return [_wrong_type(path, actual, ",".join(types))], 0
 
 
 def _types(schema: Obj) -> tuple[str, ...]:
     if schema.get(INT_OR_STRING):
         return ("integer", "string")
     return (schema["type"],) if schema.get("type") else ()
+
+
+def _known_format(schema: Obj) -> str:
+    format_ = schema.get("format") or ""
+    return format_ if format_ and is_known(format_, schema.get("type") or "") else ""
+
+
+def _go_type(value: Any) -> str:
+    return "" if isinstance(value, (bool, dict)) else "int64" if isinstance(value, int) else "float64"
 
 
 def type_of(value: Any) -> str:
@@ -67,7 +91,7 @@ def type_of(value: Any) -> str:
         case int():
             return "integer"
         case float():
-            return "integer" if value.is_integer() else "number"
+            return "number"
         case str():
             return "string"
         case list():
@@ -79,70 +103,98 @@ def type_of(value: Any) -> str:
 
 def _wrong_type(path: str, actual: str, wanted: str) -> FieldError:
     text = f'{path} in body must be of type {wanted}: "{actual}"'
-    return FieldError(path, "FieldValueTypeInvalid", f'Invalid value: "{actual}": {text}')
+    return FieldError(_field(path), "FieldValueTypeInvalid", f'Invalid value: "{actual}": {text}')
 
 
 def _says(path: str, value: Any, words: str) -> FieldError:
-    return invalid_value(path, value, f"{path} in body {words}")
+    return invalid_value(_field(path), value, f"{path} in body {words}")
+
+
+def _of_all(text: str) -> FieldError:
+    """What is said of the whole and not of a field."""
+    return invalid_value(NOWHERE, "", text)
+
+
+def _field(path: str) -> str:
+    return path.removeprefix(".")
 
 
 def _too_many(path: str, count: int, limit: int) -> FieldError:
-    return FieldError(path, "FieldValueTooMany", f"Too many: {count}: must have at most {limit} items")
+    return FieldError(_field(path), "FieldValueTooMany", f"Too many: {count}: must have at most {limit} items")
 
 
 def _string(schema: Obj, value: str, path: str) -> Errors:
-    longest, shortest = schema.get("maxLength"), schema.get("minLength")
+    """The first thing that is wrong with a string, its format aside."""
+    longest, shortest, pattern = schema.get("maxLength"), schema.get("minLength"), schema.get("pattern")
     if longest is not None and len(value) > longest:
-        yield FieldError(path, "FieldValueTooLong", f"Too long: may not be more than {longest} bytes")
-    if shortest is not None and len(value) < shortest:
+        yield FieldError(_field(path), "FieldValueTooLong", f"Too long: may not be more than {longest} bytes")
+    elif shortest is not None and len(value) < shortest:
         yield _says(path, value, f"should be at least {shortest} chars long")
-    pattern = schema.get("pattern")
-    if pattern and not _regex(pattern).search(value):
+    elif pattern and not go_regex.compiled(pattern).search(value):
         yield _says(path, value, f"should match '{pattern}'")
-    format_ = schema.get("format")
-    if format_ and not has_format(format_, value):
+
+
+def _format(schema: Obj, value: str, path: str) -> Errors:
+    format_ = _known_format(schema)
+    if format_ and schema.get("type") not in ("integer", "number") and not has_format(format_, value):
         text = f"{path} in body must be of type {format_}: {shown(value)}"
-        yield FieldError(path, "FieldValueTypeInvalid", f"Invalid value: {shown(value)}: {text}")
-
-
-@lru_cache(maxsize=1024)
-def _regex(pattern: str) -> re.Pattern[str]:
-    """Compile a Go regular expression. Raises `re.error`."""
-    return re.compile(pattern.replace(r"\z", r"\Z"))
+        yield FieldError(_field(path), "FieldValueTypeInvalid", f"Invalid value: {shown(value)}: {text}")
 
 
 def regex_error(pattern: str) -> str:
     """Return why a pattern is none, or "" """
     try:
-        _regex(pattern)
-    except re.error as error:
-        return f"error parsing regexp: {error}: `{pattern}`"
+        go_regex.compiled(pattern)
+    except go_regex.GoRegexError as error:
+        return str(error)
     return ""
 
 
 def _number(schema: Obj, value: float, path: str) -> Errors:
-    low, high, step = schema.get("minimum"), schema.get("maximum"), schema.get("multipleOf")
+    kind, format_ = schema.get("type"), _known_format(schema)
+    whole = isinstance(value, int)
+    limit = 1 << (31 if format_ == "int32" else 63)
+    if kind == "integer" and not (whole and -limit <= value < limit):
+        yield _of_all(f"Checked value must be of type integer {_named(format_)} in {path}")
+    elif kind == "number" and format_ == "float" and abs(value) > MAX_FLOAT32:
+        yield _of_all(f"Checked value must be of type number with format float in {path}")
+    low, high, step = (int(bound) if whole and bound is not None else bound
+                       for bound in (schema.get("minimum"), schema.get("maximum"), schema.get("multipleOf")))
+    if step is not None and step <= 0:
+        yield invalid_value(_field(path), step,
+                            f"factor MultipleOf declared for {path} must be positive: {shown(step)}")
+    elif step is not None and (value % step if whole else _off_step(value, step)):
+        yield _says(path, value, f"should be a multiple of {shown(step)}")
     if low is not None and (value < low or (schema.get("exclusiveMinimum") and value == low)):
         yield _says(path, value, f"should be greater than {'' if schema.get('exclusiveMinimum') else 'or equal to '}"
                     f"{shown(low)}")
     if high is not None and (value > high or (schema.get("exclusiveMaximum") and value == high)):
         yield _says(path, value, f"should be less than {'' if schema.get('exclusiveMaximum') else 'or equal to '}"
                     f"{shown(high)}")
-    if step and value / step % 1:
-        yield _says(path, value, f"should be a multiple of {shown(step)}")
 
 
-def _list(schema: Obj, value: list[Any], old: Any, path: str) -> Errors:
-    most, least = schema.get("maxItems"), schema.get("minItems")
-    if most is not None and len(value) > most:
-        yield _too_many(path, len(value), most)
-    if least is not None and len(value) < least:
-        yield _says(path, value, f"should have at least {least} items")
-    items = schema.get("items")
+def _named(format_: str) -> str:
+    return f"with format {format_}" if format_ else "(default format)"
+
+
+def _off_step(value: float, step: float) -> bool:
+    times = 1 / step * value if step < 1 else value / step
+    return abs(times - round(times)) > EPSILON * max(abs(times), 1)
+
+
+def _list(schema: Obj, value: list[Any], old: Any, path: str) -> tuple[list[FieldError], int]:
+    most, least, items = schema.get("maxItems"), schema.get("minItems"), schema.get("items")
+    errors, fits = list[FieldError](), 0
     if isinstance(items, dict):
         before = old_items(schema, old)
         for i, item in enumerate(value):
-            yield from check(items, item, before(item), f"{path}[{i}]")
+            below, more = _checked(items, item, before(item), f"{path}[{i}]")
+            errors, fits = errors + below, fits + more
+    if least is not None and len(value) < least:
+        errors.append(_says(path, len(value), f"should have at least {least} items"))
+    if most is not None and len(value) > most:
+        errors.append(_too_many(path, len(value), most))
+    return errors, fits
 
 
 def twins(schema: Obj, value: Any, path: str = "") -> Errors:
@@ -181,7 +233,8 @@ def map_key(schema: Obj, item: Any) -> Any:
         return item
     defaults = (schema.get("items") or {}).get("properties") or {}
     return {key: item.get(key, (defaults.get(key) or {}).get("default"))
-            for key in schema.get("x-kubernetes-list-map-keys") or () if key in item or key in defaults}
+            for key in schema.get("x-kubernetes-list-map-keys") or ()
+            if key in item or (defaults.get(key) or {}).get("default") is not None}
 
 
 def old_items(schema: Obj, old: Any) -> Callable[[Any], Any]:
@@ -192,45 +245,46 @@ def old_items(schema: Obj, old: Any) -> Callable[[Any], Any]:
     return lambda item: by_key.get(shown(map_key(schema, item)), MISSING)
 
 
-def _object(schema: Obj, value: Obj, old: Any, path: str) -> Errors:
+def _object(schema: Obj, value: Obj, old: Any, path: str) -> tuple[list[FieldError], int]:
     most, least = schema.get("maxProperties"), schema.get("minProperties")
-    if most is not None and len(value) > most:
-        yield _too_many(path, len(value), most)
+    errors, fits = list[FieldError](), 0
     if least is not None and len(value) < least:
-        yield _says(path, value, f"should have at least {least} properties")
-    lead = f"{path}." if path else ""
-    for name in schema.get("required") or ():
-        if name not in value:
-            yield required(lead + name)
-    before = old if isinstance(old, dict) else {}
+        errors.append(_says(path, len(value), f"should have at least {least} properties"))
+    if most is not None and len(value) > most:
+        errors.append(_too_many(path, len(value), most))
+    before, lead = old if isinstance(old, dict) else {}, f"{path}." if path else ""
+    known = schema.get("properties") or {}
     for name, part in value.items():
         child = child_of(schema, name)
         if child is not None:
-            yield from check(child, part, before.get(name, MISSING), lead + name)
+            where = lead + name if name in known else f"{path}.{name}"
+            below, more = _checked(child, part, before.get(name, MISSING), where)
+            errors, fits = errors + below, fits + more
+    errors += [required(lead + name) for name in schema.get("required") or () if name not in value]
+    return errors, fits
 
 
-def _junctors(schema: Obj, value: Any, path: str) -> Errors:
-    def wrong(branch: Obj) -> list[FieldError]:
-        return list(check(branch, value, path=path))
-
+def _junctors(schema: Obj, value: Any, old: Any, path: str) -> Errors:
+    """What several schemas say together; of those that do not fit, the one is told that fits best."""
+    if value is None:
+        return
     name = shown(path)
-    if schema.get("allOf"):
-        errors = [error for branch in schema["allOf"] for error in wrong(branch)]
-        if errors:
-            yield invalid_value(path, "", f"{name} must validate all the schemas (allOf)")
-            yield from errors
     if schema.get("anyOf"):
-        tried = [wrong(branch) for branch in schema["anyOf"]]
-        if all(tried):
-            yield invalid_value(path, "", f"{name} must validate at least one schema (anyOf)")
-            yield from min(tried, key=len)
+        tried = [_checked(branch, value, old, path) for branch in schema["anyOf"]]
+        if all(errors for errors, _ in tried):
+            yield _of_all(f"{name} must validate at least one schema (anyOf)")
+            yield from max(tried, key=lambda one: one[1])[0]
     if schema.get("oneOf"):
-        tried = [wrong(branch) for branch in schema["oneOf"]]
-        fitting = sum(not errors for errors in tried)
+        tried = [_checked(branch, value, old, path) for branch in schema["oneOf"]]
+        fitting = sum(not errors for errors, _ in tried)
         if fitting != 1:
             found = f"Found {fitting} valid alternatives" if fitting else "Found none valid"
-            yield invalid_value(path, "", f"{name} must validate one and only one schema (oneOf). {found}")
+            yield _of_all(f"{name} must validate one and only one schema (oneOf). {found}")
             if not fitting:
-                yield from min(tried, key=len)
-    if isinstance(schema.get("not"), dict) and not wrong(schema["not"]):
-        yield invalid_value(path, "", f"{name} must not validate the schema (not)")
+                yield from max(tried, key=lambda one: one[1])[0]
+    wrong = [_checked(branch, value, old, path)[0] for branch in schema.get("allOf") or ()]
+    if any(wrong):
+        yield from (error for errors in wrong for error in errors)
+        yield _of_all(f"{name} must validate all the schemas (allOf){'. None validated' * all(wrong)}")
+    if isinstance(schema.get("not"), dict) and not _checked(schema["not"], value, old, path)[0]:
+        yield _of_all(f"{name} must not validate the schema (not)")

@@ -28,6 +28,7 @@ _SPECIAL = {
     _META + "Time": "time",
     _META + "MicroTime": "microtime",
     _META + "FieldsV1": "any",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceSubresourceStatus": "struct",
     "io.k8s.apimachinery.pkg.runtime.RawExtension": "any",
 }
 _SCALARS = {("string", "byte"): "bytes", ("string", "date-time"): "time", ("integer", "int64"): "int64",
@@ -69,7 +70,7 @@ class Node:
     def __getattr__(self, name: str) -> Any:
         """Build `fields` or `element` at the first use; from then on the slot answers and this is not called."""
         if name == "fields" and self.kind == "struct":
-            self.fields = {key: _node(child) for key, child in self._raw["properties"].items()}
+            self.fields = {key: _node(child) for key, child in self._raw.get("properties", {}).items()}
             return self.fields
         if name == "element" and self.kind in ("map", "list"):
             child = self._raw.get("items") if self.kind == "list" else self._raw["additionalProperties"]

@@ -24,6 +24,7 @@ PRESERVE, EMBEDDED, INT_OR_STRING = ("x-kubernetes-preserve-unknown-fields", "x-
 OBJECT_META = {"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
 TYPE_META = ("apiVersion", "kind")
 META = (*TYPE_META, "metadata")
+EXACT, INT64 = 1 << 53, 1 << 63
 _MERGE_WORDS = ("type", "format", "required", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
                 "x-kubernetes-map-type", PRESERVE)
 
@@ -87,7 +88,7 @@ def _pruned(schema: Obj | None, value: Any, path: str, dropped: _Dropped, *, res
         return [_pruned(items, item, f"{path}[{i}]", dropped, resource=bool((items or {}).get(EMBEDDED)), kept=kept)
                 for i, item in enumerate(value)]
     if not isinstance(value, dict):
-        return value
+        return _number(value) if isinstance(value, (int, float)) else value
     out: Obj = {}
     for name, part in value.items():
         where = f"{path}.{name}" if path else name
@@ -100,6 +101,13 @@ def _pruned(schema: Obj | None, value: Any, path: str, dropped: _Dropped, *, res
         else:
             dropped.paths.append(where)
     return out
+
+
+def _number(value: int | float) -> int | float:
+    """Return a number as Go keeps it: 1.0 is 1, and what no int64 holds is a float."""
+    if isinstance(value, int):
+        return value if -INT64 <= value < INT64 else float(value)
+    return int(value) if value.is_integer() and abs(value) < EXACT else value
 
 
 def _known(schema: Obj | None, name: str) -> Obj | None:
@@ -119,8 +127,11 @@ def _metadata(value: Any, path: str, dropped: _Dropped) -> Any:
 
 
 def metadata_errors(value: Any) -> str:
-    """Return what is wrong with the types in metadata, or "" """
-    return next(iter(_checked(value).errors), "")
+    """Return what is wrong with the types in metadata that stands by itself, or "" """
+    if not isinstance(value, dict):
+        found = next(iter(_checked(value).errors), "")
+        return found.replace("Go struct field .metadata", "Go value")
+    return next(iter(check(_resource_node().fields["metadata"], value, "Ignore").errors), "")
 
 
 def _checked(metadata: Any) -> Checked:

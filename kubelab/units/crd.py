@@ -152,12 +152,13 @@ def _version(versions: list[Obj], index: int, path: str) -> Errors:
     if not at_top:
         yield from deprecation_errors(version, f"{path}.deprecationWarning")
     schema = (version.get("schema") or {}).get("openAPIV3Schema")
+    at_hand = bool(schema) and bool(place(versions, "schema")) == at_top
     asked = versions if at_top else [version]
     has_status = any("status" in (v.get("subresources") or {}) for v in asked)
     for part, check in (
             ("schema", lambda part, where: _schema(part, where, has_status)), ("subresources", subresource_errors),
             ("additionalPrinterColumns", column_errors),
-            ("selectableFields", lambda part, where: selectable_errors(part, where, schema or {}))):
+            ("selectableFields", lambda part, where: selectable_errors(part, where, schema or {}, at_hand))):
         shared = place(versions, part)
         if version.get(part) and bool(shared) == at_top:
             yield from check(version[part], f"{path}.{shared or part}")

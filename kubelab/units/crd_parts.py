@@ -77,8 +77,12 @@ def column_errors(columns: list[Obj], path: str) -> Errors:
             yield _not_simple(f"{where}.JSONPath", target)
 
 
-def selectable_errors(fields: list[Obj], path: str, schema: Obj) -> Errors:
-    """A field to select by stands in the schema and holds a single plain value."""
+def selectable_errors(fields: list[Obj], path: str, schema: Obj, at_hand: bool) -> Errors:
+    """A field to select by stands in the schema, told in the same place, and holds a single plain value."""
+    if not at_hand:
+        yield invalid_value(path, "", "may only be set when validations.schema is included" if path.count(".") == 1 else
+                            "may only be set when `version.schema.openAPIV3Schema` is not included")
+        return
     seen: set[tuple[str, ...]] = set()
     for i, field in enumerate(fields):
         value, where = field.get("jsonPath") or "", f"{path}[{i}].jsonPath"

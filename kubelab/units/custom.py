@@ -18,7 +18,7 @@ from kubelab.machinery import jsonpath, schema, structural
 from kubelab.machinery.cel_rules import has_rules, validate
 from kubelab.machinery.clock import parse_timestamp
 from kubelab.machinery.decoding import Checked, judged
-from kubelab.machinery.embedded import embedded_errors, has_embedded
+from kubelab.machinery.embedded import embedded_errors, has_embedded, untyped_error
 from kubelab.machinery.errors import FieldError, invalid_value
 from kubelab.machinery.meta import age
 from kubelab.machinery.request import Obj
@@ -44,6 +44,8 @@ class CustomSchema:
 
     def check(self, obj: Obj, mode: str, strict: list[str]) -> Checked:
         """Prune an object, and say what was pruned as `mode` wants it. Raises `BadRequest`."""
+        if self._embeds and (wrong := untyped_error(self.schema, obj)):
+            return Checked(obj, (str(wrong),))
         unknown: list[str] = []
         out = structural.pruned(self.schema, obj, unknown)
         structural.drop_nulls(self.schema, out)

@@ -94,7 +94,8 @@ def test_what_is_said_of_a_property(part: dict[str, Any], wanted: list[str]) -> 
      [f'{SCHEMA}.properties[apiVersion].type: Invalid value: "integer": must be string']),
     ({"type": "object", "allOf": [{"properties": {"no": {"minLength": 1}}}]},
      [f"{SCHEMA}.properties[no]: Required value: because it is defined in {SCHEMA}.allOf[0].properties[no]"]),
-    ({"type": "object", "default": {}}, []),
+    ({"type": "object", "default": {}}, [f"{SCHEMA}.default.apiVersion: Required value",
+                                         f"{SCHEMA}.default.kind: Required value"]),
 ])
 def test_what_is_said_of_the_root(schema: dict[str, Any], wanted: list[str]) -> None:
     """The root is an object, and what every object has is not its schema's to describe."""
