@@ -152,6 +152,8 @@ ROLLOUTS = [
     ("get pvc claim --no-headers", r"claim +Pending +fast +<unset> +\d+", 0),
     ("events --for pod/sts-0 --types=Normal", r"Scheduled +Pod/sts-0 +Successfully assigned", 0),
     ("get pods --field-selector=spec.x=1", "field label not supported: spec.x", 1),
+    ("explain pod.spec.restartPolicy", r"ENUM:\n    Always\n    Never\n    OnFailure\n", 0),
+    ("explain deploy.spec.strategy --recursive", r"type\t<string>\n  enum: Recreate, RollingUpdate\n", 0),
     ("get flowschemas --no-headers", r"(?s)^exempt .*catch-all .*\n$", 0)]
 
 

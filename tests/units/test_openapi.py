@@ -6,6 +6,8 @@ import orjson
 import pytest
 
 from kubelab import units
+from kubelab.machinery import schema
+from kubelab.units.enums import FIELDS, with_enums
 from kubelab.units.openapi import version_2
 
 DOCUMENT = orjson.loads(version_2(units.CATALOGUE))
@@ -30,3 +32,12 @@ def test_operations_have_the_names_of_kubernetes(name: str, action: str, tag: st
 def test_no_two_operations_share_a_name() -> None:
     """Each method of each path is an operation of its own."""
     assert len(OPERATIONS) == sum(len(item) for item in DOCUMENT["paths"].values())
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_fields_of_few_words_list_them(name: str) -> None:
+    """Each field that takes a few words only is there, and its words are sorted, as Kubernetes lists them."""
+    shown = with_enums(name, schema.definition(name))["properties"]
+    for field, values in FIELDS[name].items():
+        found = shown[field].get("items", shown[field])
+        assert found["enum"] == sorted(values) and found["type"] == "string"
