@@ -37,8 +37,9 @@ from kubelab.units.poddisruptionbudget import POD_DISRUPTION_BUDGET
 from kubelab.units.priorityclass import PRIORITY_CLASS, RUNTIME_CLASS
 from kubelab.units.rbac import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING
 from kubelab.units.replication import REPLICA_SET, REPLICATION_CONTROLLER, ReplicaSet, ReplicationController
-from kubelab.units.resourceclaim import DEVICE_CLASS, RESOURCE_CLAIM, RESOURCE_CLAIM_TEMPLATE, RESOURCE_SLICE
+from kubelab.units.resourceclaim import DEVICE_CLASS, RESOURCE_CLAIM, RESOURCE_CLAIM_TEMPLATE
 from kubelab.units.resourcequota import RESOURCE_QUOTA
+from kubelab.units.resourceslice import RESOURCE_SLICE
 from kubelab.units.service import SERVICE, Service
 from kubelab.units.serviceaccount import SERVICE_ACCOUNT, ServiceAccount
 from kubelab.units.servicecidr import IP_ADDRESS, SERVICE_CIDR

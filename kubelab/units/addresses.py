@@ -102,6 +102,15 @@ def cidr(field: str, value: str, *, canonical: bool = False) -> Errors:
         yield invalid_value(field, value, fault)
 
 
+def interface_address(field: str, value: str) -> Errors:
+    """What the address of an interface may look like: an address with the size of its network."""
+    found = parse_cidr(value)
+    if found is None:
+        yield invalid_value(field, value, "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)")
+    elif f"{found[0]}/{found[1].prefixlen}" != value:
+        yield invalid_value(field, value, f'must be in canonical form ("{found[0]}/{found[1].prefixlen}")')
+
+
 def special_ip(field: str, value: str) -> Errors:
     """Refuse the addresses an endpoint cannot have."""
     address = parse_ip(value)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units import rules
+from kubelab.units import go_shapes, rules
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, NONE
 from kubelab.units.storageclass import GROUP
@@ -21,6 +21,8 @@ FS_GROUP_POLICIES = ("File", "None", "ReadWriteOnceWithFSType")
 LIFECYCLE_MODES = ("Persistent", "Ephemeral")
 MIN_TOKEN_S, MAX_TOKEN_S = 600, 1 << 32
 MAX_NODE_ID = 256
+_ATTACHMENT = {"attacher": "", "source": go_shapes.Embedded({
+    "persistentVolumeName": None, "inlineVolumeSpec": go_shapes.GIVEN}), "nodeName": ""}
 MAX_METADATA_BYTES, MAX_ERROR_BYTES = 256 * 1024, 1024
 
 
@@ -192,11 +194,8 @@ def _source_errors(spec: Obj) -> rules.Errors:
 def _attachment_update(new: Obj, old: Obj) -> Sequence[FieldError]:
     if _spec(new) == _spec(old):
         return ()
-    source = _spec(new).get("source") or {}
-    struct = {"Attacher": _spec(new).get("attacher", ""), "Source": {
-        "PersistentVolumeName": source.get("persistentVolumeName"), "InlineVolumeSpec": source.get("inlineVolumeSpec")},
-        "NodeName": _spec(new).get("nodeName", "")}
-    return [*_source_errors(_spec(new)), rules.invalid_struct("spec", struct, rules.IMMUTABLE)]
+    return [*_source_errors(_spec(new)),
+            rules.invalid_struct("spec", go_shapes.printed(_ATTACHMENT, _spec(new)), rules.IMMUTABLE)]
 
 
 def _attachment_status(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:

@@ -154,12 +154,13 @@ def _slice_address(field: str, address: str, kind: str) -> rules.Errors:
 
 def _domain_name(field: str, name: str) -> rules.Errors:
     """A domain of two parts or more; the dot of the root may end it."""
+    if not name:
+        yield required(field)
+        return
     name = name.removesuffix(".")
     faults = names.dns1123_subdomain_errors(name)
     labels = [label for label in name.split(".") if names.dns1123_label_errors(label)]
-    if not name:
-        yield required(field)
-    elif faults:
+    if faults:
         yield invalid_value(field, name, ",".join(faults))
     elif "." not in name:
         yield invalid_value(field, name, "should be a domain with at least two segments separated by dots")

@@ -25,8 +25,8 @@ class Embedded:
 
 GIVEN = object()  # whatever was given, with capital letters
 # A field is "" or 0 or False where that is its zero, None where it is null, a shape, or a list of one.
-NAMES = {"dnsPolicy": "DNSPolicy", "dnsConfig": "DNSConfig", "tty": "TTY", "os": "OS", "fsGroup": "FSGroup",
-         "fsGroupChangePolicy": "FSGroupChangePolicy", "seLinuxOptions": "SELinuxOptions",
+NAMES = {"dnsPolicy": "DNSPolicy", "dnsConfig": "DNSConfig", "tty": "TTY", "os": "OS", "cel": "CEL",
+         "fsGroup": "FSGroup", "fsGroupChangePolicy": "FSGroupChangePolicy", "seLinuxOptions": "SELinuxOptions",
          "seLinuxChangePolicy": "SELinuxChangePolicy"}
 PORT = {"name": "", "hostPort": 0, "containerPort": 0, "protocol": "", "hostIP": ""}
 KEY_REF = {"name": "", "key": "", "optional": None}

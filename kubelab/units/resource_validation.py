@@ -96,11 +96,11 @@ def _one(name: str, amount: str | int, path: str) -> rules.Errors:
 def amount_errors(name: str, amount: str | int, path: str) -> rules.Errors:
     """What is wrong with how much there is of a resource: what is counted comes in whole pieces."""
     yield from rules.quantity_not_negative(path, amount)
-    if (name in COUNTED or _is_extended(name)) and quantity.parse(amount).denominator != 1:
+    if (name in COUNTED or is_extended(name)) and quantity.parse(amount).denominator != 1:
         yield invalid_value(path, str(amount), "must be an integer")
 
 
-def _is_extended(name: str) -> bool:
+def is_extended(name: str) -> bool:
     return not _is_native(name) and not name.startswith("requests.") \
         and not names.qualified_name_errors(f"requests.{name}")
 
@@ -120,5 +120,5 @@ def container_resource_errors(name: str, path: str) -> rules.Errors:
     if "/" not in name:
         if name not in CONTAINER_RESOURCES and not name.startswith(HUGE):
             yield invalid_value(path, name, "must be a standard resource for containers")
-    elif not _is_native(name) and not _is_extended(name):
+    elif not _is_native(name) and not is_extended(name):
         yield invalid_value(path, name, "doesn't follow extended resource name standard")

@@ -1,24 +1,39 @@
-"""ResourceClaim, its template, ResourceSlice and DeviceClass: devices that pods ask for by what they can do.
+"""ResourceClaim, its template and DeviceClass: devices that pods ask for by what they can do.
 
-Models:    pkg/registry/resource, pkg/apis/resource of kube-apiserver
-Left out:  the rules for shared counters, taints and partitionable devices; whether selectors compile
+    devices.requests[] ─► exactly ──────────► class, selectors, how many
+                      └─► firstAvailable[] ─► the same, in order of preference
+           .constraints[], .config[] ───────► name requests: "gpu", "gpu/big"
+
+Models:    pkg/registry/resource/{resourceclaim,resourceclaimtemplate,deviceclass}, pkg/apis/resource of kube-apiserver
+Left out:  admin access is not held against the namespace's label
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
+from kubelab.machinery import names
+from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units import rules
+from kubelab.units import device_rules, go_shapes, rules
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME
+from kubelab.units.resource_validation import is_extended
+from kubelab.units.resourceclaim_status import claim_status_errors, prepare_status
 
 GROUP = "resource.k8s.io"
 MODES = ("All", "ExactCount")
-MAX_REQUESTS, MAX_DEVICES, MAX_SELECTORS = 32, 128, 32
-WAYS = ("spec.nodeName", "spec.nodeSelector", "spec.allNodes", "spec.perDeviceNodeSelection")
+MAX_REQUESTS, MAX_CHOICES, MAX_CONSTRAINTS = 32, 8, 32
+ONE_OF = "exactly one of `exactly` or `firstAvailable` is required"
+# How upstream prints a claim that changes.
+_ASKED = {"deviceClassName": "", "selectors": [{"cel": {"expression": ""}}], "allocationMode": "", "count": 0}
+_REST = {"tolerations": [go_shapes.TOLERATION], "capacity": {"requests": None}}
+_CLAIM = {"devices": go_shapes.Embedded({
+    "requests": [{"name": "", "exactly": {**_ASKED, "adminAccess": None, **_REST},
+                  "firstAvailable": [{"name": "", **_ASKED, **_REST}]}],
+    "constraints": [{"requests": None, "matchAttribute": None, "distinctAttribute": None}],
+    "config": [{"requests": None, "opaque": {"driver": "", "parameters": None}}]})}
+NO_REQUEST = ("must be the name of a request in the claim or the name of a request and a subrequest separated by '/'")
 
 
 def _requests(spec: Obj) -> list[Obj]:
@@ -31,11 +46,11 @@ def _default_claim_spec(spec: Obj) -> None:
         for asked in (request.get("exactly"), *(request.get("firstAvailable") or ())):
             if asked is None:
                 continue
-            asked.setdefault("allocationMode", "ExactCount")
+            asked["allocationMode"] = asked.get("allocationMode") or "ExactCount"
             if asked["allocationMode"] == "ExactCount":
-                asked.setdefault("count", 1)
+                asked["count"] = asked.get("count") or 1
             for toleration in asked.get("tolerations") or ():
-                toleration.setdefault("operator", "Equal")
+                toleration["operator"] = toleration.get("operator") or "Equal"
 
 
 def _default_claim(claim: Obj) -> None:
@@ -50,55 +65,85 @@ def _prepare_claim(claim: Obj) -> None:
     claim["status"] = {}
 
 
+def request_names(spec: Obj) -> frozenset[str]:
+    """Return what constraints, configurations and results may call the requests of a claim."""
+    found = set()
+    for request in _requests(spec):
+        found.add(request.get("name", ""))
+        found |= {f"{request.get('name', '')}/{one.get('name', '')}" for one in request.get("firstAvailable") or ()}
+    return frozenset(found)
+
+
+def request_name(known: frozenset[str]) -> Callable[[str, str], rules.Errors]:
+    """Return the rule for a name that stands for a request."""
+    def check(path: str, name: str) -> rules.Errors:
+        parts = name.split("/")
+        if len(parts) <= 2:
+            for part in parts:
+                yield from rules.label_name(path, part)
+        if name not in known:
+            yield invalid_value(path, name, NO_REQUEST)
+
+    return check
+
+
 def _claim_errors(path: str, spec: Obj) -> rules.Errors:
-    requests = _requests(spec)
-    path = f"{path}.devices.requests"
-    if len(requests) > MAX_REQUESTS:
-        yield rules.too_many(path, len(requests), MAX_REQUESTS)
-    seen: set[str] = set()
-    for i, request in enumerate(requests):
-        where, name = f"{path}[{i}]", request.get("name", "")
-        if not name:
-            yield required(f"{where}.name")
+    devices, known = spec.get("devices") or {}, request_name(request_names(spec))
+
+    def constraint(where: str, one: Obj) -> rules.Errors:
+        yield from device_rules.each(f"{where}.requests", one.get("requests") or (), MAX_REQUESTS, known, str)
+        given = [key for key in ("matchAttribute", "distinctAttribute") if one.get(key) is not None]
+        if given:
+            yield from device_rules.full_name(f"{where}.{given[0]}", one[given[0]])
         else:
-            yield from rules.label_name(f"{where}.name", name)
-        if name in seen:
-            yield duplicate(where, name)
-        seen.add(name)
-        exact, first = request.get("exactly"), request.get("firstAvailable")
-        if (exact is None) == (not first):
-            yield required(where, "exactly one of `exactly` or `firstAvailable` is required") if exact is None else \
-                invalid_value(where, None, "exactly one of `exactly` or `firstAvailable` is required, but multiple "
-                                           "fields are set")
-        if exact is not None:
-            yield from _asked_errors(f"{where}.exactly", exact)
-        for j, asked in enumerate(first or ()):
-            yield from rules.label_name(f"{where}.firstAvailable[{j}].name", asked.get("name", ""))
-            yield from _asked_errors(f"{where}.firstAvailable[{j}]", asked)
+            yield required(where, 'exactly one of "matchAttribute" or "distinctAttribute" is required, but multiple '
+                                  "fields are set")
+
+    def config(where: str, one: Obj) -> rules.Errors:
+        yield from device_rules.each(f"{where}.requests", one.get("requests") or (), MAX_REQUESTS, known, str)
+        yield from device_rules.configuration(where, one)
+
+    path = f"{path}.devices"
+    yield from device_rules.each(f"{path}.requests", _requests(spec), MAX_REQUESTS, _request_errors, _name)
+    yield from device_rules.each(f"{path}.constraints", devices.get("constraints") or (), MAX_CONSTRAINTS, constraint)
+    yield from device_rules.each(f"{path}.config", devices.get("config") or (), device_rules.MAX_CONFIGS, config)
+
+
+def _name(one: Obj) -> str:
+    return str(one.get("name", ""))
+
+
+def _request_errors(path: str, request: Obj) -> rules.Errors:
+    exact, first = request.get("exactly"), request.get("firstAvailable") or ()
+    yield from rules.label_name(f"{path}.name", _name(request))
+    if exact is None and not first:
+        yield required(path, ONE_OF)
+    elif exact is not None and first:
+        yield invalid_value(path, None, f"{ONE_OF}, but multiple fields are set")
+    elif exact is not None:
+        yield from _asked_errors(f"{path}.exactly", exact)
+    else:
+        yield from device_rules.each(f"{path}.firstAvailable", first, MAX_CHOICES, _choice_errors, _name)
+
+
+def _choice_errors(path: str, asked: Obj) -> rules.Errors:
+    yield from rules.label_name(f"{path}.name", _name(asked))
+    yield from _asked_errors(path, asked)
 
 
 def _asked_errors(path: str, asked: Obj) -> rules.Errors:
-    class_name, mode, count = asked.get("deviceClassName", ""), asked.get("allocationMode"), asked.get("count")
-    if not class_name:
-        yield required(f"{path}.deviceClassName")
-    else:
-        yield from rules.subdomain_name(f"{path}.deviceClassName", class_name)
-    yield from _selector_errors(f"{path}.selectors", asked.get("selectors") or ())
-    yield from rules.known(f"{path}.allocationMode", mode, MODES)
-    if mode == "ExactCount" and count is not None and count <= 0:
+    class_name, mode, count = asked.get("deviceClassName", ""), asked.get("allocationMode"), asked.get("count") or 0
+    yield from rules.subdomain_name(f"{path}.deviceClassName", class_name) if class_name else [
+        required(f"{path}.deviceClassName")]
+    yield from device_rules.selectors(f"{path}.selectors", asked.get("selectors") or ())
+    if mode not in MODES:
+        yield rules.unsupported(f"{path}.allocationMode", mode, MODES)
+    elif mode == "ExactCount" and count <= 0:
         yield invalid_value(f"{path}.count", count, "must be greater than zero")
     elif mode == "All" and count:
         yield invalid_value(f"{path}.count", count, "must not be specified when allocationMode is 'All'")
-
-
-def _selector_errors(path: str, selectors: Sequence[Obj]) -> rules.Errors:
-    if len(selectors) > MAX_SELECTORS:
-        yield rules.too_many(path, len(selectors), MAX_SELECTORS)
-    for i, selector in enumerate(selectors):
-        if selector.get("cel") is None:
-            yield required(f"{path}[{i}].cel")
-        elif not selector["cel"].get("expression"):
-            yield required(f"{path}[{i}].cel.expression")
+    for i, one in enumerate(asked.get("tolerations") or ()):
+        yield from device_rules.toleration(f"{path}.tolerations[{i}]", one)
 
 
 def _validate_claim(claim: Obj) -> Sequence[FieldError]:
@@ -106,28 +151,29 @@ def _validate_claim(claim: Obj) -> Sequence[FieldError]:
 
 
 def _validate_template(template: Obj) -> Sequence[FieldError]:
-    return list(_claim_errors("spec.spec", (template.get("spec") or {}).get("spec") or {}))
+    spec = template.get("spec") or {}
+    meta = spec.get("metadata") or {}
+    errors = [*names.validate_annotations(meta.get("annotations"), "spec.metadata.annotations"),
+              *names.validate_labels(meta.get("labels"), "spec.metadata.labels")]
+    errors += [rules.forbidden(f"spec.metadata.{key}", "cannot be set") for key, value in meta.items()
+               if key not in ("annotations", "labels") and value]
+    return [*errors, *_claim_errors("spec.spec", spec.get("spec") or {})]
 
 
-def _same_spec(new: Obj, old: Obj) -> Sequence[FieldError]:
-    return list(rules.immutable("spec", new.get("spec"), old.get("spec")))
+def _same_claim(new: Obj, old: Obj) -> Sequence[FieldError]:
+    after = new.get("spec") or {}
+    return [] if after == old.get("spec") else [
+        rules.invalid_struct("spec", go_shapes.printed(_CLAIM, after), rules.IMMUTABLE)]
 
 
-def _claim_status_errors(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:
-    return list(_reservation_errors(new.get("status") or {}, (old.get("status") or {}).get("allocation")))
+def _same_template(new: Obj, old: Obj) -> Sequence[FieldError]:
+    after = new.get("spec") or {}
+    shown = {**(after.get("metadata") or {}), "Spec": go_shapes.printed(_CLAIM, after.get("spec") or {})}
+    return [] if after == old.get("spec") else [rules.invalid_struct("spec", shown, rules.IMMUTABLE)]
 
 
-def _reservation_errors(status: Obj, before: Any) -> rules.Errors:
-    allocation, reserved = status.get("allocation"), status.get("reservedFor") or ()
-    if reserved and allocation is None:
-        yield rules.forbidden("status.reservedFor", "may not be specified when `allocated` is not set")
-    for i, consumer in enumerate(reserved):
-        for key in ("resource", "name", "uid"):
-            if not consumer.get(key):
-                yield required(f"status.reservedFor[{i}].{key}")
-    yield from rules.unique((f"status.reservedFor[{i}].uid", c.get("uid")) for i, c in enumerate(reserved))
-    if before is not None and allocation is not None:
-        yield from rules.immutable("status.allocation", allocation, before)
+def _claim_status(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:
+    return list(claim_status_errors(new, old, request_name(request_names(new.get("spec") or {}))))
 
 
 def _state(claim: Obj) -> str:
@@ -142,19 +188,28 @@ def _state(claim: Obj) -> str:
 
 RESOURCE_CLAIM = Kind(
     "ResourceClaim", "resourceclaims", group=GROUP, subresources=frozenset({"status"}), default=_default_claim,
-    prepare_create=_prepare_claim, validate=_validate_claim, validate_update=_same_spec,
-    validate_part=_claim_status_errors,
+    prepare_create=_prepare_claim, validate=_validate_claim, validate_update=_same_claim, update_alone=True,
+    prepare_status=prepare_status, validate_part=_claim_status,
     columns=(NAME, Column("State", lambda o, now: _state(o), description=
                           "A summary of the current state (allocated, pending, reserved, etc.)."), AGE),
 )
 RESOURCE_CLAIM_TEMPLATE = Kind(
     "ResourceClaimTemplate", "resourceclaimtemplates", group=GROUP, default=_default_template,
-    validate=_validate_template, validate_update=_same_spec, columns=(NAME, AGE),
+    validate=_validate_template, validate_update=_same_template, update_alone=True, columns=(NAME, AGE),
 )
 
 
 def _validate_class(device_class: Obj) -> Sequence[FieldError]:
-    return list(_selector_errors("spec.selectors", (device_class.get("spec") or {}).get("selectors") or ()))
+    return list(_class_errors(device_class.get("spec") or {}))
+
+
+def _class_errors(spec: Obj) -> rules.Errors:
+    yield from device_rules.selectors("spec.selectors", spec.get("selectors") or ())
+    yield from device_rules.each("spec.config", spec.get("config") or (), device_rules.MAX_CONFIGS,
+                                 device_rules.configuration)
+    name = spec.get("extendedResourceName")
+    if name is not None and not is_extended(name):
+        yield invalid_value("spec.extendedResourceName", name, "must be a valid extended resource name")
 
 
 def _default_class(device_class: Obj) -> None:
@@ -163,68 +218,3 @@ def _default_class(device_class: Obj) -> None:
 
 DEVICE_CLASS = Kind("DeviceClass", "deviceclasses", group=GROUP, namespaced=False, generation=True,
                     default=_default_class, validate=_validate_class, columns=(NAME, AGE))
-
-
-def _slice_errors(spec: Obj) -> rules.Errors:
-    pool, driver, devices = spec.get("pool") or {}, spec.get("driver", ""), spec.get("devices") or ()
-    if not driver:
-        yield required("spec.driver")
-    else:
-        yield from rules.subdomain_name("spec.driver", driver)
-    if not pool.get("name"):
-        yield required("spec.pool.name")
-    if pool.get("resourceSliceCount", 0) <= 0:
-        yield invalid_value("spec.pool.resourceSliceCount", pool.get("resourceSliceCount", 0),
-                            "must be greater than zero")
-    if pool.get("generation", 0) < 0:
-        yield invalid_value("spec.pool.generation", pool["generation"], "must be greater than or equal to zero")
-    ways = [way for way in WAYS if spec.get(way.partition(".")[2])]
-    if not ways:
-        yield required("spec", "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is "
-                               "required")
-    elif len(ways) > 1:
-        yield invalid_value("spec", "{" + ", ".join(f"`{way.partition('.')[2]}`" for way in ways) + "}",
-                            "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is "
-                            "required, but multiple fields are set")
-    if len(devices) > MAX_DEVICES:
-        yield rules.too_many("spec.devices", len(devices), MAX_DEVICES)
-    for i, device in enumerate(devices):
-        yield from rules.label_name(f"spec.devices[{i}].name", device.get("name", ""))
-    yield from rules.unique((f"spec.devices[{i}].name", d.get("name")) for i, d in enumerate(devices))
-
-
-def _validate_slice(one: Obj) -> Sequence[FieldError]:
-    return list(_slice_errors(one.get("spec") or {}))
-
-
-def _slice_update(new: Obj, old: Obj) -> Sequence[FieldError]:
-    after, before = new.get("spec") or {}, old.get("spec") or {}
-    found = list(rules.immutable("spec.driver", after.get("driver"), before.get("driver")))
-    found += rules.immutable("spec.pool.name", (after.get("pool") or {}).get("name"),
-                             (before.get("pool") or {}).get("name"))
-    for key in ("nodeName", "nodeSelector", "allNodes"):
-        found += rules.immutable(f"spec.{key}", after.get(key), before.get(key))
-    return found
-
-
-def _of_spec(key: str) -> Callable[[Obj, float], str]:
-    return lambda o, now: str((o.get("spec") or {}).get(key) or "")
-
-
-def _slice_fields(one: Obj) -> Mapping[str, str]:
-    spec = one.get("spec") or {}
-    return {"spec.driver": spec.get("driver") or "", "spec.nodeName": spec.get("nodeName") or ""}
-
-
-RESOURCE_SLICE = Kind(
-    "ResourceSlice", "resourceslices", group=GROUP, namespaced=False, generation=True, validate=_validate_slice,
-    validate_update=_slice_update, selectable=_slice_fields, selectable_keys=("spec.driver", "spec.nodeName"),
-    unselectable="field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {}",
-    columns=(
-        NAME, Column("Node", _of_spec("nodeName"), path="spec.nodeName"),
-        Column("Driver", _of_spec("driver"), path="spec.driver"),
-        Column("Pool", lambda o, now: ((o.get("spec") or {}).get("pool") or {}).get("name", ""),
-               path="spec.pool.name"),
-        AGE,
-    ),
-)

@@ -85,9 +85,9 @@ def condition_errors(conditions: Sequence[Obj], path: str) -> rules.Errors:
             yield invalid_value(f"{field}.observedGeneration", condition["observedGeneration"],
                                 "must be greater than or equal to zero")
         if not condition.get("lastTransitionTime"):
-            yield required(f"{field}.lastTransitionTime", "must be set")
+            yield required(f"{field}.lastTransitionTime")
         if not reason:
-            yield required(f"{field}.reason", "must be set")
+            yield required(f"{field}.reason")
         elif not _REASON.fullmatch(reason):
             yield invalid_value(f"{field}.reason", reason, REASON)
         for key, limit in (("reason", MAX_REASON), ("message", MAX_MESSAGE)):

@@ -95,7 +95,7 @@ REFUSED = [
      "spec.limited.limitResponse.queuing.handSize: Invalid value: 8: should not be greater than queues (4)"),
     (level(lendablePercent=101), "spec.limited.lendablePercent: Invalid value: 101: must be between 0 and 100, "
      "inclusive"),
-    (claim(count=0), "spec.devices.requests[0].exactly.count: Invalid value: 0: must be greater than zero"),
+    (claim(count=-1), "spec.devices.requests[0].exactly.count: Invalid value: -1: must be greater than zero"),
     (claim(deviceClassName=""), "spec.devices.requests[0].exactly.deviceClassName: Required value"),
 ]
 

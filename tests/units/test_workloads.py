@@ -146,7 +146,7 @@ STATUSES = [
     (plain("PodDisruptionBudget", "policy/v1"), {"expectedPods": -1, "conditions": [{"type": "T", "status": "?",
                                                                                      "reason": "No-"}]}, [
         'status.conditions[0].status: Unsupported value: "?": supported values: "False", "True", "Unknown"',
-        "status.conditions[0].lastTransitionTime: Required value: must be set",
+        "status.conditions[0].lastTransitionTime: Required value",
         'status.conditions[0].reason: Invalid value: "No-": a condition reason must start with alphabetic character, '
         "optionally followed by a string of alphanumeric characters or '_,:', and must end with an alphanumeric "
         "character or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName',  or 'ReasonA,ReasonB',  or 'ReasonA:ReasonB', "
