@@ -132,7 +132,7 @@ def _pruned(node: Node, new: Obj, last: FieldSet, owned: list[FieldSet]) -> Obj:
     cut = typed.without(node, new, difference(there, union(left, with_named(managed, node))))
     left = with_named(to_fieldset(node, cut), node)
     out: Obj = typed.without(node, new, intersection(difference(there, left), last))
-    return {"metadata": {}, **out}
+    return out if "metadata" in out else {**out, "metadata": {}}
 
 
 def conflict_error(conflicts: list[tuple[Obj, FieldSet]]) -> ApiError:

@@ -69,6 +69,14 @@ class Changed(Exception):
     """The object is not as it was when it was read: someone else wrote first."""
 
 
+def headed(obj: Obj) -> Obj:
+    """Return an object that begins with kind and apiVersion, which a list cuts off the front of its bytes."""
+    first, second, *_ = obj
+    if (first, second) == ("kind", "apiVersion"):
+        return obj
+    return {"kind": obj["kind"], "apiVersion": obj["apiVersion"], **obj}
+
+
 class Storage(Freshness):
     """Every collection of the cluster over one etcd."""
 
@@ -201,6 +209,7 @@ class Storage(Freshness):
         etcd_key = full_key.encode()
         if collection.kind.own is not None:
             obj = await collection.inward(obj)
+        obj = headed(obj)
         obj["metadata"]["resourceVersion"] = ""
         value = orjson.dumps(obj)
         lease = await self._event_lease() if collection.kind.builtin == "events" else 0
