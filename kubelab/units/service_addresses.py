@@ -40,8 +40,8 @@ def default_families(spec: Obj, old: Obj | None = None) -> None:
 def normalise_ips(new: Obj, old: Obj) -> None:
     """Let `clusterIPs` follow a writer who left them out or changed `clusterIP` only."""
     if "ExternalName" not in (new["type"], old["type"]) and not new.get("clusterIP") and old.get("clusterIP"):
-        if new.get("clusterIPs") in (None, [], old.get("clusterIPs")):
-            new["clusterIP"], new["clusterIPs"] = old["clusterIP"], old.get("clusterIPs", [old["clusterIP"]])
+        new["clusterIP"] = old["clusterIP"]
+        new["clusterIPs"] = new.get("clusterIPs") or old.get("clusterIPs", [old["clusterIP"]])
     elif new.get("clusterIP", "") != old.get("clusterIP", "") and new.get("clusterIPs") == old.get("clusterIPs"):
         new.pop("clusterIPs", None)
     if new.get("clusterIP") and not new.get("clusterIPs"):

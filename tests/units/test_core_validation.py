@@ -358,3 +358,8 @@ def test_the_time_of_a_phase_is_noted() -> None:
     told = {**old, "status": {"phase": "Released", "lastPhaseTransitionTime": "then"}}
     kind.prepare_status(told, old, "now")
     assert told["status"]["lastPhaseTransitionTime"] == "then"
+
+
+def test_a_limit_range_needs_no_name() -> None:
+    """It is given one that no other has."""
+    assert len(complete({"apiVersion": "v1", "kind": "LimitRange", "metadata": {}})["metadata"]["name"]) == 36

@@ -64,3 +64,22 @@ def test_a_headless_service_without_selector_is_of_both_families() -> None:
     SERVICE.prepare_create(obj)
     assert (obj["spec"]["ipFamilyPolicy"], obj["spec"]["ipFamilies"]) == ("RequireDualStack", ["IPv4", "IPv6"])
     assert list(SERVICE.validate(obj)) == []
+
+
+def test_a_service_that_is_no_balancer_any_more_has_no_address_of_one() -> None:
+    """Its provider takes it away later, which nobody needs to see."""
+    old = stored(type="LoadBalancer")
+    old["status"] = {"loadBalancer": {"ingress": [{"ip": "10.0.0.9"}]}}
+    new = units.Service("web", port=80) | {"status": old["status"]}
+    SERVICE.default(new)
+    SERVICE.prepare_update(new, old)
+    assert new["status"] == {"loadBalancer": {}}
+    assert old["status"]["loadBalancer"]["ingress"]
+
+
+def test_a_service_with_fewer_ports_that_becomes_internal_gives_all_node_ports_back() -> None:
+    """As long as its writer asks for none that it did not have."""
+    old = stored(type="NodePort", ports=[{"name": "a", "port": 80, "nodePort": 30080}, {"name": "b", "port": 81,
+                                                                                      "nodePort": 30081}])
+    spec = update(old, type="ClusterIP", ports=[{"name": "a", "port": 80, "nodePort": 30080}])
+    assert "nodePort" not in spec["ports"][0]
