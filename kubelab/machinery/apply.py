@@ -76,6 +76,7 @@ def _check_applied(node: Node, applied: Obj) -> None:
 
 
 def _applied_over(live: Obj, sent: Obj, entry: Obj, force: bool, node: Node, ignored: str | None) -> Obj:
+    builtin = compiled(sent["apiVersion"], sent["kind"])
     entries: list[Obj] = live["metadata"].get("managedFields") or _first_entries(live, node, entry["time"])
     identity = identity_of(entry)
     last = next((e for e in entries if identity_of(e) == identity), None)
@@ -83,7 +84,7 @@ def _applied_over(live: Obj, sent: Obj, entry: Obj, force: bool, node: Node, ign
     bare = _bare(live)
     new: Obj = typed.merged(node, bare, sent)
     if last is not None and last["fieldsV1"]:
-        new = _pruned(node, new, last["fieldsV1"], [entry["fieldsV1"], *(e["fieldsV1"] for e in others)])
+        new = _pruned(node, new, last["fieldsV1"], [to_fieldset(node, sent), *(e["fieldsV1"] for e in others)])
     changed, removed = compared(node, bare, new, ignored)
     conflicts = [(e, found) for e in others if (found := intersection(e["fieldsV1"], changed))]
     if conflicts and not force:
@@ -104,7 +105,7 @@ def _applied_over(live: Obj, sent: Obj, entry: Obj, force: bool, node: Node, ign
     kept = in_order(kept)
     if new == bare and kept == entries:
         return live
-    new = copy_obj(new)
+    new = copy_obj(new if node is builtin else typed.filled(new, bare))
     new["metadata"]["managedFields"] = kept
     return new
 

@@ -184,9 +184,7 @@ def compare(node: Node, old: Any, new: Any, changed: FieldSet, removed: FieldSet
         if was is _MISSING:
             changed[prefix + name] = whole(child, part)
             continue
-        granular = (is_map(child, part) and (was is None or type(was) is dict)) or \
-            (is_list(child, part) and (was is None or type(was) is list))
-        if not granular or not (was or part):
+        if not _is_granular(child, was, part) or not (was or part):
             changed[prefix + name] = LEAF
             continue
         more: FieldSet = {}
@@ -200,6 +198,12 @@ def compare(node: Node, old: Any, new: Any, changed: FieldSet, removed: FieldSet
         if name not in after and part is not None:
             child = node.element if not prefix else child_of(node, name)
             removed[prefix + name] = whole(child, part)
+
+
+def _is_granular(node: Node, old: Any, new: Any) -> bool:
+    """Return whether two values are compared part by part; null is as good as an empty map or list."""
+    some = old if new is None else new
+    return any(holds(node, some) and (old is None or holds(node, old)) for holds in (is_map, is_list))
 
 
 def to_fieldset(node: Node, value: Any) -> FieldSet:

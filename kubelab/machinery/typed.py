@@ -16,8 +16,6 @@ from kubelab.machinery.errors import shown
 from kubelab.machinery.fieldset import FieldSet, child_of, elements, is_list, is_map, paths
 from kubelab.machinery.schema import Node
 
-_GONE: Any = object()
-
 
 def merged(node: Node, live: Any, sent: Any) -> Any:
     """Return the live value with all that is sent put over it."""
@@ -64,13 +62,17 @@ def _merged_list(node: Node, live: dict[str, Any], sent: dict[str, Any]) -> list
     return out
 
 
+def filled(value: Any, before: Any) -> Any:
+    """Return the value with an empty map or list where `without` left null. Upstream keeps the null, and refuses it."""
+    if value is None:
+        return type(before)() if isinstance(before, (dict, list)) else None
+    if isinstance(value, dict) and isinstance(before, dict):
+        return {name: filled(part, before.get(name)) for name, part in value.items()}
+    return value
+
+
 def without(node: Node, value: Any, gone: FieldSet) -> Any:
-    """Return the value without the fields of a set; a map or list that this empties vanishes."""
-    out = _without(node, value, gone)
-    return None if out is _GONE else out
-
-
-def _without(node: Node, value: Any, gone: FieldSet) -> Any:
+    """Return the value without the fields of a set; of a map or list that this empties, null is left."""
     if not gone or not value:
         return value
     if is_map(node, value):
@@ -79,18 +81,18 @@ def _without(node: Node, value: Any, gone: FieldSet) -> Any:
             inner = gone.get("f:" + name)
             if inner is None:
                 kept[name] = part
-            elif inner and "." not in inner and (rest := _without(child_of(node, name), part, inner)) is not _GONE:
-                kept[name] = rest
-        return kept or _GONE
+            elif inner and "." not in inner:
+                kept[name] = without(child_of(node, name), part, inner)
+        return kept or None
     if is_list(node, value):
         items = []
         for place, item in elements(node, value).items():
             inner = gone.get(place)
             if inner is None:
                 items.append(item)
-            elif inner and "." not in inner and (rest := _without(node.element, item, inner)) is not _GONE:
-                items.append(rest)
-        return items or _GONE
+            elif inner and "." not in inner:
+                items.append(without(node.element, item, inner))
+        return items or None
     return value
 
 

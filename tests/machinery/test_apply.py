@@ -141,3 +141,14 @@ def test_recorded_applies_end_the_same(recorded: Any) -> None:
             if (answer.get("metadata") or {}).get("name") and answer["kind"] != "Scale" and "dryRun" not in query:
                 stored[key] = answer
     assert compared > 10
+
+
+def test_an_empty_map_stays_with_whom_it_belongs_to() -> None:
+    """A map that others empty remains its owner's, and an applier loses nothing that it never applied."""
+    made = {**HEAD, "metadata": {"name": "s", "uid": "u", "labels": {"a": "1"}}}
+    obj = track_update(None, made, "zero", "Update", "", T1)
+    obj = apply(obj, {**HEAD, "metadata": {"name": "s", "labels": {"a": "2", "c": "1"}}}, "two", True, T1)
+    obj = apply(obj, {**HEAD, "metadata": {"name": "s", "labels": {}}}, "two", False, T2)
+    assert obj["metadata"]["name"] == "s" and obj["metadata"]["uid"] == "u"
+    owners = {entry["manager"]: entry["fieldsV1"] for entry in obj["metadata"]["managedFields"]}
+    assert owners == {"zero": {"f:metadata": {"f:labels": {}}}, "two": {"f:metadata": {"f:labels": {}}}}

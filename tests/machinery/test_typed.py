@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kubelab.machinery import schema
 from kubelab.machinery.fieldset import to_fieldset
-from kubelab.machinery.typed import merged, without
+from kubelab.machinery.typed import filled, merged, without
 
 NAMES = st.lists(st.sampled_from("abcdef"), unique=True)
 
@@ -35,10 +35,10 @@ def test_merged_lists_hold_everything_once_in_the_sent_order(live: list[str], se
 
 @given(NAMES.filter(bool), NAMES)
 def test_taking_away_what_an_object_says_leaves_the_rest(live: list[str], gone: list[str]) -> None:
-    """Elements whose every field goes, go; the object that is cut stays as it was."""
+    """Elements that go, go, of a list that this empties null is left; the object that is cut stays as it was."""
     obj = pod(live, "x")
     out = without(node(), obj, to_fieldset(node(), pod(gone, "x")))
-    left = [c["name"] for c in out["spec"]["containers"]] if out else []
+    left = [c["name"] for c in out["spec"]["containers"] or ()]
     assert left == [n for n in live if n not in gone]
     assert obj == pod(live, "x")
 
@@ -50,3 +50,11 @@ def test_atomic_values_are_replaced_as_a_whole() -> None:
     out = merged(node(), live, sent)
     assert out["metadata"]["labels"] == {"a": "1", "b": "2"}
     assert out["spec"]["containers"] == [{"name": "c", "command": ["z"]}]
+
+
+def test_what_is_emptied_may_be_told_from_what_is_gone() -> None:
+    """A map whose last field is taken away is null, as upstream has it; where null is no value it is filled again."""
+    live = {"metadata": {"labels": {"a": "1"}, "name": "p"}}
+    out = without(node(), live, {"f:metadata": {"f:labels": {"f:a": {}}}})
+    assert out == {"metadata": {"labels": None, "name": "p"}}
+    assert filled(out, live) == {"metadata": {"labels": {}, "name": "p"}}
