@@ -20,6 +20,7 @@ from kubelab.machinery import quantity
 from kubelab.machinery.base64_check import base64_error
 from kubelab.machinery.clean import LIMITS, is_clean, zero_stays
 from kubelab.machinery.clock import MICRO_TIME, micro_timestamp, parse_timestamp, timestamp
+from kubelab.machinery.errors import shown
 from kubelab.machinery.go_types import NAMED, NULL_STAYS, embedded
 from kubelab.machinery.request import Obj
 from kubelab.machinery.schema import Node
@@ -99,7 +100,7 @@ class _Walk:
         for name, part in value.items():
             child = node.fields.get(name)
             if child is None:
-                self.unknown.append(f'unknown field "{path}{name}"')
+                self.unknown.append(f"unknown field {shown(path + name)}")
                 continue
             field = (node.struct, name)
             if part is None:

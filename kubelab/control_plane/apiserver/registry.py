@@ -262,4 +262,6 @@ def _list_response(call: Call, page: Page) -> Response:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
+    """Write what a client may have named in one line of a header."""
+    line = text.replace("\r", "\\r").replace("\n", "\\n")
+    return line.replace("\\", "\\\\").replace('"', '\\"')
