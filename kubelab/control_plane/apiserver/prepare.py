@@ -37,6 +37,7 @@ METADATA = ("name", "generateName", "namespace", "uid", "resourceVersion", "gene
 SYSTEM = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
           "deletionGracePeriodSeconds", "selfLink")
 KEPT = ("uid", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+IMMUTABLE = ("uid", "deletionTimestamp", "deletionGracePeriodSeconds")
 FREE = ("name", "generateName", "labels", "annotations", "ownerReferences", "finalizers")
 MAX_GENERATED_BASE = 58  # 63 characters less the random suffix
 HEAD = ("kind", "apiVersion", "metadata")
@@ -115,11 +116,15 @@ def keep_identity(call: Call, obj: Obj, old: Obj) -> None:
     given, uid = metadata.get("resourceVersion") or "", metadata.get("uid") or ""
     if given and not given.isdigit():
         raise bad_request(f'strconv.ParseUint: parsing "{given}": invalid syntax')
-    if uid and uid != before["uid"]:
+    if uid and uid != before["uid"] and call.info.verb == "update":
         raise another(call, uid, before["uid"])
     if given and given != before["resourceVersion"]:
         raise conflict(kind.group, kind.plural, before["name"], STALE)
+    wished = {key: metadata[key] for key in IMMUTABLE if metadata.get(key) not in (None, "", before.get(key))}
+    if "deletionTimestamp" in before:
+        wished.pop("deletionTimestamp", None)
     carry(metadata, before, KEPT)
+    metadata.update(wished)  # which validation refuses, beside whatever else is wrong
     metadata["name"] = before["name"]
     metadata["resourceVersion"] = before["resourceVersion"]
     obj["metadata"] = ordered(metadata)
@@ -221,7 +226,10 @@ def validate(kind: Kind, obj: Obj, old: Obj | None, *, subresource: str = "") ->
     if old is None or any(metadata.get(key) != before.get(key) for key in FREE):  # else it was valid before
         errors += validate_object_meta(metadata, kind)
     if old is not None:
-        errors += _finalizer_errors(metadata, before)
+        changed = [*_finalizer_errors(metadata, before), *(
+            invalid_value(f"metadata.{key}", metadata[key], "field is immutable") for key in IMMUTABLE
+            if metadata.get(key) != before.get(key))]
+        errors += changed * 2  # as in the server's own causes: one of its layers repeats the other
     if kind.own is not None:
         errors += kind.own.validate(obj, old)
     elif subresource in STATUS_PARTS:
@@ -232,8 +240,8 @@ def validate(kind: Kind, obj: Obj, old: Obj | None, *, subresource: str = "") ->
         if subresource in SPEC_PARTS:
             errors += kind.validate_part(obj, old or {}, subresource)
         elif old is not None:
-            changed = list(kind.validate_update(obj, old))
-            errors = [*changed, *errors] if kind.update_first else [*errors, *changed]
+            updated = list(kind.validate_update(obj, old))
+            errors = [*updated, *errors] if kind.update_first else [*errors, *updated]
     if errors:
         raise invalid(kind.group, kind.kind, obj["metadata"].get("name") or "", errors)
 
@@ -246,7 +254,7 @@ def _finalizer_errors(new: Obj, old: Obj) -> list[FieldError]:
         return []
     names = ", ".join(f'"{name}"' for name in added)
     return [forbidden_field("metadata.finalizers", "no new finalizers can be added if the object is being deleted, "
-                            f"found new finalizers []string{{{names}}}")] * 2  # upstream says it twice
+                            f"found new finalizers []string{{{names}}}")]
 
 
 def must_be_named(call: Call, obj: Obj, *, optional: bool = False) -> None:

@@ -68,7 +68,7 @@ class Subresources:
         manifest, force = None, is_true(call.query.get("force"))
         if call.info.verb == "patch" and patching.format_of(call) == "apply":
             as_scale = replace(call, kind=SCALE)
-            manifest = prepare.check_schema(as_scale, writing.read_applied(as_scale), SCALE)
+            manifest = prepare.check_schema(as_scale, writing.read_applied_part(as_scale), SCALE)
             call.operation = "Apply"
 
         def scaled(old: Obj) -> Obj:
