@@ -119,7 +119,7 @@ def keep_identity(call: Call, obj: Obj, old: Obj) -> None:
     if uid and uid != before["uid"] and call.info.verb == "update":
         raise another(call, uid, before["uid"])
     if given and given != before["resourceVersion"]:
-        raise conflict(kind.group, kind.plural, before["name"], STALE)
+        raise conflict(call.told_group, kind.plural, before["name"], STALE)
     wished = {key: metadata[key] for key in IMMUTABLE if metadata.get(key) not in (None, "", before.get(key))}
     if "deletionTimestamp" in before:
         wished.pop("deletionTimestamp", None)
@@ -133,7 +133,7 @@ def keep_identity(call: Call, obj: Obj, old: Obj) -> None:
 def another(call: Call, uid: str, stored: str) -> ApiError:
     """Return the refusal of an update that means an object of this name that is gone, or never was."""
     full_key = call.collection.prefix + call.key
-    return conflict(call.kind.group, call.kind.plural, call.info.name,
+    return conflict(call.told_group, call.kind.plural, call.info.name,
                     f"StorageError: invalid object, Code: 4, Key: {full_key}, ResourceVersion: 0, AdditionalErrorMsg: "
                     f"Precondition failed: UID in precondition: {uid}, UID in object meta: {stored}")
 
@@ -218,9 +218,9 @@ def count_generation(kind: Kind, obj: Obj, old: Obj) -> None:
         obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
 
-def validate(kind: Kind, obj: Obj, old: Obj | None, *, subresource: str = "") -> None:
+def validate(call: Call, obj: Obj, old: Obj | None) -> None:
     """Raise `Invalid` with everything that is wrong with an object."""
-    metadata = obj["metadata"]
+    kind, subresource, metadata = call.kind, call.subresource, obj["metadata"]
     before = old["metadata"] if old is not None else {}
     errors: list[FieldError] = []
     if old is None or any(metadata.get(key) != before.get(key) for key in FREE):  # else it was valid before
@@ -243,7 +243,7 @@ def validate(kind: Kind, obj: Obj, old: Obj | None, *, subresource: str = "") ->
             updated = list(kind.validate_update(obj, old))
             errors = [*updated, *errors] if kind.update_first else [*errors, *updated]
     if errors:
-        raise invalid(kind.group, kind.kind, obj["metadata"].get("name") or "", errors)
+        raise invalid(call.told_group, kind.kind, obj["metadata"].get("name") or "", errors)
 
 
 def _finalizer_errors(new: Obj, old: Obj) -> list[FieldError]:

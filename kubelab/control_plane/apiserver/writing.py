@@ -120,7 +120,7 @@ async def on_stored(call: Call, pipeline: Pipeline, make: Callable[[Any], Obj], 
         if old is None:
             pipeline.authorise(call.user, replace(call.info, verb="create"))
             if uid := new["metadata"].get("uid"):
-                raise conflict(call.kind.group, call.kind.plural, call.info.name, f"uid mismatch: the provided object "
+                raise conflict(call.told_group, call.kind.plural, call.info.name, f"uid mismatch: the provided object "
                                f"specified uid {uid}, and no existing object was found")
         if old is not None and new is live:
             return old, False
@@ -128,7 +128,7 @@ async def on_stored(call: Call, pipeline: Pipeline, make: Callable[[Any], Obj], 
             return await pipeline.write(call, new, old), old is None
         except Changed:
             continue
-    raise conflict(call.kind.group, call.kind.plural, call.info.name, STALE)
+    raise conflict(call.told_group, call.kind.plural, call.info.name, STALE)
 
 
 def read_applied_part(call: Call) -> Obj:
