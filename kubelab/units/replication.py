@@ -105,7 +105,7 @@ def _count_columns(selector: Column) -> tuple[Column, ...]:
 
 
 REPLICA_SET = Kind(
-    "ReplicaSet", "replicasets", group="apps", short_names=("rs",), categories=("all",),
+    "ReplicaSet", "replicasets", meta_looks=(1, 0), group="apps", short_names=("rs",), categories=("all",),
     subresources=frozenset({"status", "scale"}), generation=True,
     default=_default_set, default_status=default_status, prepare_create=_prepare_create,
     validate=_validate_set, validate_update=_same_selector,

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import orjson
 
-from kubelab.control_plane.apiserver import prepare
+from kubelab.control_plane.apiserver import judging, prepare
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.request_metrics import RequestMetrics
 from kubelab.control_plane.apiserver.storage import Changed, Claim, Contended, Storage, is_finished
@@ -154,7 +154,7 @@ class Pipeline:
 
     def validate(self, call: Call, obj: Obj, old: Obj | None) -> None:
         """Refuse what breaks the rules of its kind, with every reason at once."""
-        prepare.validate(call, obj, old)
+        judging.validate(call, obj, old)
 
     async def store(self, call: Call, obj: Obj, old: Encoded | None) -> Encoded:
         """Write the object; the watches of everybody else have been told when this returns."""

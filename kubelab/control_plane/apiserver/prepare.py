@@ -13,20 +13,18 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from kubelab.control_plane.apiserver.call import SPEC_PARTS, STATUS_PARTS, Call
+from kubelab.control_plane.apiserver.call import Call
 from kubelab.machinery import schema
 from kubelab.machinery.decoding import Checked, check
 from kubelab.machinery.errors import (
     STALE,
     ApiError,
-    FieldError,
     bad_request,
     conflict,
-    forbidden_field,
     invalid,
     invalid_value,
 )
-from kubelab.machinery.meta import random_suffix, validate_object_meta
+from kubelab.machinery.meta import random_suffix
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Kind
 
@@ -216,45 +214,6 @@ def count_generation(kind: Kind, obj: Obj, old: Obj) -> None:
     part = kind.counted_metadata
     if changed or obj["metadata"].get(part) != old["metadata"].get(part):
         obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-
-
-def validate(call: Call, obj: Obj, old: Obj | None) -> None:
-    """Raise `Invalid` with everything that is wrong with an object."""
-    kind, subresource, metadata = call.kind, call.subresource, obj["metadata"]
-    before = old["metadata"] if old is not None else {}
-    errors: list[FieldError] = []
-    if old is None or any(metadata.get(key) != before.get(key) for key in FREE):  # else it was valid before
-        errors += validate_object_meta(metadata, kind)
-    if old is not None:
-        changed = [*_finalizer_errors(metadata, before), *(
-            invalid_value(f"metadata.{key}", metadata[key], "field is immutable") for key in IMMUTABLE
-            if metadata.get(key) != before.get(key))]
-        errors += changed * 2  # as in the server's own causes: one of its layers repeats the other
-    if kind.own is not None:
-        errors += kind.own.validate(obj, old)
-    elif subresource in STATUS_PARTS:
-        errors += kind.validate_part(obj, old or {}, subresource)
-    else:
-        if old is None or not kind.update_alone:
-            errors += kind.validate(obj)
-        if subresource in SPEC_PARTS:
-            errors += kind.validate_part(obj, old or {}, subresource)
-        elif old is not None:
-            updated = list(kind.validate_update(obj, old))
-            errors = [*updated, *errors] if kind.update_first else [*errors, *updated]
-    if errors:
-        raise invalid(call.told_group, kind.kind, obj["metadata"].get("name") or "", errors)
-
-
-def _finalizer_errors(new: Obj, old: Obj) -> list[FieldError]:
-    if "deletionTimestamp" not in old:
-        return []
-    added = sorted(set(new.get("finalizers") or ()) - set(old.get("finalizers") or ()))
-    if not added:
-        return []
-    names = ", ".join(f'"{name}"' for name in added)
-    return [forbidden_field("metadata.finalizers", "no new finalizers can be added if the object is being deleted, "
-                            f"found new finalizers []string{{{names}}}")]
 
 
 def must_be_named(call: Call, obj: Obj, *, optional: bool = False) -> None:
