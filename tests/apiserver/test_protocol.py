@@ -13,6 +13,8 @@ MAPS = "/api/v1/namespaces/default/configmaps"
 MERGE, STRATEGIC, JSON = (f"application/{name}+json" for name in ("merge-patch", "strategic-merge-patch", "json-patch"))
 APPLY, YAML = "application/apply-patch+yaml", "application/yaml"
 REJECTED = "the server rejected our request due to an error in our request"
+NO_METHOD = "the server does not allow this method on the requested resource"
+NOTHING = "the server could not find the requested resource"
 UNNAMED = "the name of the object (a based on URL) was undeterminable: name must be provided"
 
 
@@ -129,6 +131,35 @@ async def test_a_list_is_sound_whatever_order_its_objects_were_written_in(world:
     listed = await send(world, "GET", MAPS)
     assert listed.encode is not None
     assert [item["data"] for item in orjson.loads(listed.encode())["items"]] == [{"a": "1"}]
+
+
+@pytest.mark.parametrize(("method", "path", "code", "message"), [
+    ("POST", "/api/v1/pods", 405, NO_METHOD), ("DELETE", "/api/v1/pods", 405, NO_METHOD),
+    ("PUT", MAPS, 405, NO_METHOD), ("POST", f"{MAPS}/a", 405, NO_METHOD),
+    ("GET", "/api/v1/pods/a", 404, NOTHING), ("GET", "/api/v1/namespaces/default/nope", 404, NOTHING),
+    ("GET", "/api/v2", 404, NOTHING), ("GET", "/apis/apps/v9/x", 404, NOTHING)])
+async def test_what_is_not_there_and_what_cannot_be_done(world: World, method: str, path: str, code: int,
+                                                         message: str) -> None:
+    """A known path with a method it has not, and no such path; neither has details."""
+    answer = await send(world, method, path)
+    assert status(answer) == (code, message)
+    assert isinstance(answer.body, dict) and answer.body["details"] == {}
+
+
+@pytest.mark.parametrize("path", ["/nope", "/apis/nope", "/apis/nope/v1", "/apis/nope/v1/namespaces/default/nopes"])
+async def test_groups_that_are_not_there_have_no_status(world: World, path: str) -> None:
+    """Nothing speaks for them but the HTTP server."""
+    answer = await send(world, "GET", path)
+    assert (answer.status, answer.body) == (404, b"404 page not found\n")
+
+
+async def test_a_patch_to_another_kind(world: World) -> None:
+    """A merge patch makes an object of no kind; a strategic one is merged by the structs of its own."""
+    await world.client.create("cm", config_map("a"))
+    refused = await send(world, "PATCH", f"{MAPS}/a", {"kind": "Foo"}, MERGE)
+    assert refused.status == 422 and status(refused)[1].endswith(
+        'no kind "Foo" is registered for version "v1" in scheme "pkg/api/legacyscheme/scheme.go:30"')
+    assert (await send(world, "PATCH", f"{MAPS}/a", {"kind": "Foo"}, STRATEGIC)).status == 200
 
 
 async def test_the_old_watch_paths_and_a_get_that_is_no_watch(world: World) -> None:

@@ -64,7 +64,7 @@ async def test_names_lead_nowhere_else() -> None:
 async def test_unknown_paths_and_methods() -> None:
     """What is not served is 404; what is, but not by this method, is 405; both are Statuses."""
     async with server() as api, caller(api, *ADMIN) as admin:
-        for path in ("/api/v1/nope", "/apis/nope/v1/x", "/api/v9/pods", f"{POD}/x/nope", f"{MAPS}/x/status"):
+        for path in ("/api/v1/nope", "/apis/apps/v9/x", "/api/v9/pods", f"{POD}/x/nope", f"{MAPS}/x/status"):
             answer = await admin.get(path)
             assert (answer.status, answer.message) == (404, "the server could not find the requested resource"), path
         for method, path in (("PUT", MAPS), ("PATCH", MAPS), ("POST", f"{MAPS}/x"), ("TRACE", MAPS), ("OPTIONS", MAPS)):

@@ -79,6 +79,8 @@ def read_object(request: Request, kind: Kind) -> tuple[Obj, list[str]]:
                             f"{json_type(value)} into Go value of type {GO_TYPE}", request.body)
     if wrong := misnamed(value):
         raise _unrecognized(kind, wrong, request.body)
+    if kind.own is not None and isinstance(request.body, bytes) and not value.get("kind"):
+        raise bad_request("Object 'Kind' is missing in 'object has no kind field '")
     return as_kind(value, kind), strict
 
 
@@ -96,17 +98,20 @@ def as_kind(value: Obj, kind: Kind) -> Obj:
     """Put kind, apiVersion and metadata first, filled in where the client left them out."""
     given_version, given_kind = value.pop("apiVersion", None), value.pop("kind", None)
     if (given_version or kind.api_version, given_kind or kind.kind) != (kind.api_version, kind.kind):
-        raise _another_kind(given_version or kind.api_version, given_kind or kind.kind, kind)
+        raise _another_kind(given_version or kind.api_version, given_kind or kind.kind, kind,
+                            value.get("metadata"))
     metadata = value.pop("metadata", None)
     head = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": {} if metadata is None else metadata}
     return {**head, **value}
 
 
-def _another_kind(api_version: str, given: str, kind: Kind) -> ApiError:
+def _another_kind(api_version: str, given: str, kind: Kind, metadata: Any) -> ApiError:
     """Say what Go says of an object of a kind that it knows, or does not know, where another was expected."""
     version = api_version.rpartition("/")[2]
     if kind.own is not None and given != kind.kind:
-        return invalid(kind.group, given, "", [invalid_value("kind", given, f"must be {kind.kind}")])
+        name = metadata.get("name") if isinstance(metadata, dict) else None
+        return invalid(kind.group, given, name if isinstance(name, str) else "",
+                       [invalid_value("kind", given, f"must be {kind.kind}")])
     if kind.own is None and schema.compiled(api_version, given) is None:
         why = f'no kind "{given}" is registered for version "{api_version}" in scheme "{SCHEME}"'
     elif given != kind.kind:

@@ -102,7 +102,7 @@ def patched(call: Call, kind: Kind, old: Obj, format_: str, body: Any) -> Obj:
         raise bad_request("error decoding patch: the outcome is no object")
     if wrong := misnamed(new):
         raise _refused(new, body if format_ == "strategic" else None, wrong)
-    new = as_kind(new, kind)
+    new = _of_kind(new, kind, strategic=format_ == "strategic")
     # A patch shares its untouched parts with the stored object; what follows changes what this endpoint writes.
     if not call.writes_status:
         new = copy_obj(new)
@@ -112,6 +112,19 @@ def patched(call: Call, kind: Kind, old: Obj, format_: str, body: Any) -> Obj:
     prepare.place(call, out)
     prepare.must_be_named(call, out)
     return out
+
+
+def _of_kind(new: Obj, kind: Kind, *, strategic: bool) -> Obj:
+    """Read the outcome as an object of the kind; one merged by Go's structs never was of another. Raises `Invalid`."""
+    if strategic:
+        new = {key: value for key, value in new.items() if key not in ("kind", "apiVersion")}
+    try:
+        return as_kind({**new}, kind)
+    except ApiError as error:
+        if error.code != 400:
+            raise
+        raise _refused(new, None, error.message.partition(f"cannot be handled as a {kind.kind}: ")[2]
+                       or error.message) from None
 
 
 def _checked(call: Call, kind: Kind, new: Obj, strategic: Any) -> Obj:

@@ -51,6 +51,15 @@ def check_name(name: str) -> None:
             raise bad_request(f'Name parameter invalid: "{name}": may not contain \'{sign}\'')
 
 
+def _not_allowed(call: Call) -> ApiError:
+    """Say that there is no such verb: built-in kinds have routes, custom resources one handler that looks itself."""
+    kind = call.kind
+    if kind.own is None:
+        return method_not_allowed()
+    why = f'{call.info.verb} is not supported on resources of kind "{kind.qualified}"'
+    return ApiError(405, "MethodNotAllowed", why, {"group": kind.group, "kind": kind.plural})
+
+
 class Registry:
     """Answers requests for the kinds of the catalogue."""
 
@@ -87,12 +96,17 @@ class Registry:
         self.served.pop((kind.group, kind.version, kind.plural), None)
         self.custom.pop((kind.group, kind.version, kind.plural), None)
 
+    def serves(self, info: RequestInfo) -> bool:
+        return (info.group, info.version, info.resource) in self.served
+
     def call(self, request: Request, info: RequestInfo, user: User) -> Call:
         """Make the call of a resource request. Raises NotFound when nothing of that name is served."""
         kind = self.served.get((info.group, info.version, info.resource))
-        if kind is None or (kind.namespaced and not info.namespace and (info.name or info.verb == "create")) \
+        if kind is None or (kind.namespaced and not info.namespace and info.name) \
                 or (not kind.namespaced and info.namespace and kind.plural != "namespaces"):
             raise no_such_resource()
+        if kind.namespaced and not info.namespace and info.verb not in ("list", "watch"):
+            raise method_not_allowed()  # of all namespaces at once there is a list, and nothing else
         check_name(info.name)
         if kind.own is not None:
             return Call(request, info, user, kind, self.custom[info.group, info.version, info.resource])
@@ -124,7 +138,7 @@ class Registry:
             handler = self._subresource(call)
         elif (info.verb in NAMED and NAMED[info.verb] != bool(info.name)) or info.verb not in call.kind.verbs \
                 or info.verb not in self._verbs:
-            raise method_not_allowed()
+            raise _not_allowed(call)
         else:
             handler = self.computed.get((call.kind.builtin, info.verb)) or self._verbs[info.verb]
             self._presentation(call)  # who could not read the answer is told so before anything is done
@@ -147,7 +161,7 @@ class Registry:
         if name not in kind.subresources:
             raise not_found(kind.group, kind.plural, call.info.name) if kind.own is not None else no_such_resource()
         if call.info.verb not in answer_of(kind, name)[3] and (name, call.info.verb) != ("proxy", "options"):
-            raise method_not_allowed()
+            raise _not_allowed(call)
         return handler or self._verbs[call.info.verb]
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────

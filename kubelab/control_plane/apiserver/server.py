@@ -70,6 +70,7 @@ BOOKMARK_EVERY_S = 60.0
 DRAIN_S = 2.0  # what is under way when the server stops may take so long
 ETCD_CHECK_S = 2.0  # then a store that says nothing counts as one that does not answer
 PATHS = ("/.well-known/openid-configuration", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/version")
+GROUPS = frozenset(kind.group for kind in (*CATALOGUE, *VIRTUAL))  # whose paths are answered with a Status
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 RBAC = "rbac.authorization.k8s.io"
 STREAMED = frozenset({"exec", "attach", "portforward"})
@@ -299,7 +300,7 @@ class ApiServer(Component):
         service = self.aggregator.of(info)
         if service is not None:
             return await self.aggregator.serve(service, request, info, user)
-        if info.is_resource:
+        if info.is_resource and (info.group in GROUPS or self.registry.serves(info)):
             return await self.registry.serve(request, info, user)
         path = request.path.rstrip("/") or "/"
         if path == "/version":
@@ -324,7 +325,7 @@ class ApiServer(Component):
             answer = self.openapi.answer(request)
             if answer is not None:
                 return answer
-        if path.startswith("/apis/") and path.count("/") == 3:
+        if path.startswith("/api/") or (path.startswith("/apis/") and path.split("/")[2] in GROUPS):
             raise no_such_resource()
         return text("404 page not found\n", 404)
 
