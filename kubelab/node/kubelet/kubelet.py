@@ -31,6 +31,7 @@ from kubelab.node.kubelet.containers import Containers
 from kubelab.node.kubelet.context import Context
 from kubelab.node.kubelet.environment import Environment
 from kubelab.node.kubelet.node_agent import NodeAgent
+from kubelab.node.kubelet.node_events import NodeEvents
 from kubelab.node.kubelet.node_object import NodeFacts
 from kubelab.node.kubelet.observed import Observed
 from kubelab.node.kubelet.pod_status import Verdict
@@ -73,7 +74,7 @@ class Kubelet(Component):
 
     def _make_parts(self) -> None:
         context, client = self.context, self.client
-        self.agent = NodeAgent(client, self.clock, self.facts)
+        self.agent = NodeAgent(client, self.clock, self.facts, NodeEvents(context.recorder, self.node_name))
         self.writer = StatusWriter(client, self.clock)
         self.prober = Prober(context)
         self.sources = ObjectSources(client, self._on_source)
@@ -100,7 +101,8 @@ class Kubelet(Component):
         if self.server is not None:
             await self.server.add(self)
         await self.agent.register()
-        if self.context.needs_files:
+        if self.context.needs_files:  # hollow nodes come by the thousand, and have nothing to tell of themselves
+            self.agent.events.started()
             await self.services.start()
             await self.services.wait_synced()
         self._observed = await self._take_stock()

@@ -16,6 +16,7 @@ from kubelab.client.client import Client
 from kubelab.machinery.clock import Clock, micro_timestamp, timestamp
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj
+from kubelab.node.kubelet.node_events import NodeEvents
 from kubelab.node.kubelet.node_object import (
     LEASE_RENEW_S,
     STATUS_REPORT_S,
@@ -29,8 +30,8 @@ from kubelab.node.kubelet.node_object import (
 class NodeAgent:
     """The heartbeat of one node; `facts` is asked anew for each report."""
 
-    def __init__(self, client: Client, clock: Clock, facts: Callable[[], NodeFacts]) -> None:
-        self.client, self.clock, self.facts = client, clock, facts
+    def __init__(self, client: Client, clock: Clock, facts: Callable[[], NodeFacts], events: NodeEvents) -> None:
+        self.client, self.clock, self.facts, self.events = client, clock, facts, events
         self.node: Obj = {}
         self._lease: Obj | None = None
         self._reported_at = 0.0
@@ -65,6 +66,7 @@ class NodeAgent:
         """Read the node anew; when the server cannot be reached, what is known stays."""
         with contextlib.suppress(ApiError, OSError):
             self.node = await self.client.get("nodes", self.facts().name)
+            self.events.seen(self.node)
 
     async def beat(self) -> None:
         """Renew the Lease, and report the status when it is due or its facts changed."""
