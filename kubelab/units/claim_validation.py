@@ -14,6 +14,7 @@ from kubelab.machinery import quantity
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
+from kubelab.units.go_shapes import difference
 
 ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODES = ("Block", "Filesystem")
@@ -26,6 +27,12 @@ _REF = {"APIGroup": "apiGroup", "Kind": "kind", "Name": "name"}
 _STRUCT = {"AccessModes": "accessModes", "Selector": "selector", "Resources": "resources", "VolumeName": "volumeName",
            "StorageClassName": "storageClassName", "VolumeMode": "volumeMode", "DataSource": "dataSource",
            "DataSourceRef": "dataSourceRef", "VolumeAttributesClassName": "volumeAttributesClassName"}
+
+
+def claim_spec_defaults(spec: Obj) -> None:
+    """Fill in a claim's spec, in a claim or in a template."""
+    spec["volumeMode"] = spec.get("volumeMode") or "Filesystem"
+    spec.setdefault("resources", {})
 
 
 def validate(claim: Obj) -> Sequence[FieldError]:
@@ -137,15 +144,6 @@ def _struct(spec: Obj) -> Obj:
                                 ("DataSourceRef", "dataSourceRef", {**_REF, "Namespace": "namespace"}))}
     return {**{go: spec.get(key) for go, key in _STRUCT.items()}, **sources, "VolumeName": spec.get("volumeName") or "",
             "Resources": {"Limits": resources.get("limits"), "Requests": resources.get("requests")}}
-
-
-def difference(old: Obj, new: Obj) -> str:
-    """Write what differs between two values as upstream does, in the lines of their JSON."""
-    import difflib
-    import json
-
-    before, after = (json.dumps(value, indent=1).splitlines() for value in (old, new))
-    return "\n".join(list(difflib.unified_diff(before, after, lineterm="", n=3))[2:]) + "\n"
 
 
 def validate_status(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:

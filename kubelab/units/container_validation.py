@@ -1,82 +1,147 @@
-"""What a container may look like: its name, image, ports, variables, mounts, resources, probes and hooks.
+"""What a container may look like: its name, image, ports, variables, mounts and resources, and when it starts again.
 
-Models: validateContainerCommon, validateContainers and validateInitContainers of pkg/apis/core/validation
+    containers ─┐                                    ┌─ hooks and probes   containers and sidecars
+    initContainers ─┼─► what all have in common ─► ──┼─ none of these      init containers
+    ephemeralContainers ─┘                           └─ even less          those that come later
+
+Models: validateContainers, validateInitContainers and validateEphemeralContainers of pkg/apis/core/validation
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
+from kubelab.machinery.errors import duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
 from kubelab.units.environment_validation import env_errors
 from kubelab.units.mount_validation import device_errors, mount_errors
+from kubelab.units.probe_validation import PROBES, hook_and_probe_errors
 from kubelab.units.resource_validation import claim_errors, resize_errors, resource_errors
+from kubelab.units.security_validation import container_security_errors
+from kubelab.units.volume_validation import Volumes
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
-MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
-HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
-HOOKS = ("exec", "httpGet", "tcpSocket", "sleep")
+MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
+RESTART_POLICIES = ("Always", "Never", "OnFailure")
+RESTART_ACTIONS = ("Restart", "RestartAllContainers")
+MAX_RESTART_RULES, MAX_EXIT_CODES = 20, 255
 ONLY_SIDECARS = "may not be set for init containers without restartPolicy=Always"
-SECURITY_FIELDS = (
-    "Capabilities", "Privileged", "SELinuxOptions", "WindowsOptions", "RunAsUser", "RunAsGroup", "RunAsNonRoot",
-    "ReadOnlyRootFilesystem", "AllowPrivilegeEscalation", "ProcMount", "SeccompProfile", "AppArmorProfile")
+NOT_EPHEMERAL = "cannot be set for an Ephemeral Container"
+# In the order of the struct.
+FORBIDDEN_LATER = ("ports", "resources", "resizePolicy", "restartPolicy", "restartPolicyRules", *PROBES, "lifecycle")
 
 
-def container_errors(spec: Obj, volumes: set[str], path: str) -> rules.Errors:
-    containers = spec.get("containers") or ()
-    if not containers:
-        yield required(path)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where containers stand: the spec around them, its path, and the volumes that they may mount."""
+
+    spec: Obj
+    path: str
+    volumes: Volumes
+
+    def each(self, key: str) -> Iterator[tuple[Obj, str]]:
+        for i, one in enumerate(self.spec.get(key) or ()):
+            yield one, f"{self.path}.{key}[{i}]"
+
+    @property
+    def grace_s(self) -> int:
+        return int(self.spec.get("terminationGracePeriodSeconds", 30))
+
+
+def container_errors(place: Place) -> rules.Errors:
+    if not place.spec.get("containers"):
+        yield required(f"{place.path}.containers")
         return
-    grace = spec.get("terminationGracePeriodSeconds", 30)
     seen = set()
-    for i, one in enumerate(containers):
-        field, name = f"{path}[{i}]", one.get("name", "")
-        yield from _common(one, volumes, field, spec)
+    for one, field in place.each("containers"):
+        yield from _common(one, field, place)
+        if one.get("name", "") in seen:
+            yield duplicate(f"{field}.name", one.get("name", ""))
+        seen.add(one.get("name", ""))
+        yield from hook_and_probe_errors(one, place.grace_s, field)
+        yield from _restart_errors(one, field)
+    yield from _port_conflicts(place.spec["containers"], f"{place.path}.containers")
+
+
+def init_container_errors(place: Place) -> rules.Errors:
+    seen = {c.get("name", "") for c in place.spec.get("containers") or ()}
+    for one, field in place.each("initContainers"):
+        name = one.get("name", "")
+        yield from _common(one, field, place)
+        yield from _restart_errors(one, field)
+        if name in seen:
+            yield duplicate(f"{field}.name", name)
+        seen |= {name} - {""}
+        yield from _port_conflicts([one], f"{place.path}.initContainers")
+        if one.get("restartPolicy") == "Always":
+            yield from hook_and_probe_errors(one, place.grace_s, field)
+        else:
+            yield from (rules.forbidden(f"{field}.{key}", ONLY_SIDECARS) for key in ("lifecycle", *PROBES)
+                        if one.get(key) is not None)
+
+
+def ephemeral_container_errors(place: Place) -> rules.Errors:
+    others = {c.get("name", "") for key in ("containers", "initContainers") for c in place.spec.get(key) or ()}
+    seen = set(others)
+    for one, field in place.each("ephemeralContainers"):
+        name, target = one.get("name", ""), one.get("targetContainerName", "")
+        yield from _common(one, field, place)
+        yield from image_errors(one, field)
         if name in seen:
             yield duplicate(f"{field}.name", name)
         seen.add(name)
-        yield from _hooks_and_probes(one, grace, field)
-    yield from _port_conflicts(containers, path)
+        if target and target not in others:
+            yield rules.not_found(f"{field}.targetContainerName", target)
+        yield from (rules.forbidden(f"{field}.{key}", NOT_EPHEMERAL) for key in FORBIDDEN_LATER if one.get(key))
+        for i, mount in enumerate(one.get("volumeMounts") or ()):
+            yield from (rules.forbidden(f"{field}.volumeMounts[{i}].{key}", NOT_EPHEMERAL)
+                        for key in ("subPath", "subPathExpr") if mount.get(key))
 
 
-def init_container_errors(spec: Obj, volumes: set[str], path: str) -> rules.Errors:
-    seen = {c.get("name", "") for c in spec.get("containers") or ()}
-    for i, one in enumerate(spec.get("initContainers") or ()):
-        field, name, policy = f"{path}.initContainers[{i}]", one.get("name", ""), one.get("restartPolicy")
-        yield from _common(one, volumes, field, spec)
-        if policy is not None and policy not in ("Always", "OnFailure", "Never"):
-            yield rules.unsupported(f"{field}.restartPolicy", policy, ("Always",))
-        if name and name in seen:
-            yield duplicate(f"{field}.name", name)
-        seen.add(name)
-        if policy == "Always":
-            yield from _hooks_and_probes(one, spec.get("terminationGracePeriodSeconds", 30), field)
-        else:
-            for key in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe"):
-                if one.get(key) is not None:
-                    yield rules.forbidden(f"{field}.{key}", ONLY_SIDECARS)
-
-
-def _common(one: Obj, volumes: set[str], path: str, spec: Obj) -> rules.Errors:
-    name, image = one.get("name", ""), one.get("image", "")
+def _common(one: Obj, path: str, place: Place) -> rules.Errors:
+    name, spec = one.get("name", ""), place.spec
     yield from rules.label_name(f"{path}.name", name) if name else [required(f"{path}.name")]
-    if not image:
+    if not one.get("image"):
         yield required(f"{path}.image")
-    elif image != image.strip():
-        yield invalid_value(f"{path}.image", image, "must not have leading or trailing whitespace")
     yield from rules.one_of(f"{path}.terminationMessagePolicy", one.get("terminationMessagePolicy"), MESSAGE_POLICIES)
     yield from _port_errors(one.get("ports") or (), f"{path}.ports")
     yield from env_errors(one, path)
-    yield from mount_errors(one, volumes, path)
-    yield from device_errors(one, volumes, path)
+    yield from mount_errors(one, place.volumes, path)
+    yield from device_errors(one, place.volumes, path)
     yield from rules.one_of(f"{path}.imagePullPolicy", one.get("imagePullPolicy"), PULL_POLICIES)
     yield from resource_errors(one.get("resources") or {}, f"{path}.resources")
     yield from claim_errors(one.get("resources") or {}, spec, f"{path}.resources.claims")
     yield from resize_errors(one.get("resizePolicy") or (), spec, f"{path}.resizePolicy")
-    yield from _security_errors(one.get("securityContext") or {}, f"{path}.securityContext")
+    yield from container_security_errors(one.get("securityContext") or {}, f"{path}.securityContext",
+                                         spec.get("hostUsers") is not False)
+
+
+def image_errors(one: Obj, path: str) -> rules.Errors:
+    """What is wrong with an image in a pod; templates may have more around its name."""
+    image = one.get("image", "")
+    if image != image.strip():
+        yield invalid_value(f"{path}.image", image, "must not have leading or trailing whitespace")
+
+
+def _restart_errors(one: Obj, path: str) -> rules.Errors:
+    """What is wrong with when a container starts again, other than its pod says."""
+    policy, found = one.get("restartPolicy"), one.get("restartPolicyRules") or ()
+    yield from rules.known(f"{path}.restartPolicy", policy, RESTART_POLICIES)
+    if found and policy is None:
+        yield required(f"{path}.restartPolicy", "must specify restartPolicy when restart rules are used")
+    if len(found) > MAX_RESTART_RULES:
+        yield rules.too_many(f"{path}.restartPolicyRules", len(found), MAX_RESTART_RULES)
+    for i, rule in enumerate(found):
+        field, codes = f"{path}.restartPolicyRules[{i}]", rule.get("exitCodes")
+        yield from rules.known(f"{field}.action", rule.get("action", ""), RESTART_ACTIONS)
+        if codes is None:
+            yield required(f"{field}.exitCodes", "must be specified")
+            continue
+        yield from rules.known(f"{field}.exitCodes.operator", codes.get("operator", ""), ("In", "NotIn"))
+        if len(codes.get("values") or ()) > MAX_EXIT_CODES:
+            yield rules.too_many(f"{field}.exitCodes.values", len(codes["values"]), MAX_EXIT_CODES)
 
 
 def _port_errors(ports: Sequence[Obj], path: str) -> rules.Errors:
@@ -98,14 +163,15 @@ def _port_errors(ports: Sequence[Obj], path: str) -> rules.Errors:
         yield from rules.one_of(f"{field}.protocol", port.get("protocol"), rules.PROTOCOLS)
 
 
-def host_port_errors(spec: Obj, path: str) -> rules.Errors:
-    """On the host's own network a port is the same inside and outside."""
-    if not spec.get("hostNetwork"):
+def host_port_errors(place: Place, in_pod: bool) -> rules.Errors:
+    """On the host's own network a port is the same inside and outside; a template may leave that to the pod."""
+    if not place.spec.get("hostNetwork"):
         return
-    for i, one in enumerate(spec.get("containers") or ()):
-        for j, port in enumerate(one.get("ports") or ()):
-            if port.get("hostPort") and port["hostPort"] != port.get("containerPort"):
-                yield invalid_value(f"{path}.containers[{i}].ports[{j}].hostPort", port["hostPort"],
+    for one, field in place.each("containers"):
+        for i, port in enumerate(one.get("ports") or ()):
+            outside, inside = port.get("hostPort", 0), port.get("containerPort", 0)
+            if outside != inside and (outside or in_pod):
+                yield invalid_value(f"{field}.ports[{i}].hostPort", outside,
                                     "must match `containerPort` when `hostNetwork` is true")
 
 
@@ -119,112 +185,3 @@ def _port_conflicts(containers: Sequence[Obj], path: str) -> rules.Errors:
             if key in seen:
                 yield duplicate(f"{path}[{i}].ports[{j}].hostPort", key)
             seen.add(key)
-
-
-def _security_errors(context: Obj, path: str) -> rules.Errors:
-    for field in ("runAsUser", "runAsGroup"):
-        yield from rules.in_range(f"{path}.{field}", context.get(field), 0, rules.MAX_INT32)
-    kind = context.get("procMount")
-    if kind is not None and kind not in ("Default", "Unmasked"):
-        yield rules.unsupported(f"{path}.procMount", kind, ("Default", "Unmasked"))
-    yield from seccomp_errors(context.get("seccompProfile"), f"{path}.seccompProfile")
-    yield from app_armor_errors(context.get("appArmorProfile"), f"{path}.appArmorProfile")
-    if context.get("allowPrivilegeEscalation") is False:
-        struct = {name: context.get(name[0].lower() + name[1:]) for name in SECURITY_FIELDS}
-        added = (context.get("capabilities") or {}).get("add") or ()
-        if context.get("privileged"):
-            yield rules.invalid_struct(path, struct,
-                                       "cannot set `allowPrivilegeEscalation` to false and `privileged` to true")
-        if "SYS_ADMIN" in added or "CAP_SYS_ADMIN" in added:
-            yield rules.invalid_struct(path, struct, "cannot set `allowPrivilegeEscalation` to false and "
-                                                     "`capabilities.Add` CAP_SYS_ADMIN")
-
-
-def seccomp_errors(profile: Mapping[str, Any] | None, path: str) -> rules.Errors:
-    if profile is None:
-        return
-    kind, local = profile.get("type", ""), profile.get("localhostProfile")
-    yield from rules.one_of(f"{path}.type", kind, ("Localhost", "RuntimeDefault", "Unconfined"))
-    if kind == "Localhost" and local is None:
-        yield required(f"{path}.localhostProfile", "must be set when seccomp type is Localhost")
-    elif kind != "Localhost" and local is not None:
-        yield invalid_value(f"{path}.localhostProfile", local, "can only be set when seccomp type is Localhost")
-
-
-def app_armor_errors(profile: Mapping[str, Any] | None, path: str) -> rules.Errors:
-    if profile is None:
-        return
-    kind, local = profile.get("type", ""), profile.get("localhostProfile")
-    if not kind:
-        yield required(f"{path}.type", "type is required when appArmorProfile is set")
-    else:
-        yield from rules.one_of(f"{path}.type", kind, ("Localhost", "RuntimeDefault", "Unconfined"))
-    if kind == "Localhost" and local is None:
-        yield required(f"{path}.localhostProfile", "must be set when AppArmor type is Localhost")
-    elif kind != "Localhost" and local is not None:
-        yield invalid_value(f"{path}.localhostProfile", local, "can only be set when AppArmor type is Localhost")
-
-
-def _hooks_and_probes(one: Obj, grace_s: int, path: str) -> rules.Errors:
-    for key in ("postStart", "preStop"):
-        hook = (one.get("lifecycle") or {}).get(key)
-        if hook is not None:
-            yield from handler_errors(hook, HOOKS, f"{path}.lifecycle.{key}")
-            seconds = (hook.get("sleep") or {}).get("seconds")
-            if seconds is not None and not 0 <= seconds <= grace_s:
-                yield invalid_value(f"{path}.lifecycle.{key}", seconds, "must be non-negative and less than "
-                                    f"terminationGracePeriodSeconds ({grace_s})")
-    for key in ("livenessProbe", "readinessProbe", "startupProbe"):
-        probe = one.get(key)
-        if probe is not None:
-            yield from _probe_errors(probe, key, f"{path}.{key}")
-
-
-def _probe_errors(probe: Obj, key: str, path: str) -> rules.Errors:
-    yield from handler_errors(probe, HANDLERS, path)
-    for field in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
-        yield from rules.not_negative(f"{path}.{field}", probe.get(field))
-    grace = probe.get("terminationGracePeriodSeconds")
-    if grace is not None:
-        if key == "readinessProbe":
-            yield invalid_value(f"{path}.terminationGracePeriodSeconds", grace, "must not be set for readinessProbes")
-        elif grace <= 0:
-            yield invalid_value(f"{path}.terminationGracePeriodSeconds", grace, "must be greater than 0")
-    if key != "readinessProbe" and probe.get("successThreshold", 1) != 1:
-        yield invalid_value(f"{path}.successThreshold", probe["successThreshold"], "must be 1")
-
-
-def handler_errors(handler: Obj, kinds: Sequence[str], path: str) -> rules.Errors:
-    """Exactly one of the ways to act: exec, HTTP, TCP, gRPC or sleep."""
-    found = [kind for kind in kinds if handler.get(kind) is not None]
-    for kind in found[1:]:
-        yield rules.forbidden(f"{path}.{kind}", "may not specify more than 1 handler type")
-    if not found:
-        yield required(path, "must specify a handler type")
-        return
-    yield from _one_handler(found[0], handler[found[0]], f"{path}.{found[0]}")
-
-
-def _one_handler(kind: str, action: Any, path: str) -> rules.Errors:
-    if kind == "exec":
-        if not action.get("command"):
-            yield required(f"{path}.command")
-    elif kind == "httpGet":
-        if not action.get("path"):
-            yield required(f"{path}.path")
-        yield from rules.port_or_name(f"{path}.port", action.get("port", 0))
-        if action.get("scheme") not in ("HTTP", "HTTPS"):
-            yield rules.unsupported(f"{path}.scheme", action.get("scheme", ""), ("HTTP", "HTTPS"))
-        for i, header in enumerate(action.get("httpHeaders") or ()):
-            yield from _header(header.get("name", ""), f"{path}.httpHeaders[{i}]")
-    elif kind == "tcpSocket":
-        yield from rules.port_or_name(f"{path}.port", action.get("port", 0))
-    elif kind == "grpc":
-        yield from rules.port_number(f"{path}.port", action.get("port", 0))
-
-
-def _header(name: str, path: str) -> rules.Errors:
-    if not name or not name.replace("-", "").isalnum() or not name.isascii():
-        yield FieldError(path, "FieldValueInvalid", f'Invalid value: "{name}": a valid HTTP header must consist of '
-                         "alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is "
-                         "'[-A-Za-z0-9]+')")

@@ -14,8 +14,9 @@ from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules, warnings
 from kubelab.units.catalogue import Column, Kind
-from kubelab.units.claim_validation import VOLUME_MODES, access_mode_errors, difference
+from kubelab.units.claim_validation import VOLUME_MODES, access_mode_errors
 from kubelab.units.columns import AGE, NAME
+from kubelab.units.go_shapes import difference
 from kubelab.units.persistentvolumeclaim import (
     VOLUME_MODE,
     access_text,
@@ -180,8 +181,7 @@ def _claim(volume: Obj) -> str:
 
 
 PERSISTENT_VOLUME = Kind(
-    "PersistentVolume", "persistentvolumes", meta_looks=(0, 2), namespaced=False, short_names=("pv",),
-    subresources=frozenset({"status"}),
+    "PersistentVolume", "persistentvolumes", namespaced=False, short_names=("pv",), subresources=frozenset({"status"}),
     default=_default, prepare_create=_prepare_create, prepare_status=_note_phase,
     validate=_validate, validate_update=_validate_update,
     warnings=warnings.volume,

@@ -21,9 +21,7 @@ PROTECTION = "kubernetes.io/pvc-protection"
 
 def claim_defaults(claim: Obj) -> None:
     """Fill in a claim, or the template of one inside a StatefulSet."""
-    spec = claim.setdefault("spec", {})
-    spec["volumeMode"] = spec.get("volumeMode") or "Filesystem"
-    spec.setdefault("resources", {})
+    validation.claim_spec_defaults(claim.setdefault("spec", {}))
     status = claim.get("status") or {}
     if not status.get("phase"):
         claim["status"] = {**status, "phase": "Pending"}
@@ -91,8 +89,7 @@ def attributes_class(whose: str) -> Column:
 
 
 PERSISTENT_VOLUME_CLAIM = Kind(
-    "PersistentVolumeClaim", "persistentvolumeclaims", meta_looks=(1, 2), short_names=("pvc",),
-    subresources=frozenset({"status"}),
+    "PersistentVolumeClaim", "persistentvolumeclaims", short_names=("pvc",), subresources=frozenset({"status"}),
     default=claim_defaults, prepare_create=_prepare_create, prepare_update=_prepare_update,
     validate=validation.validate, validate_update=validation.validate_update,
     validate_part=validation.validate_status,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubelab.machinery.request import Obj
-from kubelab.units import pod_validation, status_validation, warnings
+from kubelab.units import pod_changes, pod_status_validation, pod_validation, warnings
 from kubelab.units.catalogue import Kind
 from kubelab.units.pod_columns import COLUMNS, row_conditions
 from kubelab.units.pod_defaults import pod_defaults, qos_class
@@ -57,8 +57,8 @@ POD = Kind(
     subresources=frozenset({"status", "log", "exec", "attach", "portforward", "proxy", "binding", "eviction",
                             "ephemeralcontainers", "resize"}),
     default=pod_defaults, default_status=_default_status, prepare_create=_prepare_create,
-    validate=pod_validation.validate, validate_update=pod_validation.validate_update,
-    validate_part=status_validation.pod,
+    validate=pod_validation.validate, validate_update=pod_changes.validate_update,
+    validate_part=pod_status_validation.validate_part,
     warnings=warnings.pod,
     columns=COLUMNS, row_conditions=row_conditions, selectable=_fields,
     selectable_keys=("spec.nodeName", "spec.host", "spec.restartPolicy", "spec.schedulerName",

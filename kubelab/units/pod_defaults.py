@@ -8,12 +8,21 @@ Models:    pkg/apis/core/v1/defaults.go
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from kubelab.machinery import quantity
 from kubelab.machinery.request import Obj
+from kubelab.units.claim_validation import claim_spec_defaults
+from kubelab.units.pod_resources import amounts, container_amounts, written
 
 FILE_MODE = 0o644
+WHOLE_PODS = ("cpu", "memory")  # what may be asked for a pod as a whole
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_HOST = (r"(?:localhost|[A-Za-z0-9-]*[A-Z][A-Za-z0-9-]*|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+(?=:)"
+         r"|\[[0-9a-fA-F:]+\])")
+_IMAGE = re.compile(rf"(?:{_HOST}(?::[0-9]+)?/)?{_PART}(?:/{_PART})*(?::(?P<tag>\w[\w.-]{{0,127}}))?"
+                    r"(?:@(?P<digest>[A-Za-z]\w*(?:[-_+.][A-Za-z]\w*)*:[0-9a-fA-F]{32,}))?")
 
 
 def containers(spec: Obj) -> Iterator[Obj]:
@@ -50,17 +59,43 @@ def pod_defaults(pod: Obj) -> None:
     spec.setdefault("enableServiceLinks", True)
     if spec["terminationGracePeriodSeconds"] < 0:
         spec["terminationGracePeriodSeconds"] = 1
-    for container in containers(spec):
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
         _requests_from_limits(container)
         if spec.get("hostNetwork"):
             for port in container.get("ports") or ():
-                port.setdefault("hostPort", port.get("containerPort", 0))
+                port["hostPort"] = port.get("hostPort") or port.get("containerPort", 0)
+    if spec.get("resources"):
+        _pod_level(spec, spec["resources"])
 
 
 def _requests_from_limits(container: Obj) -> None:
     resources = container["resources"]
     if resources.get("limits"):
         resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
+
+
+def _pod_level(spec: Obj, resources: Obj) -> None:
+    """Complete what is asked for a pod as a whole by what its containers say, and requests by limits."""
+    if not resources.get("limits") and not resources.get("requests"):
+        return
+    whole = {which: dict(resources.get(which) or {}) for which in ("requests", "limits")}
+    of_containers = {which: {name: written(name, amount) for name, amount in container_amounts(spec, which).items()}
+                     for which in whole}
+    for name, amount in of_containers["limits"].items():
+        if name.startswith("hugepages-") and name not in whole["requests"]:
+            whole["limits"].setdefault(name, amount)
+    if whole["limits"]:
+        for name, amount in of_containers["requests"].items():
+            if name in WHOLE_PODS:
+                whole["requests"].setdefault(name, amount)
+        for name, amount in whole["limits"].items():
+            if name in WHOLE_PODS or name.startswith("hugepages-"):
+                whole["requests"].setdefault(name, amount)
+    elif whole["requests"]:
+        limited = [amounts(container, "limits") for container in containers(spec)]
+        whole["limits"] = {name: amount for name, amount in of_containers["limits"].items()
+                           if name in WHOLE_PODS and all(name in limits for limits in limited)}
+    resources |= {which: given for which, given in whole.items() if given}
 
 
 def _container(container: Obj) -> None:
@@ -81,10 +116,11 @@ def _container(container: Obj) -> None:
 
 
 def pull_policy(image: str) -> str:
-    """A tag that moves is pulled each time: `latest`, or none."""
-    name, at, _ = image.partition("@")
-    tag = name.rpartition("/")[2].partition(":")[2]
-    return "Always" if not at and tag in ("", "latest") else "IfNotPresent"
+    """A tag that moves is pulled each time: `latest`, or none; what is no image's name has no tag at all."""
+    found = _IMAGE.fullmatch(image)
+    if found is None:
+        return "IfNotPresent"
+    return "Always" if found["tag"] == "latest" or not (found["tag"] or found["digest"]) else "IfNotPresent"
 
 
 def _source(source: Obj) -> None:
@@ -117,6 +153,13 @@ def _volume(volume: Obj) -> None:
             volume[key].setdefault("defaultMode", FILE_MODE)
     if volume.get("hostPath") is not None:
         volume["hostPath"].setdefault("type", "")
+    if volume.get("image") is not None:
+        volume["image"]["pullPolicy"] = volume["image"].get("pullPolicy") or pull_policy(
+            volume["image"].get("reference", ""))
+    template = (volume.get("ephemeral") or {}).get("volumeClaimTemplate")
+    if template is not None:
+        template.setdefault("metadata", {})
+        claim_spec_defaults(template.setdefault("spec", {}))
     sources = [volume.get("downwardAPI") or {}]
     for source in (volume.get("projected") or {}).get("sources") or ():
         sources.append(source.get("downwardAPI") or {})

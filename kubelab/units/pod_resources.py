@@ -17,6 +17,17 @@ Amounts = dict[str, Fraction]
 
 def pod_amounts(spec: Obj, which: str) -> Amounts:
     """Return the amount of each resource in a pod's `requests` or `limits`."""
+    total = container_amounts(spec, which)
+    for name, text in ((spec.get("resources") or {}).get(which) or {}).items():  # of the pod as a whole
+        total[name] = parse(text)
+    if spec.get("overhead") and (which == "requests" or total):
+        overhead = {name: parse(text) for name, text in spec["overhead"].items()}
+        add(total, {k: v for k, v in overhead.items() if which == "requests" or k in total})
+    return total
+
+
+def container_amounts(spec: Obj, which: str) -> Amounts:
+    """Return the amount of each resource in the `requests` or `limits` of a pod's containers together."""
     total: Amounts = {}
     for container in spec.get("containers") or ():
         add(total, amounts(container, which))
@@ -32,11 +43,6 @@ def pod_amounts(spec: Obj, which: str) -> Amounts:
             add(own, sidecars)
         _raise_to(starting, own)
     _raise_to(total, starting)
-    for name, text in ((spec.get("resources") or {}).get(which) or {}).items():  # of the pod as a whole
-        total[name] = parse(text)
-    if spec.get("overhead") and (which == "requests" or total):
-        overhead = {name: parse(text) for name, text in spec["overhead"].items()}
-        add(total, {k: v for k, v in overhead.items() if which == "requests" or k in total})
     return total
 
 

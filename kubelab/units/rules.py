@@ -48,6 +48,11 @@ def invalid_somehow(field: str, detail: str) -> FieldError:
     return FieldError(field, "FieldValueInvalid", f"Invalid value: {detail}")
 
 
+def duplicate_struct(field: str, struct: Any) -> FieldError:
+    """Like `duplicate`, for a value that upstream prints as its Go struct."""
+    return FieldError(field, "FieldValueDuplicate", f"Duplicate value: {shown_in_order(struct)}")
+
+
 def not_found(field: str, value: object) -> FieldError:
     return FieldError(field, "FieldValueNotFound", f"Not found: {shown(value)}")
 
@@ -103,7 +108,7 @@ def port_name_messages(name: str) -> list[str]:
     found = []
     if len(name) > 15:
         found.append("must be no more than 15 characters")
-    if not re.fullmatch(r"[a-z0-9-]*", name):
+    if not re.fullmatch(r"[a-z0-9-]+", name):
         found.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
     if not re.search(r"[a-z]", name):
         found.append("must contain at least one letter (a-z)")

@@ -13,6 +13,7 @@ from kubelab.machinery.errors import invalid_value
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
 from kubelab.units.pod import container
+from kubelab.units.pod_annotations import annotation_errors
 from kubelab.units.pod_validation import spec_errors
 
 
@@ -21,6 +22,7 @@ def template_errors(path: str, template: Obj) -> rules.Errors:
     meta = template.get("metadata") or {}
     yield from names.validate_labels(meta.get("labels"), f"{path}.labels")  # upstream leaves "metadata" out here
     yield from names.validate_annotations(meta.get("annotations"), f"{path}.annotations")
+    yield from annotation_errors(meta.get("annotations"), template.get("spec") or {}, f"{path}.annotations")
     yield from spec_errors(template.get("spec") or {}, f"{path}.spec")
     if (template.get("spec") or {}).get("ephemeralContainers"):
         yield rules.forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")

@@ -2,6 +2,8 @@
 
     spec.csi ─► SOURCES["csi"] ─► its errors      spec.nfs beside it ─► may not specify more than 1 volume type
 
+Most of them may stand in a pod too, and say the same there: `volume_validation` takes them from here.
+
 Invariant: the sources are looked at in upstream's order; the first that is set counts, the others are one too many.
 Models:    validate*PersistentVolumeSource of pkg/apis/core/validation
 """
@@ -15,44 +17,64 @@ from functools import partial
 from kubelab.machinery import names
 from kubelab.machinery.errors import invalid_value, required, too_long
 from kubelab.machinery.request import Obj
-from kubelab.units import rules, volume_validation
+from kubelab.units import rules
+from kubelab.units.mount_validation import no_backsteps
 
 Check = Callable[[Obj, str], rules.Errors]
+BAD_FORMAT = "must be valid format"
 ONE_ONLY = "may not specify more than 1 volume type"
 HOST_PORT = "must be a host:port pair or multiple pairs separated by commas"
+HOST_PATH_TYPES = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket")
 INITIATORS = (re.compile(r"iqn\.\d{4}-\d{2}\.([A-Za-z0-9.-]+)(:[^,;*&$|\s]+)$"), re.compile(r"eui.[A-Za-z0-9]{16}$"),
               re.compile(r"naa.[A-Za-z0-9]{32}$"))
 CSI_SECRETS = ("controllerPublishSecretRef", "controllerExpandSecretRef", "nodePublishSecretRef", "nodeExpandSecretRef")
 
 
-def _needs(source: Obj, path: str, *, fields: tuple[str, ...], secret: tuple[str, ...] = ()) -> rules.Errors:
+def needs(source: Obj, path: str, *, fields: tuple[str, ...], secret: tuple[str, ...] = ()) -> rules.Errors:
     """Ask for fields, and for those of a secret where there is one."""
     yield from (required(f"{path}.{field}") for field in fields if not source.get(field))
     if source.get("secretRef") is not None:
         yield from (required(f"{path}.secretRef.{key}") for key in secret if not source["secretRef"].get(key))
 
 
+def _host_path(source: Obj, path: str) -> rules.Errors:
+    if not source.get("path"):
+        yield required(f"{path}.path")
+        return
+    yield from no_backsteps(f"{path}.path", source["path"])
+    yield from rules.known(f"{path}.type", source.get("type", ""), HOST_PATH_TYPES)
+
+
+def _nfs(source: Obj, path: str) -> rules.Errors:
+    yield from needs(source, path, fields=("server", "path"))
+    if not source.get("path", "").startswith("/"):
+        yield invalid_value(f"{path}.path", source.get("path", ""), "must be an absolute path")
+
+
 def _disk(source: Obj, path: str, *, field: str) -> rules.Errors:
-    yield from _needs(source, path, fields=(field,))
+    yield from needs(source, path, fields=(field,))
     if not 0 <= source.get("partition", 0) <= 255:
         yield invalid_value(f"{path}.partition", source["partition"], "must be between 1 and 255, inclusive")
 
 
-def _iscsi(source: Obj, path: str) -> rules.Errors:
-    yield from _needs(source, path, fields=("targetPortal", "iqn"))
+def iscsi(source: Obj, path: str, *, secret: tuple[str, ...], unlike: str) -> rules.Errors:
+    """What is wrong with an iSCSI disk; `unlike` says so of an initiator that is of no known form at all."""
+    yield from needs(source, path, fields=("targetPortal", "iqn"))
     if source.get("iqn"):
-        yield from _initiator(f"{path}.iqn", source["iqn"])
+        yield from _initiator(f"{path}.iqn", source["iqn"], unlike)
     yield from rules.in_range(f"{path}.lun", source.get("lun"), 0, 255)
     if (source.get("chapAuthDiscovery") or source.get("chapAuthSession")) and source.get("secretRef") is None:
         yield required(f"{path}.secretRef")
-    yield from _needs(source, path, fields=(), secret=("name",))
+    yield from needs(source, path, fields=(), secret=secret)
     if source.get("initiatorName") is not None:
-        yield from _initiator(f"{path}.initiatorname", source["initiatorName"])
+        yield from _initiator(f"{path}.initiatorname", source["initiatorName"], unlike)
 
 
-def _initiator(field: str, name: str) -> rules.Errors:
-    if not any(pattern.match(name) for pattern in INITIATORS):
-        yield invalid_value(field, name, "must be valid format")
+def _initiator(field: str, name: str, unlike: str) -> rules.Errors:
+    if not name.startswith(("iqn", "eui", "naa")):
+        yield invalid_value(field, name, unlike)
+    elif not any(pattern.match(name) for pattern in INITIATORS):
+        yield invalid_value(field, name, BAD_FORMAT)
 
 
 def _fibre_channel(source: Obj, path: str) -> rules.Errors:
@@ -68,7 +90,7 @@ def _fibre_channel(source: Obj, path: str) -> rules.Errors:
 
 
 def _glusterfs(source: Obj, path: str) -> rules.Errors:
-    yield from _needs(source, path, fields=("endpoints", "path"))
+    yield from needs(source, path, fields=("endpoints", "path"))
     namespace = source.get("endpointsNamespace")
     if namespace == "":
         yield invalid_value(f"{path}.endpointsNamespace", "",
@@ -96,25 +118,25 @@ def _quobyte(source: Obj, path: str) -> rules.Errors:
         for pair in source["registry"].split(","):
             if pair.count(":") != 1:
                 yield invalid_value(f"{path}.registry", source["registry"], HOST_PORT)
-    yield from _needs(source, path, fields=("volume",))
+    yield from needs(source, path, fields=("volume",))
 
 
 def _flex(source: Obj, path: str) -> rules.Errors:
-    yield from _needs(source, path, fields=("driver",))
+    yield from needs(source, path, fields=("driver",))
     for key in sorted(source.get("options") or ()):
         if f".{key.partition('/')[0].lower()}".endswith((".kubernetes.io", ".k8s.io")):
             yield invalid_value(f"{path}.options[{key}]", key, "kubernetes.io and k8s.io namespaces are reserved")
 
 
 def _azure_file(source: Obj, path: str) -> rules.Errors:
-    yield from _needs(source, path, fields=("secretName", "shareName"))
+    yield from needs(source, path, fields=("secretName", "shareName"))
     if source.get("secretNamespace") == "":
         yield required(f"{path}.secretNamespace")
 
 
 def _azure_disk(source: Obj, path: str) -> rules.Errors:
     uri, kind = source.get("diskURI", ""), source.get("kind")
-    yield from _needs(source, path, fields=("diskName", "diskURI"))
+    yield from needs(source, path, fields=("diskName", "diskURI"))
     yield from rules.known(f"{path}.cachingMode", source.get("cachingMode"), ("None", "ReadOnly", "ReadWrite"))
     yield from rules.known(f"{path}.kind", kind, ("Dedicated", "Managed", "Shared"))
     if kind == "Managed" and not uri.startswith("/subscriptions/"):
@@ -139,16 +161,21 @@ def _storageos(source: Obj, path: str) -> rules.Errors:
         yield from rules.label_name(f"{path}.volumeName", source["volumeName"])
     if source.get("volumeNamespace"):
         yield from rules.label_name(f"{path}.volumeNamespace", source["volumeNamespace"])
-    yield from _needs(source, path, fields=(), secret=("name", "namespace"))
+    yield from needs(source, path, fields=(), secret=("name", "namespace"))
+
+
+def csi_driver(driver: str, path: str) -> rules.Errors:
+    """What is wrong with the name of a CSI driver."""
+    if not driver:
+        yield required(path)
+    if len(driver) > 63:
+        yield too_long(path, 63)
+    yield from (invalid_value(path, driver, why) for why in names.dns1123_subdomain_errors(driver.lower()))
 
 
 def _csi(source: Obj, path: str) -> rules.Errors:
-    driver = source.get("driver", "")
-    yield from _needs(source, path, fields=("driver",))
-    if len(driver) > 63:
-        yield too_long(f"{path}.driver", 63)
-    yield from (invalid_value(f"{path}.driver", driver, why) for why in names.dns1123_subdomain_errors(driver.lower()))
-    yield from _needs(source, path, fields=("volumeHandle",))
+    yield from csi_driver(source.get("driver", ""), f"{path}.driver")
+    yield from needs(source, path, fields=("volumeHandle",))
     for key in CSI_SECRETS:
         if source.get(key) is not None:
             for part, check in (("name", names.dns1123_subdomain_errors), ("namespace", names.dns1123_label_errors)):
@@ -157,15 +184,15 @@ def _csi(source: Obj, path: str) -> rules.Errors:
 
 
 SOURCES: dict[str, Check] = {
-    "hostPath": volume_validation.SOURCES["hostPath"], "gcePersistentDisk": partial(_disk, field="pdName"),
+    "hostPath": _host_path, "gcePersistentDisk": partial(_disk, field="pdName"),
     "awsElasticBlockStore": partial(_disk, field="volumeID"), "glusterfs": _glusterfs, "flocker": _flocker,
-    "nfs": volume_validation.SOURCES["nfs"], "rbd": partial(_needs, fields=("monitors", "image")),
-    "quobyte": _quobyte, "cephfs": partial(_needs, fields=("monitors",)),
-    "iscsi": _iscsi,
-    "cinder": partial(_needs, fields=("volumeID",), secret=("name", "namespace")), "fc": _fibre_channel,
-    "flexVolume": _flex, "azureFile": _azure_file, "vsphereVolume": partial(_needs, fields=("volumePath",)),
-    "photonPersistentDisk": partial(_needs, fields=("pdID",)), "portworxVolume": partial(_needs, fields=("volumeID",)),
-    "azureDisk": _azure_disk, "scaleIO": partial(_needs, fields=("gateway", "system", "volumeName")), "local": _local,
+    "nfs": _nfs, "rbd": partial(needs, fields=("monitors", "image")),
+    "quobyte": _quobyte, "cephfs": partial(needs, fields=("monitors",)),
+    "iscsi": partial(iscsi, secret=("name",), unlike=BAD_FORMAT),
+    "cinder": partial(needs, fields=("volumeID",), secret=("name", "namespace")), "fc": _fibre_channel,
+    "flexVolume": _flex, "azureFile": _azure_file, "vsphereVolume": partial(needs, fields=("volumePath",)),
+    "photonPersistentDisk": partial(needs, fields=("pdID",)), "portworxVolume": partial(needs, fields=("volumeID",)),
+    "azureDisk": _azure_disk, "scaleIO": partial(needs, fields=("gateway", "system", "volumeName")), "local": _local,
     "storageos": _storageos, "csi": _csi,
 }
 ODD_PATHS = {"gcePersistentDisk": "persistentDisk"}  # as upstream writes them

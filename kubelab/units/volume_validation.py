@@ -1,52 +1,98 @@
 """What a pod's volumes may look like.
 
-Models:   ValidateVolumes of pkg/apis/core/validation
-Left out: the volume types of cloud vendors, which nothing here could mount
+    spec.volumes[i] ─► SOURCES in upstream's order: the first that is set counts, the others are one too many
+
+Invariant: what containers may mount are the sound volumes alone.
+Models:    ValidateVolumes of pkg/apis/core/validation
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
-from kubelab.machinery import quantity
+from kubelab.machinery import names, quantity
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
-from kubelab.units.environment_validation import VOLUME_FIELDS, field_ref, resource_ref
-from kubelab.units.mount_validation import no_backsteps, relative_path
+from kubelab.units.claim_validation import claim_spec_errors
+from kubelab.units.mount_validation import relative_path
+from kubelab.units.projected_validation import config_items, downward_items, mode_errors, projected
+from kubelab.units.volume_sources import ODD_PATHS, ODD_SURPLUS, ONE_ONLY, csi_driver, iscsi, needs
+from kubelab.units.volume_sources import SOURCES as PERSISTENT
 
-HOST_PATH_TYPES = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket")
-MAX_MODE = 0o777
-BAD_MODE = "must be a number between 0 and 0777 (octal), both inclusive"
+Check = Callable[[Obj, str], rules.Errors]
+Volumes = Mapping[str, Obj]
+PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+# What the template of a claim may not say of its metadata, as upstream calls it.
+NO_META = {"name": "name", "generateName": "generateName", "namespace": "namespace", "uid": "uID",
+           "resourceVersion": "resourceVersion", "generation": "generation", "creationTimestamp": "creationTimestamp",
+           "deletionTimestamp": "deletionTimestamp", "deletionGracePeriodSeconds": "deletionGracePeriodSeconds",
+           "ownerReferences": "ownerReferences", "finalizers": "finalizers", "managedFields": "managedFields"}
+LONG_ISCSI = ("Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if "
+              "iscsi.initiatorName is specified.")
 
 
-def check_volumes(volumes: Sequence[Obj], path: str) -> tuple[set[str], list[FieldError]]:
-    """Return the names that containers may mount, which are those of sound volumes, and what is wrong with the rest."""
-    sound: set[str] = set()
+def check_volumes(volumes: Sequence[Obj], path: str, pod: str | None = None) -> tuple[Volumes, list[FieldError]]:
+    """Return the sound volumes by name, and what is wrong with the rest.
+
+    `pod`: the name of the pod, "" where it is not known yet, None in a template; claims are named after it.
+    """
+    sound: dict[str, Obj] = {}
     errors: list[FieldError] = []
+    made = {f"{pod}-{v.get('name', '')}" for v in volumes if v.get("ephemeral") is not None} if pod else set()
     for i, volume in enumerate(volumes):
         field, name = f"{path}[{i}]", volume.get("name", "")
-        wrong = list(_source_errors(volume, field))
-        wrong += rules.label_name(f"{field}.name", name) if name else [required(f"{field}.name")]
-        if name in sound:
-            wrong.append(duplicate(f"{field}.name", name))
+        wrong = [*_source_errors(volume, field, pod), *_name_errors(name, sound, f"{field}.name")]
         if not wrong:
-            sound.add(name)
+            sound[name] = volume
         errors += wrong
+        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName", "")
+        if claim in made:
+            errors.append(invalid_value(f"{field}.persistentVolumeClaim.claimName", claim,
+                                        "must not reference a PVC that gets created for an ephemeral volume"))
     return sound, errors
 
 
-def _source_errors(volume: Obj, path: str) -> rules.Errors:
+def _name_errors(name: str, taken: Mapping[str, Any], path: str) -> rules.Errors:
+    yield from rules.label_name(path, name) if name else [required(path)]
+    if name in taken:
+        yield duplicate(path, name)
+
+
+def _source_errors(volume: Obj, path: str, pod: str | None) -> rules.Errors:
     """Exactly one kind of source; each kind has its own rules."""
-    order = [key for key in SOURCES if volume.get(key) is not None]
-    others = [key for key in volume if key != "name" and key not in SOURCES and volume[key] is not None]
-    for n, key in enumerate([*order, *others]):
+    found = [key for key in SOURCES if volume.get(key) is not None]
+    for n, key in enumerate(found):
         if n:
-            yield rules.forbidden(f"{path}.{key}", "may not specify more than 1 volume type")
-        elif key in SOURCES:
-            yield from SOURCES[key](volume[key], f"{path}.{key}")
-    if not order and not others:
+            yield rules.forbidden(f"{path}.{SURPLUS.get(key, key)}", ONE_ONLY)
+        else:
+            yield from SOURCES[key](volume[key], f"{path}.{ODD_PATHS.get(key, key)}")
+            yield from _with_name(key, volume, path, pod)
+    if not found:
         yield required(path, "must specify a volume type")
+
+
+def _with_name(key: str, volume: Obj, path: str, pod: str | None) -> rules.Errors:
+    """What is wrong with a source because of the volume's name, or in a pod alone."""
+    name, source = volume.get("name", ""), volume[key]
+    if key == "iscsi" and source.get("initiatorName") is not None \
+            and len(f"{name}:{source.get('targetPortal', '')}") > 64:
+        yield invalid_value(f"{path}.name", name, LONG_ISCSI)
+    elif key == "ephemeral" and pod and name:
+        claim = f"{pod}-{name}"
+        yield from (invalid_value(f"{path}.name", name, f'PVC name "{claim}": {why}')
+                    for why in names.dns1123_subdomain_errors(claim))
+    elif key == "image":
+        if pod is not None and not source.get("reference"):  # a template may leave it to be filled in
+            yield required(f"{path}.image.reference")
+        yield from rules.one_of(f"{path}.image.pullPolicy", source.get("pullPolicy"), PULL_POLICIES)
+
+
+def _image(source: Obj, path: str) -> rules.Errors:
+    """Leave an image to `_with_name`, which knows whether it stands in a pod."""
+    yield from ()
 
 
 def _empty_dir(source: Obj, path: str) -> rules.Errors:
@@ -54,139 +100,70 @@ def _empty_dir(source: Obj, path: str) -> rules.Errors:
         yield rules.forbidden(f"{path}.sizeLimit", "SizeLimit field must be a valid resource quantity")
 
 
-def _host_path(source: Obj, path: str) -> rules.Errors:
-    if not source.get("path"):
-        yield required(f"{path}.path")
-    else:
-        yield from no_backsteps(f"{path}.path", source["path"])
-    kind = source.get("type", "")
-    if kind not in HOST_PATH_TYPES:
-        yield rules.unsupported(f"{path}.type", kind, HOST_PATH_TYPES)
+def _git_repo(source: Obj, path: str) -> rules.Errors:
+    yield from needs(source, path, fields=("repository",))
+    yield from relative_path(f"{path}.directory", source.get("directory", ""))
 
 
-def _secret(source: Obj, path: str) -> rules.Errors:
-    if not source.get("secretName"):
-        yield required(f"{path}.secretName")
-    yield from _mode(source.get("defaultMode"), f"{path}.defaultMode")
-    yield from _items(source.get("items") or (), f"{path}.items")
-
-
-def _config_map(source: Obj, path: str) -> rules.Errors:
-    if not source.get("name"):
-        yield required(f"{path}.name")
-    yield from _mode(source.get("defaultMode"), f"{path}.defaultMode")
-    yield from _items(source.get("items") or (), f"{path}.items")
-
-
-def _mode(mode: int | None, path: str) -> rules.Errors:
-    if mode is not None and not 0 <= mode <= MAX_MODE:
-        yield invalid_value(path, mode, BAD_MODE)
-
-
-def _items(items: Sequence[Obj], path: str) -> rules.Errors:
-    for i, item in enumerate(items):
-        if not item.get("key"):
-            yield required(f"{path}[{i}].key")
-        yield from _file(item.get("path", ""), f"{path}[{i}].path")
-        yield from _mode(item.get("mode"), f"{path}[{i}].mode")
-
-
-def _file(name: str, path: str) -> rules.Errors:
-    """A file's path inside its volume."""
-    if not name:
-        yield required(path)
-        return
-    yield from relative_path(path, name)
-    if name.startswith("..") and not name.startswith("../"):
-        yield invalid_value(path, name, "must not start with '..'")
+def _files(source: Obj, path: str, *, name: str) -> rules.Errors:
+    """A Secret or a ConfigMap, whose keys become files."""
+    yield from needs(source, path, fields=(name,))
+    yield from mode_errors(source.get("defaultMode"), f"{path}.defaultMode")
+    yield from config_items(source.get("items") or (), f"{path}.items")
 
 
 def _downward(source: Obj, path: str) -> rules.Errors:
-    yield from _mode(source.get("defaultMode"), f"{path}.defaultMode")
-    for i, item in enumerate(source.get("items") or ()):
-        yield from _downward_item(item, f"{path}.items[{i}]")
-
-
-def _downward_item(item: Obj, path: str) -> rules.Errors:
-    yield from _file(item.get("path", ""), f"{path}.path")
-    field, resource = item.get("fieldRef"), item.get("resourceFieldRef")
-    if field is not None:
-        yield from field_ref(field, VOLUME_FIELDS, f"{path}.fieldRef")
-        if resource is not None:
-            yield invalid_value(path, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously")
-    elif resource is not None:
-        yield from resource_ref(resource, f"{path}.resourceFieldRef", volume=True)
-    else:
-        yield required(path, "one of fieldRef and resourceFieldRef is required")
-    yield from _mode(item.get("mode"), f"{path}.mode")
+    yield from mode_errors(source.get("defaultMode"), f"{path}.defaultMode")
+    yield from downward_items(source.get("items") or (), path)
 
 
 def _projected(source: Obj, path: str) -> rules.Errors:
-    yield from _mode(source.get("defaultMode"), f"{path}.defaultMode")
-    for i, part in enumerate(source.get("sources") or ()):
-        field = f"{path}.sources[{i}]"
-        found = [key for key in _PARTS if part.get(key) is not None]
-        for n, key in enumerate(found):
-            if n:
-                yield rules.forbidden(f"{field}.{key}", "may not specify more than 1 volume type")
-            else:
-                yield from _PARTS[key](part[key], f"{field}.{key}")
+    yield from mode_errors(source.get("defaultMode"), f"{path}.defaultMode")
+    yield from projected(source.get("sources") or (), path)
 
 
-def _named_part(source: Obj, path: str) -> rules.Errors:
-    if not source.get("name"):
-        yield required(f"{path}.name")
-    yield from _items(source.get("items") or (), f"{path}.items")
+def _storageos(source: Obj, path: str) -> rules.Errors:
+    secret = source.get("secretRef")
+    here = source if secret is None else {**source, "secretRef": {**secret, "namespace": "-"}}  # that of the pod
+    yield from PERSISTENT["storageos"](here, path)
 
 
-def _token(source: Obj, path: str) -> rules.Errors:
-    seconds = source.get("expirationSeconds")
-    if seconds is not None and seconds < 600:
-        yield invalid_value(f"{path}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
-    elif seconds is not None and seconds > 1 << 32:
-        yield invalid_value(f"{path}.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds")
-    if not source.get("path"):
-        yield required(f"{path}.path")
-    else:
-        yield from _file(source["path"], f"{path}.path")
+def _csi(source: Obj, path: str) -> rules.Errors:
+    yield from csi_driver(source.get("driver", ""), f"{path}.driver")
+    secret = source.get("nodePublishSecretRef")
+    if secret is not None and not secret.get("name"):
+        yield required(f"{path}.nodePublishSecretRef.name")
+    elif secret is not None:
+        yield from rules.subdomain_name(f"{path}.name", secret["name"])
 
 
-def _claim(source: Obj, path: str) -> rules.Errors:
-    if not source.get("claimName"):
-        yield required(f"{path}.claimName")
+def _ephemeral(source: Obj, path: str) -> rules.Errors:
+    template, field = source.get("volumeClaimTemplate"), f"{path}.volumeClaimTemplate"
+    if template is None:
+        yield required(field)
+        return
+    meta = template.get("metadata") or {}
+    yield from names.validate_annotations(meta.get("annotations"), f"{field}.metadata.annotations")
+    yield from names.validate_labels(meta.get("labels"), f"{field}.metadata.labels")
+    for key, shown in NO_META.items():
+        if meta.get(key):
+            yield rules.forbidden(f"{field}.metadata.{shown}", "cannot be set")
+    yield from claim_spec_errors(template.get("spec") or {}, f"{field}.spec")
 
 
-def _needs(*fields: str) -> Callable[[Obj, str], rules.Errors]:
-    """Make the rule of a source that nothing here mounts: only whether it says what every such source says."""
-    def check(source: Obj, path: str) -> rules.Errors:
-        return (required(f"{path}.{field}") for field in fields if not source.get(field))
-
-    return check
-
-
-def _nfs(source: Obj, path: str) -> rules.Errors:
-    yield from _needs("server", "path")(source, path)
-    if source.get("path") and not source["path"].startswith("/"):
-        yield invalid_value(f"{path}.path", source["path"], "must be an absolute path")
-
-
-def _image(source: Obj, path: str) -> rules.Errors:
-    if not source.get("reference") and path.startswith("spec.volumes"):  # a template may leave it to be filled in
-        yield required(f"{path}.reference")
-    if source.get("pullPolicy"):
-        yield from rules.one_of(f"{path}.pullPolicy", source["pullPolicy"], ("Always", "IfNotPresent", "Never"))
-
-
-_PARTS: dict[str, Callable[[Obj, str], rules.Errors]] = {
-    "secret": _named_part, "configMap": _named_part, "downwardAPI": _downward, "serviceAccountToken": _token,
-}
-
-# In the order in which upstream looks at them: the first one counts, the others are one too many.
-SOURCES: dict[str, Callable[[Obj, str], rules.Errors]] = {
-    "emptyDir": _empty_dir, "hostPath": _host_path, "gitRepo": _needs("repository"),
-    "gcePersistentDisk": _needs("pdName"), "awsElasticBlockStore": _needs("volumeID"), "secret": _secret, "nfs": _nfs,
-    "iscsi": _needs("targetPortal", "iqn"), "glusterfs": _needs("endpoints", "path"), "persistentVolumeClaim": _claim,
-    "rbd": _needs("monitors", "image"), "cinder": _needs("volumeID"), "cephfs": _needs("monitors"),
-    "downwardAPI": _downward, "configMap": _config_map, "flexVolume": _needs("driver"), "projected": _projected,
-    "csi": _needs("driver"), "ephemeral": _needs("volumeClaimTemplate"), "image": _image,
+SURPLUS = {**ODD_SURPLUS, "downwardAPI": "downwarAPI"}  # as upstream writes it
+SOURCES: dict[str, Check] = {
+    "emptyDir": _empty_dir, "hostPath": PERSISTENT["hostPath"], "gitRepo": _git_repo,
+    "gcePersistentDisk": PERSISTENT["gcePersistentDisk"], "awsElasticBlockStore": PERSISTENT["awsElasticBlockStore"],
+    "secret": partial(_files, name="secretName"), "nfs": PERSISTENT["nfs"],
+    "iscsi": partial(iscsi, secret=(), unlike="must be valid format starting with iqn, eui, or naa"),
+    "glusterfs": partial(needs, fields=("endpoints", "path")), "flocker": PERSISTENT["flocker"],
+    "persistentVolumeClaim": partial(needs, fields=("claimName",)), "rbd": PERSISTENT["rbd"],
+    "cinder": partial(needs, fields=("volumeID",), secret=("name",)), "cephfs": PERSISTENT["cephfs"],
+    "quobyte": PERSISTENT["quobyte"], "downwardAPI": _downward, "fc": PERSISTENT["fc"],
+    "flexVolume": PERSISTENT["flexVolume"], "configMap": partial(_files, name="name"),
+    "azureFile": partial(needs, fields=("secretName", "shareName")), "vsphereVolume": PERSISTENT["vsphereVolume"],
+    "photonPersistentDisk": PERSISTENT["photonPersistentDisk"], "portworxVolume": PERSISTENT["portworxVolume"],
+    "azureDisk": PERSISTENT["azureDisk"], "storageos": _storageos, "projected": _projected,
+    "scaleIO": PERSISTENT["scaleIO"], "csi": _csi, "ephemeral": _ephemeral, "image": _image,
 }

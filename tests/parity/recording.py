@@ -38,7 +38,7 @@ _PATTERNS = (
     (re.compile(rf"-({_SAFE}{{8,10}}|<hash>)(-{_SAFE}{{5}}|-<rand>)?(?![a-z0-9])"), r"-<hash>\2"),
     (re.compile(rf"(kube-api-access|<hash>|\b(?:g|web|j|d|db|cj-<minute>))-{_SAFE}{{5}}(?![a-z0-9])"), r"\1-<rand>"),
     (re.compile(r"current: \d+"), "current: <rv>"),
-    (re.compile(r"\n@@ .*", re.DOTALL), "\n<diff>"),  # of Go structs, with the lines of the vendor's volume counted
+    (re.compile(r"\n@@ .* @@\n"), "\n<lines>\n"),  # of Go structs, with those of the vendor's volume counted
 )
 HASHES = frozenset({"pod-template-hash", "controller-revision-hash", "controller.kubernetes.io/hash"})
 _HASH = re.compile(rf"{_SAFE}{{8,10}}")

@@ -22,4 +22,5 @@ def test_a_template_has_its_metadata_embedded() -> None:
     assert spec["SecurityContext"]["HostPID"] is True
     container = spec["Containers"][0]
     assert container["Resources"] == {"Limits": None, "Requests": None, "Claims": None}
-    assert container["LivenessProbe"] == {"HttpGet": {"Port": 1}}
+    assert container["LivenessProbe"]["HTTPGet"] == {"Path": "", "Port": 1, "Host": "", "Scheme": "",
+                                                     "HTTPHeaders": None}

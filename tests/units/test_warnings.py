@@ -8,7 +8,7 @@ import pytest
 
 from kubelab import units
 from kubelab.machinery.request import Obj
-from kubelab.units import Deployment, Pod, Service, status_validation
+from kubelab.units import Deployment, Pod, Service, pod_status_validation, status_validation
 
 
 def pod(**spec: Any) -> Obj:
@@ -87,4 +87,5 @@ def test_a_container_that_ended_stays_so() -> None:
     states: tuple[Obj, Obj] = ({"terminated": {"exitCode": 0}}, {"running": {}})
     old, new = (pod(restartPolicy="Never") | {"status": {"containerStatuses": [{"name": "p", "state": state}]}}
                 for state in states)
-    assert [e.field for e in status_validation.pod(new, old, "status")] == ["status.containerStatuses[0].state"]
+    found = pod_status_validation.validate_part(new, old, "status")
+    assert [e.field for e in found] == ["status.containerStatuses[0].state"]
