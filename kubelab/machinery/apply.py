@@ -63,7 +63,8 @@ def apply(live: Obj | None, applied: Obj, manager: str, force: bool, now: str, *
         if entry["fieldsV1"]:
             new["metadata"]["managedFields"] = [entry]
         return new
-    return _applied_over(live, sent, entry, force, node, ignored)
+    entries = live["metadata"].get("managedFields") or _first_entries(live, node, now)
+    return _applied_over(live, sent, entries, entry, force, node, ignored)
 
 
 def _check_applied(node: Node, applied: Obj) -> None:
@@ -75,9 +76,9 @@ def _check_applied(node: Node, applied: Obj) -> None:
                           f"{group + '/' if group else '/'}{version}, Kind={applied['kind']}): {said}")
 
 
-def _applied_over(live: Obj, sent: Obj, entry: Obj, force: bool, node: Node, ignored: str | None) -> Obj:
+def _applied_over(live: Obj, sent: Obj, entries: list[Obj], entry: Obj, force: bool, node: Node,
+                  ignored: str | None) -> Obj:
     builtin = compiled(sent["apiVersion"], sent["kind"])
-    entries: list[Obj] = live["metadata"].get("managedFields") or _first_entries(live, node, entry["time"])
     identity = identity_of(entry)
     last = next((e for e in entries if identity_of(e) == identity), None)
     others = [e for e in entries if e is not last]

@@ -125,6 +125,8 @@ def _is_json(element: str) -> bool:
 def new_entry(manager: str, operation: str, api_version: str, subresource: str, now: str) -> Obj:
     entry: Obj = {"manager": manager or "unknown", "operation": operation, "apiVersion": api_version, "time": now,
                   "fieldsType": "FieldsV1", "fieldsV1": {}}
+    if subresource == "scale":
+        del entry["time"]  # upstream translates a Scale's entries into its parent's, and the times do not come along
     return entry | {"subresource": subresource} if subresource else entry
 
 
@@ -144,7 +146,7 @@ def _updated(entries: list[Obj], entry: Obj, changed: FieldSet, removed: FieldSe
         fields = difference(other["fieldsV1"], removed) if removed else other["fieldsV1"]
         if identity_of(other) == identity:
             mine = union(fields, changed) if changed else fields
-            entry = {**other, "time": entry["time"]} if changed else other
+            entry = {**other, **({"time": entry["time"]} if "time" in entry else {})} if changed else other
             continue
         fields = difference(fields, changed) if changed else fields
         if fields is other["fieldsV1"]:

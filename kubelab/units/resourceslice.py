@@ -194,6 +194,7 @@ RESOURCE_SLICE = Kind(
     "ResourceSlice", "resourceslices", group=GROUP, namespaced=False, generation=True, default=_default,
     prepare_create=_prepare_create, validate=_validate, validate_update=_validate_update, update_alone=True,
     warnings=_warnings, selectable=_fields, selectable_keys=("spec.driver", "spec.nodeName"),
+    unselectable="field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {}",
     columns=(
         NAME, Column("Node", lambda o, now: str(_spec(o).get("nodeName") or ""), path="spec.nodeName"),
         Column("Driver", lambda o, now: _spec(o).get("driver", ""), path="spec.driver"),

@@ -43,7 +43,7 @@ async def test_what_a_webhook_denies_is_not_stored(world: World) -> None:
 
 
 async def test_a_webhook_may_change_an_object(world: World) -> None:
-    """Its patch is applied, completed with defaults, and the next webhook sees the outcome."""
+    """Its patch is applied and completed with defaults, the next webhook sees the outcome, nobody owns what it adds."""
     def first(request: Obj) -> Obj:
         return patch({"op": "add", "path": "/data/first", "value": "1"})
 
@@ -57,8 +57,27 @@ async def test_a_webhook_may_change_an_object(world: World) -> None:
         made = await world.client.create("cm", config_map("m"))
         assert made["data"] == {"a": "b", "first": "1", "second": "2"}
         owned = made["metadata"]["managedFields"][0]["fieldsV1"]["f:data"]
-        assert {"f:first", "f:second"} <= owned.keys()
-        assert made["metadata"]["uid"] == one.seen[0]["object"]["metadata"]["uid"]
+        assert owned == {".": {}, "f:a": {}}
+
+
+async def test_a_review_shows_the_write_as_it_is_at_that_moment(world: World) -> None:
+    """Who may change a new object sees it without identity, who may refuse it sees it whole; options are as given."""
+    rule = {"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
+    async with webhook(allow) as mutating, webhook(allow) as validating:
+        await world.client.create(MUTATING, configuration("Mutating", "a", mutating, rules=[rule]))
+        await world.client.create(VALIDATING, configuration("Validating", "b", validating, rules=[rule]))
+        made = await world.client.create("cm", {**config_map("m"), "metadata": {"generateName": "g-"}})
+        name = made["metadata"]["name"]
+        await world.client.patch("cm", name, {"data": {"a": "2"}}, "default", field_manager="me")
+        await world.client.delete("cm", name, "default", propagation="Background")
+    early, late = mutating.seen[0], validating.seen[0]
+    assert not {"name", "uid", "creationTimestamp", "resourceVersion"} & early["object"]["metadata"].keys()
+    assert "name" not in early and late["name"] == name == late["object"]["metadata"]["name"]
+    assert late["object"]["metadata"]["uid"] and "resourceVersion" not in late["object"]["metadata"]
+    options = [request["options"] for request in mutating.seen]
+    assert options == [{"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"},
+                       {"kind": "UpdateOptions", "apiVersion": "meta.k8s.io/v1", "fieldManager": "me"},
+                       {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1", "propagationPolicy": "Background"}]
 
 
 async def test_what_a_webhook_adds_is_defaulted_and_pruned(world: World) -> None:

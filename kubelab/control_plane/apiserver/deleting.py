@@ -11,7 +11,7 @@ Models:    k8s.io/apiserver/pkg/registry/rest/delete.go and generic/registry/sto
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kubelab.control_plane.apiserver.call import Call, invalid_options
@@ -60,6 +60,7 @@ class DeleteOptions:
     resource_version: str = ""
     dry_run: bool = False
     cascades: bool = False  # said by orphanDependents=false, of old
+    given: Obj = field(default_factory=dict)  # all that the client said
 
     @classmethod
     def of(cls, given: Obj, dry_run: bool) -> DeleteOptions:
@@ -69,7 +70,9 @@ class DeleteOptions:
             policy = "Orphan" if orphan else "Background"
         conditions = given.get("preconditions") or {}
         return cls(given.get("gracePeriodSeconds"), policy, conditions.get("uid") or "",
-                   conditions.get("resourceVersion") or "", dry_run or bool(given.get("dryRun")), orphan is False)
+                   conditions.get("resourceVersion") or "", dry_run or bool(given.get("dryRun")), orphan is False,
+                   {key: value for key, value in given.items()
+                    if key not in ("kind", "apiVersion", "dryRun") and value != {}})
 
 
 def read_delete_options(call: Call) -> DeleteOptions:
@@ -129,7 +132,7 @@ class Deleter:
                 raise not_found(kind.group, kind.plural, call.info.name)
             self.check(call, options, old.obj)
             if self._admit is not None and not call.subresource:  # an eviction has been admitted as such
-                await self._admit(call, old.obj, {"dryRun": ["All"]} if options.dry_run else {})
+                await self._admit(call, old.obj, options.given | ({"dryRun": ["All"]} if options.dry_run else {}))
             try:
                 return await self._once(call, options, old)
             except Changed:

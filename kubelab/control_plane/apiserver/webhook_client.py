@@ -26,6 +26,8 @@ from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.machinery.ports import mapped
 from kubelab.machinery.request import Obj
 
+HEADERS = {"content-type": "application/json", "accept": "application/json, */*",
+           "user-agent": "kube-apiserver-admission"}
 MAX_ANSWER = 3 * 1024 * 1024
 
 
@@ -50,7 +52,7 @@ class WebhookClient:
                 async with await self._outbound.request(
                         "POST", f"{url}?timeout={timeout_s:g}s", encoded=False, data=orjson.dumps(review),
                         ssl=_context(config.get("caBundle")), server_hostname=name,
-                        headers={"content-type": "application/json", **({"host": name} if name else {})}) as answer:
+                        headers=HEADERS | ({"host": name} if name else {})) as answer:
                     body = await answer.content.read(MAX_ANSWER)
         except TimeoutError:
             raise WebhookFailed(f'Post "{shown}": context deadline exceeded') from None

@@ -14,11 +14,10 @@ from dataclasses import dataclass, replace
 
 from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.admission.plugin import Attributes, Plugin
-from kubelab.control_plane.apiserver.admission.review import request_of
+from kubelab.control_plane.apiserver.admission.review import objects_of, request_of
 from kubelab.control_plane.apiserver.decode import as_kind
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.apiserver.webhook_client import WebhookClient
-from kubelab.machinery import apply
 from kubelab.machinery.cel_library import asked
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, User
@@ -42,6 +41,7 @@ class Dynamic(Plugin):
 
     handles = ("CREATE *", "UPDATE *", "DELETE *", "CONNECT *")
     plural = ""
+    early = False  # asked before a new object has its identity
 
     def __init__(self, storage: Storage, outside: Outside) -> None:
         super().__init__(storage)
@@ -60,10 +60,9 @@ class Dynamic(Plugin):
         token = asked.set(lambda asks, verb: self._allowed(a.call.user, asks, verb))
         target = {"group": a.call.kind.group, "resource": a.call.kind.plural, "subresource": a.call.subresource,
                   "namespace": a.namespace, "name": a.name}
-        shown = a.call.outward
         try:
-            yield {"object": shown(a.obj) if a.obj else None, "oldObject": shown(a.old) if a.old else None,
-                   "request": request_of(a), "authorizer": {"requestResource": target},
+            yield {**objects_of(a, early=self.early), "request": request_of(a, early=self.early),
+                   "authorizer": {"requestResource": target},
                    "namespaceObject": self.namespace_of(a.namespace) if a.namespace else None}
         finally:
             asked.reset(token)
@@ -82,21 +81,24 @@ class Dynamic(Plugin):
         return True
 
 
-def adopt(a: Attributes, new: Obj, stamp: str) -> bool:
-    """Make `new` the object that is admitted, complete as the API server completes one; return whether it differs."""
+def adopt(a: Attributes, new: Obj) -> bool:
+    """Make `new` the object that is admitted, complete as the API server completes one; return whether it differs.
+
+    Who owns which field has been settled before: what admission changes is nobody's.
+    """
     call, kind = a.call, a.call.kind
     if new == a.obj:
         return False
     quiet = replace(call, field_validation="Ignore", strict=[], warnings=[])
     new = prepare.check_schema(quiet, call.inward(as_kind(new, kind)), kind)
-    prepare.carry(new["metadata"], a.obj["metadata"], prepare.SYSTEM)
+    prepare.carry(new["metadata"], a.obj["metadata"], (*prepare.SYSTEM, "managedFields"))
+    if a.call.generates:
+        new["metadata"].setdefault("name", a.obj["metadata"]["name"])
     if a.old:
         new = prepare.completed(call, new, a.old)
     else:
         kind.default(new)
         kind.prepare_create(new)
-    if call.operation == "Update":
-        apply.track_update(a.old or None, new, call.manager, "Update", call.subresource, stamp)
     new["metadata"] = prepare.ordered(new["metadata"])
     a.obj.clear()
     a.obj.update(new)

@@ -30,7 +30,7 @@ CHECK_SECONDS = metrics.histogram(
 
 class MutatingAdmissionPolicy(Policies):
     name = "MutatingAdmissionPolicy"
-    plural, bindings = "mutatingadmissionpolicies", "mutatingadmissionpolicybindings"
+    plural, bindings, early = "mutatingadmissionpolicies", "mutatingadmissionpolicybindings", True
 
     def admit(self, a: Attributes) -> None:
         if not self.concerns(a) or a.operation not in ("CREATE", "UPDATE") or not a.obj:
@@ -59,7 +59,7 @@ class MutatingAdmissionPolicy(Policies):
                 new = _patched(now, operations)
             else:
                 new = _merged(now, evaluation.value(as_maps(mutation["applyConfiguration"]["expression"])))
-            if adopt(a, new, self.outside.stamp()):
+            if adopt(a, new):
                 a.changed()
 
     def _failed(self, policy: Obj, binding: Obj, error: CelError, a: Attributes) -> None:

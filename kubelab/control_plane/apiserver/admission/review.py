@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 
 from kubelab.control_plane.apiserver.admission.plugin import Attributes
+from kubelab.control_plane.apiserver.call import Call
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj
 from kubelab.units.answers import kind_of
@@ -17,35 +18,63 @@ API_VERSION = "admission.k8s.io/v1"
 OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
 
 
-def request_of(a: Attributes) -> Obj:
-    """Return what is asked, without the objects."""
+IDENTITY = ("uid", "creationTimestamp", "generation", "resourceVersion")  # which an object gets after it was changed
+
+
+def request_of(a: Attributes, *, early: bool = False) -> Obj:
+    """Return what is asked, without the objects; `early`, before a new object has its identity."""
     call, kind = a.call, a.call.kind
     group, version, name = kind_of(kind, call.subresource)
     gvk = {"group": group, "version": version, "kind": name}
     gvr = {"group": kind.group, "version": kind.version, "resource": kind.plural}
     out: Obj = {"uid": str(uuid.uuid4()), "kind": gvk, "resource": gvr, "requestKind": gvk, "requestResource": gvr,
-                "name": a.name, "operation": a.operation, "dryRun": call.dry_run,
+                "operation": a.operation, "dryRun": call.dry_run,
                 "userInfo": {"groups": [], **call.user.info}}
+    if a.name and call.info.verb != "deletecollection" and not (early and call.generates):
+        out["name"] = a.name
     if call.subresource:
         out["subResource"] = out["requestSubResource"] = call.subresource
     if a.namespace or kind.plural == "namespaces":
         out["namespace"] = a.namespace or a.name
-    options: Obj = {**(a.options or {})}
     if a.operation in OPTIONS:
-        verb = call.info.verb
-        options |= {"kind": "PatchOptions" if verb == "patch" else OPTIONS[a.operation],
-                    "apiVersion": "meta.k8s.io/v1"}
-        if call.manager and a.operation != "DELETE":
-            options["fieldManager"] = call.manager
-    out["options"] = options or None
+        out["options"] = {"kind": OPTIONS[a.operation], "apiVersion": "meta.k8s.io/v1",
+                          **(_options(call) if a.operation != "DELETE" else a.options or {})}
+    else:
+        out["options"] = a.options
     return out
 
 
-def review_of(a: Attributes) -> Obj:
+def _options(call: Call) -> Obj:
+    """Return the options that the client gave to a write; a patch is told as the create or update that it is."""
+    given: Obj = {key: call.query[key] for key in ("fieldManager", "fieldValidation") if call.query.get(key)}
+    return given | {"dryRun": ["All"]} if call.dry_run else given
+
+
+def objects_of(a: Attributes, *, early: bool) -> Obj:
+    """Return the objects of a write as its client sees them."""
+    own = a.call.kind.own
+    paths = own.scale if own is not None else None
+    shown = (lambda obj: scale_of(obj, paths)) if a.call.subresource == "scale" else a.call.outward
+    new, old = shown(a.obj) if a.obj else None, shown(a.old) if a.old else None
+    if new is not None and not a.call.subresource:
+        new = {**new, "metadata": _metadata(a, new["metadata"], early)}
+    return {"object": new, "oldObject": old}
+
+
+def _metadata(a: Attributes, metadata: Obj, early: bool) -> Obj:
+    """Return what metadata has before the store has given it the rest: `early`, not even an identity."""
+    if a.operation == "CREATE":
+        hidden = (*IDENTITY, "name" if a.call.generates else "") if early else ("resourceVersion",)
+        return {key: value for key, value in metadata.items() if key not in hidden}
+    if early and a.operation == "UPDATE" and "generation" in metadata:
+        return {**metadata, "generation": a.old["metadata"].get("generation", 0)}
+    return metadata
+
+
+def review_of(a: Attributes, *, early: bool) -> Obj:
     """Return the whole review."""
-    shown = scale_of if a.call.subresource == "scale" else a.call.outward
-    objects = {"object": shown(a.obj) if a.obj else None, "oldObject": shown(a.old) if a.old else None}
-    return {"kind": "AdmissionReview", "apiVersion": API_VERSION, "request": request_of(a) | objects}
+    return {"kind": "AdmissionReview", "apiVersion": API_VERSION,
+            "request": request_of(a, early=early) | objects_of(a, early=early)}
 
 
 def response_of(review: Obj, answer: Obj) -> Obj:

@@ -59,7 +59,7 @@ class _Webhooks(Dynamic):
 
     async def reviewed(self, hook: Obj, a: Attributes) -> Obj:
         """Return the review for a webhook, in the version of a custom resource that its rules name."""
-        review, collection = review_of(a), a.call.collection
+        review, collection = review_of(a, early=self.early), a.call.collection
         version = version_wanted(hook.get("rules") or (), a)
         if isinstance(collection, VersionCollection) and version != a.call.kind.version:
             request = review["request"]
@@ -99,7 +99,7 @@ class _Webhooks(Dynamic):
 
 class MutatingAdmissionWebhook(_Webhooks):
     name = "MutatingAdmissionWebhook"
-    plural, type = "mutatingwebhookconfigurations", "admit"
+    plural, type, early = "mutatingwebhookconfigurations", "admit", True
 
     def admit(self, a: Attributes) -> Awaitable[None] | None:
         return self._admit(a) if self.concerns(a) else None
@@ -120,7 +120,7 @@ class MutatingAdmissionWebhook(_Webhooks):
             raise ApiError(500, "InternalError", f"Internal error occurred: {error}") from None
         if isinstance(a.call.collection, VersionCollection):
             new = await a.call.collection.converted(new, a.call.kind.api_version)
-        if adopt(a, new, self.outside.stamp()):
+        if adopt(a, new):
             a.changed()
 
 
