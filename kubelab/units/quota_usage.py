@@ -14,6 +14,7 @@ from typing import Any
 
 from kubelab.machinery.quantity import parse
 from kubelab.machinery.request import Obj
+from kubelab.units.claim_validation import CLASS_ANNOTATION
 from kubelab.units.pod_resources import Amounts, pod_amounts
 
 COMPUTE = ("cpu", "memory", "ephemeral-storage")
@@ -76,21 +77,23 @@ def _compute(requests: Amounts, limits: Amounts) -> Amounts:
 
 def _service(service: Obj) -> Amounts:
     spec = service.get("spec") or {}
-    type_, ports = spec.get("type"), Fraction(len(spec.get("ports") or ()))
+    type_, ports = spec.get("type"), spec.get("ports") or ()
     if type_ == "NodePort":
-        return {"services.nodeports": ports}
+        return {"services.nodeports": Fraction(len(ports))}
     if type_ == "LoadBalancer":
-        own = spec.get("allocateLoadBalancerNodePorts") is not False
-        return {"services.loadbalancers": Fraction(1), **({"services.nodeports": ports} if own else {})}
+        asked = [p for p in ports if p.get("nodePort") or spec.get("allocateLoadBalancerNodePorts") is not False]
+        return {"services.loadbalancers": Fraction(1), "services.nodeports": Fraction(len(asked))}
     return {}
 
 
 def _claim(claim: Obj) -> Amounts:
-    spec = claim.get("spec") or {}
+    spec, notes = claim.get("spec") or {}, claim["metadata"].get("annotations") or {}
     asked = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
-    out = {} if asked is None else {"requests.storage": parse(asked)}
-    if spec.get("storageClassName"):
-        name = spec["storageClassName"] + STORAGE
+    given = ((claim.get("status") or {}).get("allocatedResources") or {}).get("storage")
+    out = {} if asked is None else {"requests.storage": max(parse(asked), parse(given or 0))}
+    class_ = notes.get(CLASS_ANNOTATION, spec.get("storageClassName"))
+    if class_:
+        name = class_ + STORAGE
         out |= {name + key: amount for key, amount in (*out.items(), ("persistentvolumeclaims", Fraction(1)))}
     return out
 

@@ -25,6 +25,9 @@ LABELS = {
     "beta.kubernetes.io/instance-type": USE.format("v1.17", "node.kubernetes.io/instance-type"),
     "failure-domain.beta.kubernetes.io/region": USE.format("v1.17", "topology.kubernetes.io/region"),
     "failure-domain.beta.kubernetes.io/zone": USE.format("v1.17", "topology.kubernetes.io/zone"),
+    "app.kubernetes.io/created-by": "deprecated since v1.9",
+    "scheduler.alpha.kubernetes.io/preferAvoidPods": "deprecated since v1.22; use Taints and Tolerations instead",
+    "node-role.kubernetes.io/master": 'use "node-role.kubernetes.io/control-plane" instead',
 }
 ANNOTATIONS = {
     "scheduler.alpha.kubernetes.io/critical-pod": 'non-functional in v1.16+; use the "priorityClassName" field instead',
@@ -43,6 +46,7 @@ IN_NAMES = ("this is used in Pod names and hostnames, which can result in surpri
             "recommended")
 IN_HOSTNAME = ("this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is "
                "recommended")
+MOUNT_OPTIONS = "volume.beta.kubernetes.io/mount-options"
 STORAGE_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 TOPOLOGY_HINTS = "service.kubernetes.io/topology-aware-hints"
 INGRESS_ANNOTATION = "kubernetes.io/ingress.class"
@@ -111,6 +115,17 @@ def _labels(path: str, selector: Mapping[str, str]) -> Warnings:
     yield from (f"{path}[{key}]: {LABELS[key]}" for key in selector if key in LABELS)
 
 
+def _node_term(path: str, term: Obj, *, values: bool) -> Warnings:
+    """Say which labels are called otherwise today and, where `values`, which no node can have."""
+    for i, rule in enumerate(term.get("matchExpressions") or ()):
+        key = rule.get("key", "")
+        if key in LABELS:
+            yield f"{path}.matchExpressions[{i}].key: {key} is {LABELS[key]}"
+        for j, value in enumerate(rule.get("values") or () if values else ()):
+            for why in names.label_value_errors(value):
+                yield f"{path}.matchExpressions[{i}].values[{j}]: {value} is invalid, {why}"
+
+
 def _affinity(path: str, affinity: Obj) -> Warnings:
     node = affinity.get("nodeAffinity") or {}
     required, preferred = (f"{when}DuringSchedulingIgnoredDuringExecution" for when in ("required", "preferred"))
@@ -119,9 +134,7 @@ def _affinity(path: str, affinity: Obj) -> Warnings:
     terms += [(f"{path}.nodeAffinity.{preferred}[{i}].preference", one.get("preference") or {})
               for i, one in enumerate(node.get(preferred) or ())]
     for where, term in terms:
-        for i, rule in enumerate(term.get("matchExpressions") or ()):
-            if rule.get("key") in LABELS:
-                yield f"{where}.matchExpressions[{i}].key: {LABELS[rule['key']]}"
+        yield from _node_term(where, term, values=where.endswith(".preference"))
     for kind in ("podAffinity", "podAntiAffinity"):
         pods = affinity.get(kind) or {}
         found = [(f"{path}.{kind}.{required}[{i}]", term) for i, term in enumerate(pods.get(required) or ())]
@@ -214,12 +227,18 @@ def claim(new: Obj, old: Obj | None) -> Iterable[str]:
 
 def claim_spec(spec: Obj, path: str) -> Warnings:
     """Return the warnings of a claim's spec, in a claim or in a template at `path`."""
-    yield from _fractions(f"{path}.resources.requests", (spec.get("resources") or {}).get("requests"), ("storage",))
+    for part in ("requests", "limits"):
+        yield from _fractions(f"{path}.resources.{part}", (spec.get("resources") or {}).get(part), ("storage",))
 
 
 def volume(new: Obj, old: Obj | None) -> Iterable[str]:
     """Return the warnings of a PersistentVolume."""
     yield from _storage_annotation(new)
+    if MOUNT_OPTIONS in (new["metadata"].get("annotations") or {}):
+        yield f'metadata.annotations[{MOUNT_OPTIONS}]: deprecated since v1.31; use "mountOptions" attribute instead'
+    required = (new["spec"].get("nodeAffinity") or {}).get("required") or {}
+    for i, term in enumerate(required.get("nodeSelectorTerms") or ()):
+        yield from _node_term(f"spec.nodeAffinity.required.nodeSelectorTerms[{i}]", term, values=False)
     if new["spec"].get("persistentVolumeReclaimPolicy") == "Recycle":
         yield ("spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended "
                "approach is to use dynamic provisioning.")

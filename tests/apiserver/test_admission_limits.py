@@ -172,3 +172,20 @@ def test_a_finished_pod_is_an_object_and_no_more() -> None:
     """What it asked for is free again."""
     done = {**sized("p", {"cpu": "1"}), "status": {"phase": "Succeeded"}}
     assert usage_of("pods", "", done) == {"count/pods": 1}
+
+
+def test_a_balancer_pays_for_the_node_ports_that_it_gets() -> None:
+    """All of its ports, or those it names when it wants none of its own."""
+    ports = [{"port": 80}, {"port": 81, "nodePort": 30081}]
+    for wants, count in ((True, 2), (False, 1)):
+        service = {"spec": {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": wants, "ports": ports}}
+        assert usage_of("services", "", service)["services.nodeports"] == count
+
+
+def test_a_claim_pays_for_what_it_asks_or_has_been_given() -> None:
+    """Whichever is more, also of its class, wherever its manifest names it."""
+    claim = {"metadata": {"annotations": {"volume.beta.kubernetes.io/storage-class": "fast"}},
+             "spec": {"resources": {"requests": {"storage": "1Gi"}}},
+             "status": {"allocatedResources": {"storage": "2Gi"}}}
+    usage = usage_of("persistentvolumeclaims", "", claim)
+    assert usage["requests.storage"] == usage["fast.storageclass.storage.k8s.io/requests.storage"] == 2 << 30

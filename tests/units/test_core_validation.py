@@ -297,6 +297,14 @@ def test_a_part_is_refused_with_every_cause(obj: dict[str, Any], status: dict[st
 
 
 WARNED: list[tuple[dict[str, Any], list[str]]] = [
+    (volume(nodeAffinity={"required": {"nodeSelectorTerms": [{"matchExpressions": [
+        {"key": "node-role.kubernetes.io/master", "operator": "Exists"}]}]}}), [
+        "spec.nodeAffinity.required.nodeSelectorTerms[0].matchExpressions[0].key: node-role.kubernetes.io/master is "
+        "use "
+        '"node-role.kubernetes.io/control-plane" instead']),
+    (claim(resources={"requests": {"storage": "1500m"}, "limits": {"storage": "1500m"}}), [
+        f'spec.resources.{part}[storage]: fractional byte value "1500m" is invalid, must be an integer'
+        for part in ("requests", "limits")]),
     (service(externalIPs=["010.0.0.1"]), [
         'spec.externalIPs[0]: non-standard IP address "010.0.0.1" will be considered invalid in a future Kubernetes '
         'release: use "10.0.0.1"', "spec.externalIPs is deprecated and may no longer be implemented in some clusters"]),
