@@ -35,6 +35,27 @@ async def test_the_manager_restarts_in_the_middle(world: Any, deployment: Any) -
     assert len(await world.items("pods")) == 20
 
 
+async def test_a_controller_that_starts_expects_nothing(world: Any) -> None:
+    """What it had asked for when it was stopped may never have been done, and is not waited for."""
+    controller = world.manager.controllers["replicaset-controller"]
+    await controller.stop()
+    controller.expectations.expect_creations("default/web", 3)
+    controller.expectations.expect_deletions("default/other", ["default/other-1"])
+    labels = {"app": "web"}
+    spec = {"containers": [{"name": "c", "image": "nginx"}], "terminationGracePeriodSeconds": 0}
+    await world.client.create("replicasets", {
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "web"},
+        "spec": {"replicas": 2, "selector": {"matchLabels": labels},
+                 "template": {"metadata": {"labels": labels}, "spec": spec}}})
+    await controller.start()
+
+    async def made() -> bool:
+        return len(await world.items("pods")) == 2
+
+    await world.until(made)
+    assert controller.expectations.satisfied("default/other")
+
+
 async def test_two_thirds_of_a_burst_do_not_overshoot(world: Any, deployment: Any) -> None:
     """Scaling up and down in quick succession ends at the last wish."""
     await world.client.create("deployments", deployment(replicas=10))

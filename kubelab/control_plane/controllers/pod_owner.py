@@ -52,6 +52,9 @@ class PodOwner(Controller):
         self.owners.on_event(self._on_owner)
         self.pods.on_event(self._on_pod)
 
+    async def setup(self) -> None:
+        self.expectations.forget_all()  # of a batch that a stop cut short the rest will never be seen
+
     def selector_of(self, owner: Obj) -> Selector:
         return from_label_selector(owner["spec"]["selector"])
 
