@@ -27,6 +27,17 @@ _WORDS = ((re.compile(r'Key not found in map : "?(.*?)"?$'), r"no such key: \1")
           (re.compile(r"Index error: index=(-?\d+).*"), r"index out of bounds: \1"),
           (re.compile(r"divide by zero"), "division by zero"))
 
+_CHAIN = re.compile(r"(?P<lead>ERROR: <input>:\d+:)(?P<column>\d+): undeclared reference to '(?P<chain>\w+(?:\.\w+)+)'"
+                    r"(?P<rest>.*\n \| .*\n \| )\.*\^")
+
+_CALL = re.compile(r"ERROR: <input>:\d+:(?P<column>\d+): found no matching overload for '(?P<name>\w+)' applied to "
+                   r"'\((?P<types>.*)\)'\n \| (?P<source>.*)")
+_COMPILING = ((re.compile(r"(undefined field '[^']*') not found in struct '[^']*'"), r"\1"),
+              (re.compile(r"expression of type ('[^']*') cannot be the operand of a select operation"),
+               r"type \1 does not support field selection"),
+              (re.compile(r"cannot be the range of a comprehension"), "cannot be range of a comprehension"),
+              (re.compile(r"\bt\.T\d+\b"), "object"))
+
 
 class CelError(Exception):
     """An expression that does not compile, or that came to no value; the text is cel-go's."""
@@ -38,6 +49,10 @@ class Program:
     def __init__(self, expression: str, compiled_: Any) -> None:
         self.expression, self._compiled = expression, compiled_
         self.returns = _type_name(compiled_.return_type())
+
+    def checked(self) -> bytes:
+        """Return the expression as cel-cpp has it, with its types (see cel_ast.py)."""
+        return bytes(self._compiled.serialize())
 
     def eval(self, data: Mapping[str, Any]) -> Any:
         """Return the value as plain JSON. Raises `CelError`."""
@@ -56,15 +71,20 @@ def compiled(expression: str, variables: tuple[str, ...], types: tuple[str, ...]
 
     Raises `CelError` with cel-go's text: `ERROR: <input>:1:5: undeclared reference to 'x' (in container '')...`.
     """
+    return compile_in(_plain_environment(variables, types), expression)
+
+
+def compile_in(made: Any, expression: str) -> Program:
+    """Compile an expression in an environment. Raises `CelError`."""
     try:
-        return Program(expression, _environment(variables, types).compile(expression))
+        return Program(expression, made.compile(expression))
     except RuntimeError as error:
         text = str(error).removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
-        raise CelError(text) from None
+        raise CelError(_as_go_says(text)) from None
 
 
-@lru_cache(maxsize=64)
-def _environment(variables: tuple[str, ...], types: tuple[str, ...]) -> Any:
+def environment(variables: Mapping[str, Any], pool: Any = None) -> Any:
+    """Make an environment of variables of cel-cpp's types, with Kubernetes' functions. Raises `CelError`."""
     try:
         from cel_expr_python import cel
         from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
@@ -72,12 +92,44 @@ def _environment(variables: tuple[str, ...], types: tuple[str, ...]) -> Any:
         raise CelError(MISSING) from None
     from kubelab.machinery.cel_library import functions
 
-    named = dict(zip(variables, (*types, *["dyn"] * len(variables)), strict=False))
     return cel.NewEnv(
-        variables={name: getattr(cel.Type, _TYPES[type_]) for name, type_ in named.items()},
+        descriptor_pool=pool, variables=dict(variables), functions=functions(cel),
         extensions=[ext_strings.ExtStrings(), ext_optional.ExtOptional(), ext_math.ExtMath(),
-                    ext_bindings.ExtBindings(), ext_encoders.ExtEncoders()],
-        functions=functions(cel))
+                    ext_bindings.ExtBindings(), ext_encoders.ExtEncoders()])
+
+
+@lru_cache(maxsize=64)
+def _plain_environment(variables: tuple[str, ...], types: tuple[str, ...]) -> Any:
+    try:
+        from cel_expr_python import cel
+    except ImportError:
+        raise CelError(MISSING) from None
+    named = zip(variables, (*types, *["dyn"] * len(variables)), strict=False)
+    return environment({name: getattr(cel.Type, _TYPES[type_]) for name, type_ in named})
+
+
+def _as_go_says(text: str) -> str:
+    """Word what is wrong with an expression as cel-go does, which does not tell what follows from another mistake."""
+    found = [part for part in re.split(r"\n(?=ERROR: <input>:)", text) if "'*error*'" not in part]
+    for pattern, words in _COMPILING:
+        found = [pattern.sub(words, part) for part in found]
+    return "\n".join(_CHAIN.sub(_from_its_start, _CALL.sub(_of_member, part)) for part in found)
+
+
+def _of_member(found: re.Match[str]) -> str:
+    """cel-go writes what a member function was called on before the others: string.(int)."""
+    before = found["source"][:int(found["column"]) - 1]
+    if not before.endswith(f".{found['name']}"):
+        return found[0]
+    target, _, others = found["types"].partition(", ")
+    return found[0].replace(f"'({found['types']})'", f"'{target}.({others})'")
+
+
+def _from_its_start(found: re.Match[str]) -> str:
+    """cel-cpp points at the last step of a chain of names that leads nowhere, cel-go at its first name."""
+    column = int(found["column"]) - len(found["chain"].rpartition(".")[0])
+    return (f"{found['lead']}{column}: undeclared reference to '{found['chain'].partition('.')[0]}'{found['rest']}"
+            f"{'.' * (column - 1)}^")
 
 
 def _type_name(type_: Any) -> str:

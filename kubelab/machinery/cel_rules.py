@@ -4,19 +4,22 @@
 
 Invariant: a rule that names oldSelf is asked only when there is an old value that is certainly the same thing.
 Models:    apiextensions-apiserver/pkg/apiserver/schema/cel
-Left out:  types of what `self` is beyond scalars (fields are checked against the schema), times in list elements,
-           cost limits
+Left out:  times in list elements; the budget of an evaluation (what an expression may cost is bounded beforehand)
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from kubelab.machinery.cel import CelError, Program, compiled
+from kubelab.machinery.cel_ast import tree
+from kubelab.machinery.cel_cost import UNBOUNDED, estimate
+from kubelab.machinery.cel_types import DYN, MAX_REQUEST, Shape, Typed, escaped, shape_of
 from kubelab.machinery.errors import FieldError, duplicate, forbidden_field, invalid_value, required
 from kubelab.machinery.openapi_check import MISSING, check, map_key, old_items, twins
 from kubelab.machinery.request import Obj
@@ -28,15 +31,15 @@ _BLOCKING = ("FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "Fi
              "FieldValueNotSupported")
 _NOT_ASKED = ("some validation rules were not checked because the object was invalid; correct the existing errors to "
               "complete validation")
-_KEYWORDS = frozenset(("true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function",
-                       "if", "import", "let", "loop", "package", "namespace", "return"))
-_ESCAPES = (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__"))
 _TYPES = {"string": "string", "integer": "int", "boolean": "bool", "number": "double"}
 _STRINGS = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
 _NAMED = re.compile(r"\b(?:self|oldSelf)((?:\.[A-Za-z_]\w*(?![\w(]))*)")
 _TIMES = {"date-time": "timestamp({})", "date": "timestamp({} + 'T00:00:00Z')", "duration": "duration({})"}
-_CHAIN = re.compile(r"\b(?:self|oldSelf)((?:\.[A-Za-z_]\w*(?![\w(]))+)")
-TYPE_META = ("apiVersion", "kind", "metadata")
+# Of each expression of a rule: what it comes to, and how its mistakes and its cost are told.
+_ASKED = {"rule": ("bool", "", "cel expression must evaluate to a bool", "estimated rule cost"),
+          "messageExpression": ("string", "messageExpression ", "messageExpression must evaluate to a string",
+                                "estimated messageExpression cost")}
+PER_RULE, PER_SCHEMA, SHOWN = 10_000_000, 100_000_000, 4
 
 
 def has_rules(schema: Obj) -> bool:
@@ -61,59 +64,84 @@ def validate(schema: Obj, new: Obj, old: Obj | None, also: Sequence[FieldError] 
 # ── a CRD comes ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def compile_errors(schema: Obj, path: str, uncorrelated: str) -> Errors:
-    """Yield what keeps the rules at one schema from being asked; `uncorrelated` is where old values cannot be found."""
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where in a schema rules stand."""
+
+    resource: bool = False  # at what has a kind and a name of its own
+    uncorrelated: str = ""  # the part below which nobody can tell what a value was before
+    repeats: int | None = 1  # how often the value may be there; None: as often as a request has room for
+
+
+Costs = list[tuple[str, int]]
+"""(field, what the expression there may cost in all)."""
+
+
+def compile_errors(schema: Obj, path: str, at: Where, costs: Costs) -> Errors:
+    """Yield what keeps the rules at one part of a schema from being asked; add to `costs` what they may cost."""
+    shape = shape_of(schema, resource=at.resource) or DYN
+    often = MAX_REQUEST // (shape.bytes + 1) if at.repeats is None else at.repeats
     for i, rule in enumerate(schema.get(RULES) or ()):
         where = f"{path}.{RULES}[{i}]"
-        for field, wanted in (("rule", "bool"), ("messageExpression", "string")):
-            why = _wrong(schema, rule, field, wanted)
-            if why:
-                yield FieldError(f"{where}.{field}", "FieldValueInvalid", f"Invalid value: {_shown(rule)}: {why}")
-        if _is_transition(rule) and uncorrelated:
-            yield invalid_value(f"{where}.rule", rule["rule"], "oldSelf cannot be used on the uncorrelatable portion "
-                                f"of the schema within {uncorrelated}")
-        elif not _is_transition(rule) and rule.get("optionalOldSelf") is not None:
+        found = _compiled(f"{where}.rule", rule, "rule", shape, often, costs)
+        yield from found
+        compiles = not any(error.reason == "FieldValueInvalid" for error in found)
+        if compiles and rule.get("messageExpression"):
+            yield from _compiled(f"{where}.messageExpression", rule, "messageExpression", shape, 1, costs)
+        if compiles and _is_transition(rule):
+            if at.uncorrelated:
+                yield invalid_value(f"{where}.rule", rule["rule"], "oldSelf cannot be used on the uncorrelatable "
+                                    f"portion of the schema within {at.uncorrelated}")
+        elif rule.get("optionalOldSelf") is not None:
             yield invalid_value(f"{where}.optionalOldSelf", rule["optionalOldSelf"],
                                 "may not be set if oldSelf is not used in rule")
 
 
-def _shown(rule: Obj) -> str:
-    """Write a rule as Go prints the struct."""
+def _compiled(field: str, rule: Obj, which: str, shape: Shape, often: int, costs: Costs) -> list[FieldError]:
+    wanted, lead, otherwise, costly = _ASKED[which]
+    try:
+        program = _typed(rule, rule[which], shape)
+    except CelError as error:
+        return [_not_a_rule(field, rule, f"{lead}compilation failed: {error}")]
+    if program.returns != wanted:
+        return [_not_a_rule(field, rule, otherwise)]
+    cost = min(estimate(tree(program.checked()), {"self": shape, "oldSelf": shape}) * often, UNBOUNDED)
+    costs.append((field, cost))
+    return [forbidden_field(field, over_budget(costly, cost, PER_RULE))] if cost > PER_RULE else []
+
+
+def _typed(rule: Obj, expression: str, shape: Shape) -> Program:
+    """Compile an expression for the types of a schema. Raises `CelError`."""
+    if not rule.get("optionalOldSelf"):
+        return Typed({"self": shape, "oldSelf": shape}).compile(expression)
+    return Typed({"self": shape, "oldSelf": shape}).compile(re.sub(r"\boldSelf\b", "optional.of(oldSelf)", expression))
+
+
+def over_budget(what: str, cost: int, limit: int) -> str:
+    """Say by how much a cost is too high."""
+    factor = cost / limit
+    text = "more than 100x" if factor > 100 else f"{factor:f}x" if factor < 1.5 else f"{factor:.1f}x"
+    return (f"{what} exceeds budget by factor of {text} (try simplifying the rule, or adding maxItems, maxProperties, "
+            "and maxLength where arrays, maps, and strings are declared)")
+
+
+def total_errors(path: str, costs: Costs) -> Errors:
+    """Yield what is wrong when all rules of a schema together cost too much."""
+    total = min(sum(cost for _, cost in costs), UNBOUNDED)
+    if total > PER_SCHEMA:
+        most = sorted((one for one in costs if one[1]), key=lambda one: -one[1])[:SHOWN]
+        yield from (forbidden_field(field, "contributed to estimated rule cost total exceeding cost limit for entire "
+                                    "OpenAPIv3 schema") for field, _ in most)
+        yield forbidden_field(path, over_budget("x-kubernetes-validations estimated rule cost total for entire "
+                                                "OpenAPIv3 schema", total, PER_SCHEMA))
+
+
+def _not_a_rule(field: str, rule: Obj, why: str) -> FieldError:
+    """Tell a mistake with the rule as Go prints the struct."""
     told = {name: rule.get(name[0].lower() + name[1:], None if name in ("Reason", "OptionalOldSelf") else "")
             for name in ("Rule", "Message", "MessageExpression", "Reason", "FieldPath", "OptionalOldSelf")}
-    return orjson.dumps(told).replace(b">", b"\\u003e").replace(b"<", b"\\u003c").replace(b"&", b"\\u0026").decode()
-
-
-def _wrong(schema: Obj, rule: Obj, field: str, wanted: str) -> str:
-    expression = rule.get(field)
-    if not expression:
-        return ""
-    try:
-        returns = _program(schema, rule, expression).returns
-    except CelError as error:
-        return f"compilation failed: {error}"
-    if returns not in (wanted, "dyn"):
-        return f"cel expression must evaluate to a {wanted}" if wanted == "bool" else \
-            "messageExpression must evaluate to a string"
-    return _undefined(schema, expression)
-
-
-def _undefined(schema: Obj, expression: str) -> str:
-    """Say which field of `self` the schema does not have; types would tell, had our CEL types of schemas."""
-    bare = _STRINGS.sub(lambda text: " " * len(text[0]), expression)
-    for chain in _CHAIN.finditer(bare):
-        at, part = chain.start(1), schema
-        for name in chain[1].split(".")[1:]:
-            known = {_escaped(field): child for field, child in (part.get("properties") or {}).items()}
-            if part is schema and not part.get("type"):
-                return ""
-            if part.get("type") != "object" or "properties" not in part or name in TYPE_META:
-                break
-            if name not in known:
-                return (f"compilation failed: ERROR: <input>:1:{at + 1}: undefined field '{name}'\n | {expression}\n | "
-                        f"{'.' * at}^")
-            at, part = at + len(name) + 1, known[name]
-    return ""
+    text = orjson.dumps(told).replace(b">", b"\\u003e").replace(b"<", b"\\u003c").replace(b"&", b"\\u0026")
+    return FieldError(field, "FieldValueInvalid", f"Invalid value: {text.decode()}: {why}")
 
 
 def _timed(schema: Obj, expression: str) -> str:
@@ -122,7 +150,7 @@ def _timed(schema: Obj, expression: str) -> str:
     for chain in reversed(list(_NAMED.finditer(bare))):
         part: Obj | None = schema
         for name in chain[1].split(".")[1:]:
-            fields = {_escaped(field): child for field, child in ((part or {}).get("properties") or {}).items()}
+            fields = {escaped(field): child for field, child in ((part or {}).get("properties") or {}).items()}
             part = fields.get(name)
         read = _TIMES.get((part or {}).get("format", ""))
         if read and not bare[:chain.start()].rstrip().endswith("has("):
@@ -219,19 +247,11 @@ def _refusal(rule: Obj, path: str, type_: str, message: str) -> FieldError:
     return invalid_value(path, type_, message)
 
 
-def _escaped(name: str) -> str:
-    if name in _KEYWORDS:
-        return f"__{name}__"
-    for text, instead in _ESCAPES:
-        name = name.replace(text, instead)
-    return name
-
-
 def _value(schema: Obj, value: Any) -> Any:
     """Return a value as CEL is to see it: fields by their escaped names, numbers as doubles."""
     match value:
         case dict() if "properties" in schema:
-            return {_escaped(name): _value(child_of(schema, name) or {}, part) for name, part in value.items()}
+            return {escaped(name): _value(child_of(schema, name) or {}, part) for name, part in value.items()}
         case dict():
             return {name: _value(child_of(schema, name) or {}, part) for name, part in value.items()}
         case list():

@@ -131,7 +131,7 @@ def validate_object_meta(meta: Obj, kind: Naming, path: str = "metadata") -> lis
     errors: list[FieldError] = []
     rule = NAME_RULES[kind.validate_name]
     if prefix := meta.get("generateName"):
-        masked = prefix[:-1] + "a" if prefix.endswith("-") else prefix
+        masked = prefix[:-2] + "a" if len(prefix) > 1 and prefix.endswith("-") else prefix  # two signs, as upstream
         errors += [invalid_value(f"{path}.generateName", prefix, e) for e in rule(masked)]
     if name := meta.get("name"):
         errors += [invalid_value(f"{path}.name", name, e) for e in rule(name)]
@@ -177,7 +177,7 @@ def _validate_owners(owners: Any, path: str) -> list[FieldError]:
     controller = ""
     for owner in owners:
         group, _, version = (owner.get("apiVersion") or "").rpartition("/")
-        if not version:
+        if not version or "/" in group:
             errors.append(invalid_value(f"{path}.apiVersion", owner.get("apiVersion") or "",
                                         "version must not be empty"))
         for key in ("kind", "name", "uid"):

@@ -39,8 +39,8 @@ def decode(body: bytes) -> Obj:
     if not body.startswith(MAGIC):
         raise bad_request("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
     try:
-        unknown = dict(_fields(body[len(MAGIC):]))
-        about = {number: _text(value) for number, value in _fields(unknown[1])}
+        unknown = dict(fields(body[len(MAGIC):]))
+        about = {number: _text(value) for number, value in fields(unknown[1])}
         api_version, kind = about.get(1, ""), about.get(2, "")
         message = _message_of(api_version, kind)
         if message is None:
@@ -68,7 +68,7 @@ def _message_of(api_version: str, kind: str) -> str | None:
     return None
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
+def fields(data: bytes) -> Iterator[tuple[int, Any]]:
     """Yield (field number, raw value): an int for varints and fixed ones, bytes for the rest."""
     at, end = 0, len(data)
     while at < end:
@@ -109,7 +109,7 @@ def _object(data: bytes, message: str, depth: int) -> Obj:
         raise ValueError("exceeded max depth")
     known = _messages()[message]
     out: Obj = {}
-    for number, raw in _fields(data):
+    for number, raw in fields(data):
         field = known.get(number)
         if field is None:
             continue
@@ -117,7 +117,7 @@ def _object(data: bytes, message: str, depth: int) -> Obj:
         if type_[0] == "[":
             out.setdefault(name, []).extend(_items(raw, type_[1:], depth))
         elif type_[0] == "{":
-            entry = dict(_fields(raw))
+            entry = dict(fields(raw))
             out.setdefault(name, {})[_text(entry.get(1, b""))] = _value(entry.get(2, b""), type_[1:], depth)
         elif type_[0] == "+":
             out.update(_object(raw, type_[2:], depth + 1))
@@ -147,7 +147,7 @@ def _value(raw: Any, type_: str, depth: int) -> Any:
     if type_[0] == ":":
         return _object(raw, type_[1:], depth + 1)
     if type_[0] == "?":
-        parts = dict(_fields(raw))
+        parts = dict(fields(raw))
         schema = parts.get(int(type_[1]))
         return _object(schema, type_[3:], depth + 1) if schema is not None else bool(parts.get(1))
     return _SCALARS[type_](raw)
@@ -162,11 +162,11 @@ def _integer(raw: int) -> int:
 
 
 def _quantity(raw: bytes) -> str:
-    return _text(dict(_fields(raw)).get(1, b""))
+    return _text(dict(fields(raw)).get(1, b""))
 
 
 def _seconds(raw: bytes) -> tuple[int, int] | None:
-    parts = dict(_fields(raw))
+    parts = dict(fields(raw))
     return (_integer(parts.get(1, 0)), parts.get(2, 0)) if parts else None
 
 
@@ -181,16 +181,16 @@ def _micro_time(raw: bytes) -> str | None:
 
 
 def _int_or_string(raw: bytes) -> int | str:
-    parts = dict(_fields(raw))
+    parts = dict(fields(raw))
     return _text(parts.get(3, b"")) if parts.get(1, 0) == 1 else _integer(parts.get(2, 0))
 
 
 def _json(raw: bytes) -> Any:
-    return orjson.loads(dict(_fields(raw)).get(1, b"") or b"null")
+    return orjson.loads(dict(fields(raw)).get(1, b"") or b"null")
 
 
 _SCALARS: Mapping[str, Callable[[Any], Any]] = {
     "s": _text, "i": _integer, "b": bool, "d": lambda raw: struct.unpack("<d", raw)[0],
     "y": lambda raw: base64.b64encode(raw).decode(), "q": _quantity, "t": _time, "u": _micro_time,
-    "o": _int_or_string, "x": _json, "f": _json, "v": lambda raw: [_text(value) for _, value in _fields(raw)],
+    "o": _int_or_string, "x": _json, "f": _json, "v": lambda raw: [_text(value) for _, value in fields(raw)],
 }

@@ -14,6 +14,7 @@ from typing import Any
 
 from kubelab.machinery.errors import shown
 from kubelab.machinery.fieldset import FieldSet, child_of, elements, is_list, is_map, paths
+from kubelab.machinery.patch import go
 from kubelab.machinery.schema import Node
 
 
@@ -104,7 +105,7 @@ def errors_of(node: Node, value: Any, path: str = "") -> list[str]:
     match node.kind:
         case "struct" | "map":
             if type(value) is not dict:
-                return [f"{lead}expected map, got &{{{_plain(value)}}}"]
+                return [f"{lead}expected map, got &{{{go(value)}}}"]
             found: list[str] = []
             for name, part in value.items():
                 if node.kind == "struct" and name not in node.fields and not node.open:
@@ -114,7 +115,7 @@ def errors_of(node: Node, value: Any, path: str = "") -> list[str]:
             return found
         case "list":
             if type(value) is not list:
-                return [f"{lead}expected list, got &{{{_plain(value)}}}"]
+                return [f"{lead}expected list, got &{{{go(value)}}}"]
             return _list_errors(node, value, path)
         case "string" | "bytes":
             return [] if isinstance(value, str) else [f"{lead}expected string, got {_go_syntax(value)}"]
@@ -149,8 +150,6 @@ def _list_errors(node: Node, items: list[Any], path: str) -> list[str]:
     return found
 
 
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else shown(value)
 
 
 def _go_syntax(value: Any) -> str:

@@ -87,6 +87,7 @@ class Kind:
     prepare_status: Callable[[Obj, Obj, str], None] = _keep_status  # (new, old, now): what a status write notes
     validate: Callable[[Obj], Sequence[FieldError]] = _no_errors  # beyond the schema and the metadata rules
     validate_update: Callable[[Obj, Obj], Sequence[FieldError]] = _no_update_errors  # (new, old): immutables
+    meta_looks: tuple[int, int] = (1, 1)  # how often an update's metadata is looked at: as such, and as a new object's
     update_first: bool = False  # what may not change is told before what is wrong with the object, as upstream does
     update_alone: bool = False  # an update is looked at by `validate_update` only: what was stored is not judged again
     validate_part: Callable[[Obj, Obj, str], Sequence[FieldError]] = _no_part_errors  # (new, old, subresource)

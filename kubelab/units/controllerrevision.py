@@ -53,7 +53,7 @@ def _of_containers(key: str, obj: Obj) -> str:
 
 
 POD_TEMPLATE = Kind(
-    "PodTemplate", "podtemplates", generation=True,
+    "PodTemplate", "podtemplates", meta_looks=(1, 0), generation=True,
     default=lambda o: template_defaults(o.setdefault("template", {})),
     validate=lambda o: list(template_errors("template", o["template"])),
     columns=(

@@ -4,7 +4,6 @@
 
 Invariant: rules are compiled only where the schema at and below them is right.
 Models:    apiextensions-apiserver/pkg/apis/apiextensions/validation
-Left out:  estimates of what CEL rules cost
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from kubelab.machinery.cel_rules import compile_errors
+from kubelab.machinery.cel_rules import Where, compile_errors, total_errors
 from kubelab.machinery.decoding import check
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.formats import is_known
@@ -90,7 +89,7 @@ def schema_errors(schema: Obj, path: str, *, has_status: bool) -> list[FieldErro
     problems = [] if unreadable else structural_errors(schema, path) or list(default_errors(schema, path))
     walk = _Walk(asks=not unreadable and not problems)
     walk.part(schema, path, _Place(), root=True)
-    found += [*problems, *walk.errors, *walk.of_rules]
+    found += [*problems, *walk.errors, *walk.of_rules, *total_errors(path, walk.costs)]
     return found or ([invalid_value(path, "", unreadable)] if unreadable else [])
 
 
@@ -122,6 +121,7 @@ class _Place:
     no_default: str = ""  # why no default may be here
     in_meta: bool = False
     uncorrelated: str = ""  # the outermost part whose elements cannot be found again in the old object
+    repeats: int | None = 1  # how often there may be such a value; None: nobody can tell
     asks: bool = True  # CEL rules may stand here
 
 
@@ -131,6 +131,7 @@ class _Walk:
     def __init__(self, *, asks: bool) -> None:
         self.errors: list[FieldError] = []
         self.of_rules: list[FieldError] = []
+        self.costs: list[tuple[str, int]] = []
         self._asks = asks
 
     def part(self, schema: Obj, path: str, place: _Place, *, root: bool = False) -> None:
@@ -144,14 +145,21 @@ class _Walk:
             self.part(branch, f"{path}.{where}", replace(place, asks=False))
         if isinstance(schema.get("items"), dict):
             again = place.uncorrelated or ("" if schema.get(LIST_TYPE) == "map" else path)
-            self.part(schema["items"], f"{path}.items", replace(place, uncorrelated=again))
+            self.part(schema["items"], f"{path}.items",
+                      replace(place, uncorrelated=again, repeats=_times(place.repeats, schema.get("maxItems"))))
         self.errors += [*_merging(schema, path), *_rules(schema, path)]
         if schema.get(RULES) and len(self.errors) == before and self._asks and place.asks:
-            self.of_rules += compile_errors(schema, path, place.uncorrelated)
+            at = Where(root or bool(schema.get(EMBEDDED)), place.uncorrelated, place.repeats)
+            self.of_rules += compile_errors(schema, path, at, self.costs)
+
+
+def _times(often: int | None, most: int | None) -> int | None:
+    return None if often is None or most is None else often * max(most, 0)
 
 
 def _below(schema: Obj, path: str, place: _Place, keyword: str, name: str, *, root: bool) -> _Place:
     if keyword == "additionalProperties":
+        place = replace(place, repeats=_times(place.repeats, schema.get("maxProperties")))
         return replace(place, no_default="inside additionalProperties applying to object metadata") if place.in_meta \
             else place
     if schema.get(MAP_TYPE) == "atomic":

@@ -114,7 +114,7 @@ def _last(cron: Obj, now: float) -> str:
 
 
 CRON_JOB = Kind(
-    "CronJob", "cronjobs", group="batch", short_names=("cj",), categories=("all",),
+    "CronJob", "cronjobs", meta_looks=(1, 0), group="batch", short_names=("cj",), categories=("all",),
     subresources=frozenset({"status"}), generation=True,
     default=_default, prepare_create=_prepare_create, validate=_validate,
     validate_update=_validate_update,

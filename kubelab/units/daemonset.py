@@ -106,7 +106,7 @@ def _status(key: str) -> Any:
 
 
 DAEMON_SET = Kind(
-    "DaemonSet", "daemonsets", group="apps", short_names=("ds",), categories=("all",),
+    "DaemonSet", "daemonsets", meta_looks=(1, 0), group="apps", short_names=("ds",), categories=("all",),
     subresources=frozenset({"status"}), generation=True, version_notes=frozenset({GENERATION}),
     default=_default, default_status=_default_status, prepare_create=_prepare_create, prepare_update=_prepare_update,
     validate=_validate, validate_update=_validate_update, update_first=True,

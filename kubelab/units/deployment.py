@@ -88,7 +88,7 @@ def _status(key: str) -> Any:
 
 
 DEPLOYMENT = Kind(
-    "Deployment", "deployments", group="apps", short_names=("deploy",), categories=("all",),
+    "Deployment", "deployments", meta_looks=(1, 0), group="apps", short_names=("deploy",), categories=("all",),
     subresources=frozenset({"status", "scale"}), generation=True,
     counted_metadata="annotations",  # they travel to its ReplicaSets
     default=_default, prepare_create=_prepare_create, validate=_validate, validate_update=_validate_update,

@@ -58,7 +58,7 @@ def _fields(event: Obj) -> Mapping[str, str]:
 
 
 EVENT = Kind(
-    "Event", "events", short_names=("ev",), default=_default, validate=event_validation.validate,
+    "Event", "events", meta_looks=(0, 0), short_names=("ev",), default=_default, validate=event_validation.validate,
     validate_name="path",
     columns=(
         Column("Last Seen", lambda o, now: seen(o, now)[0], path="lastTimestamp"),

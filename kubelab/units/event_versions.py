@@ -19,7 +19,7 @@ CORE_OF_NEW = {new: core for core, new in NEW_OF_CORE.items()}
 LEFT_OUT_EMPTY = frozenset({"reportingComponent", "reportingInstance"})  # core/v1 shows them all the same
 GROUP = "events.k8s.io"
 STRICTER = {"validate": event_validation.validate_new, "validate_update": event_validation.validate_new_update,
-            "validate_name": "subdomain"}
+            "validate_name": "subdomain", "meta_looks": (1, 0)}
 
 
 def to_new(event: Obj) -> Obj:

@@ -151,7 +151,8 @@ def _target_text(metric: Obj, current: Obj) -> str:
 
 
 HORIZONTAL_POD_AUTOSCALER = Kind(
-    "HorizontalPodAutoscaler", "horizontalpodautoscalers", group="autoscaling", version="v2", short_names=("hpa",),
+    "HorizontalPodAutoscaler", "horizontalpodautoscalers", meta_looks=(1, 0),
+    group="autoscaling", version="v2", short_names=("hpa",),
     categories=("all",), subresources=frozenset({"status"}),
     default=_default, default_status=_default_status, prepare_create=_prepare_create, validate=_validate,
     validate_update=_validate_update, validate_part=_validate_part,

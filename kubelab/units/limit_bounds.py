@@ -59,9 +59,11 @@ def claim_errors(claim: Obj, limit_range: Obj) -> Iterator[str]:
         if limit["type"] == "PersistentVolumeClaim":
             yield from bound_errors({k: limit[k] for k in ("type", "min") if k in limit}, asked, {})
             for name, text in sorted((limit.get("max") or {}).items()):
-                if asked.get(name, 0) > parse(text):
-                    yield (f"maximum {name} usage per PersistentVolumeClaim is {canonical(text)}, "
-                           f"but request is {written(name, asked[name])}")
+                words = f"maximum {name} usage per PersistentVolumeClaim is {canonical(text)}"
+                if name not in asked:
+                    yield f"{words}.  No request is specified"
+                elif asked[name] > parse(text):
+                    yield f"{words}, but request is {written(name, asked[name])}"
 
 
 def bound_errors(limit: Obj, requests: Amounts, limits: Amounts) -> Iterator[str]:

@@ -110,6 +110,6 @@ def _ratio_errors(field: str, bounds: Obj) -> Iterator[FieldError]:
             yield invalid_value(field, str(ratio), f"ratio {ratio} is greater than max/min = {float(most):f}")
 
 
-LIMIT_RANGE = Kind("LimitRange", "limitranges", short_names=("limits",), default=_default,
+LIMIT_RANGE = Kind("LimitRange", "limitranges", meta_looks=(0, 1), short_names=("limits",), default=_default,
                    prepare_create=_prepare_create, validate=_validate,
                    columns=(NAME, CREATED_AT))

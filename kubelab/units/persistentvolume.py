@@ -181,7 +181,8 @@ def _claim(volume: Obj) -> str:
 
 
 PERSISTENT_VOLUME = Kind(
-    "PersistentVolume", "persistentvolumes", namespaced=False, short_names=("pv",), subresources=frozenset({"status"}),
+    "PersistentVolume", "persistentvolumes", meta_looks=(0, 2), namespaced=False, short_names=("pv",),
+    subresources=frozenset({"status"}),
     default=_default, prepare_create=_prepare_create, prepare_status=_note_phase,
     validate=_validate, validate_update=_validate_update,
     warnings=warnings.volume,

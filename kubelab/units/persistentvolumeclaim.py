@@ -89,7 +89,8 @@ def attributes_class(whose: str) -> Column:
 
 
 PERSISTENT_VOLUME_CLAIM = Kind(
-    "PersistentVolumeClaim", "persistentvolumeclaims", short_names=("pvc",), subresources=frozenset({"status"}),
+    "PersistentVolumeClaim", "persistentvolumeclaims", meta_looks=(1, 2), short_names=("pvc",),
+    subresources=frozenset({"status"}),
     default=claim_defaults, prepare_create=_prepare_create, prepare_update=_prepare_update,
     validate=validation.validate, validate_update=validation.validate_update,
     validate_part=validation.validate_status,

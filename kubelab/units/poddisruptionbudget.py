@@ -66,7 +66,7 @@ def _amount(budget: Obj, key: str) -> str:
 
 
 POD_DISRUPTION_BUDGET = Kind(
-    "PodDisruptionBudget", "poddisruptionbudgets", group="policy", short_names=("pdb",),
+    "PodDisruptionBudget", "poddisruptionbudgets", meta_looks=(0, 0), group="policy", short_names=("pdb",),
     subresources=frozenset({"status"}), generation=True, validate_name="path",
     default=_default, default_status=_default_status, prepare_create=_prepare_create, validate=_validate,
     validate_part=_validate_part,

@@ -105,7 +105,7 @@ def _count_columns(selector: Column) -> tuple[Column, ...]:
 
 
 REPLICA_SET = Kind(
-    "ReplicaSet", "replicasets", group="apps", short_names=("rs",), categories=("all",),
+    "ReplicaSet", "replicasets", meta_looks=(1, 0), group="apps", short_names=("rs",), categories=("all",),
     subresources=frozenset({"status", "scale"}), generation=True,
     default=_default_set, default_status=default_status, prepare_create=_prepare_create,
     validate=_validate_set, validate_update=_same_selector,
@@ -120,7 +120,7 @@ REPLICATION_CONTROLLER = Kind(
     "ReplicationController", "replicationcontrollers", short_names=("rc",), categories=("all",),
     subresources=frozenset({"status", "scale"}), generation=True,
     default=_default_controller, default_status=default_status, prepare_create=_prepare_create,
-    validate=_validate_controller,
+    validate=_validate_controller, validate_update=lambda new, old: _validate_controller(new),  # upstream looks twice
     validate_part=status_validation.REPLICAS,
     warnings=warnings.workload("spec", "template"),
     columns=_count_columns(Column("Selector", lambda o, now: labels_text(o["spec"].get("selector")), priority=1,

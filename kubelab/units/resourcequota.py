@@ -131,7 +131,7 @@ def _use(quota: Obj, *, limits: bool) -> str:
 
 
 RESOURCE_QUOTA = Kind(
-    "ResourceQuota", "resourcequotas", short_names=("quota",), subresources=frozenset({"status"}),
+    "ResourceQuota", "resourcequotas", meta_looks=(1, 0), short_names=("quota",), subresources=frozenset({"status"}),
     default=lambda o: o.update(spec=o.get("spec") or {}), prepare_create=_prepare_create,
     validate=_validate, validate_update=_validate_update, validate_part=_validate_status,
     columns=(

@@ -98,6 +98,17 @@ async def test_rules_are_not_asked_of_what_is_invalid_already(world: World) -> N
 @pytest.mark.parametrize(("rule", "told"), [
     ({"rule": "self.nope > 1"},
      "compilation failed: ERROR: <input>:1:5: undefined field 'nope'\n | self.nope > 1\n | ....^"),
+    ({"rule": "self.a == 'x'"},
+     "compilation failed: ERROR: <input>:1:8: found no matching overload for '_==_' applied to "
+     "'(int, string)'\n | self.a == 'x'\n | .......^"),
+    ({"rule": "self.a.b"}, "compilation failed: ERROR: <input>:1:7: type 'int' does not support field selection"),
+    ({"rule": "self.a.startsWith(1)"}, "found no matching overload for 'startsWith' applied to 'int.(int)'"),
+    ({"rule": "me.a.b == 1"},
+     "ERROR: <input>:1:1: undeclared reference to 'me' (in container '')\n | me.a.b == 1\n | ^"),
+    ({"rule": "true", "messageExpression": "self.b"},
+     "messageExpression compilation failed: ERROR: <input>:1:5: undefined field 'b'"),
+    ({"rule": "true", "optionalOldSelf": True},
+     "optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule"),
     ({"rule": "self.a +"}, "compilation failed: ERROR: <input>:1:9: Syntax error"),
     ({"rule": "1 + 1"}, "cel expression must evaluate to a bool"),
     ({"rule": "true", "messageExpression": "1"}, "messageExpression must evaluate to a string"),
@@ -110,15 +121,35 @@ async def test_a_definition_with_a_wrong_rule_is_refused(world: World, rule: Obj
     assert "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0]" in refused["message"]
 
 
+async def test_rules_that_may_cost_too_much_are_refused(world: World) -> None:
+    """Lists without bounds within lists are too many for one rule, and for all together; bounds make them few."""
+    def nested(**bound: int) -> Obj:
+        rows = {"type": "array", "items": {"type": "array", "items": STRING | {"maxLength": 10}, **bound}, **bound}
+        return ruled({"rule": "self.rows.all(row, row.all(text, text.contains('x')))"}, rows=rows)
+
+    place = "spec.validation.openAPIV3Schema"
+    hint = ("(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and "
+            "strings are declared)")
+    refused = body(await world.send("POST", CRDS, nested()), 422)
+    assert [(cause["field"], cause["message"]) for cause in refused["details"]["causes"]] == [
+        (f"{place}.properties[spec].x-kubernetes-validations[0].rule",
+         f"Forbidden: estimated rule cost exceeds budget by factor of more than 100x {hint}"),
+        (f"{place}.properties[spec].x-kubernetes-validations[0].rule",
+         "Forbidden: contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"),
+        (place, "Forbidden: x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds "
+                f"budget by factor of more than 100x {hint}")]
+    body(await world.send("POST", CRDS, nested(maxItems=50)), 201)
+
+
 async def test_without_the_package_rules_are_refused_with_what_to_install(
         world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A definition with rules says what to install; one without is served."""
-    from kubelab.machinery import cel, cel_rules
+    from kubelab.machinery import cel, cel_types
 
     def missing(*_: object) -> None:
         raise cel.CelError(cel.MISSING)
 
-    monkeypatch.setattr(cel_rules, "compiled", missing)
+    monkeypatch.setattr(cel_types, "environment", missing)
     refused = body(await world.send("POST", CRDS, ruled({"rule": "self.a > 1"}, a=INTEGER)), 422)
     assert "pip install 'kubelab[cel]'" in refused["message"]
     body(await world.send("POST", CRDS, crd()), 201)

@@ -109,6 +109,9 @@ async def test_an_eviction_is_of_the_pod_that_is_meant(world: World) -> None:
                                   subresource="eviction")
 
     assert (await refused(asked("q"))).message == "name in URL does not match name in Eviction object"
+    elsewhere = await world.send("POST", "/api/v1/namespaces/default/pods/p/eviction",
+                                 {"metadata": {"name": "p", "namespace": "other"}})
+    assert elsewhere.status == 400
     assert (await refused(asked("p", uid="other"))).code == 409
     assert (await refused(asked("p", resourceVersion="1"))).code == 409
     conditions = (await world.client.get("pods", "p"))["status"]["conditions"]

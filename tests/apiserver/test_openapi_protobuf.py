@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from kubelab.machinery import openapi_protobuf
-from kubelab.machinery.protobuf import _fields
+from kubelab.machinery.protobuf import fields
 from kubelab.machinery.request import Obj
 
 from .conftest import World
@@ -17,7 +17,7 @@ ACCEPT = {"accept": openapi_protobuf.ASKED[1]}
 
 
 def parts(data: bytes, number: int) -> list[Any]:
-    return [value for n, value in _fields(data) if n == number]
+    return [value for n, value in fields(data) if n == number]
 
 
 def named(data: bytes) -> dict[str, bytes]:

@@ -255,3 +255,24 @@ async def test_a_watch_of_what_is_still_to_come(world: World) -> None:
     assert (await anext(watcher)).obj["metadata"]["name"] == "c"
     await watcher.aclose()
     assert (await send(world, "GET", f"{MAPS}/a?resourceVersion=999")).status == 504
+
+
+async def test_marks_of_the_server_are_no_clients_to_change(world: World) -> None:
+    """A patch that changes the uid, or pretends an end, is invalid; each cause stands there twice."""
+    await world.client.create("cm", config_map("a"))
+    body = {"metadata": {"uid": "u", "deletionTimestamp": "2020-01-01T00:00:00Z", "deletionGracePeriodSeconds": 5,
+                         "generation": 7, "creationTimestamp": None}}
+    refused = await send(world, "PATCH", f"{MAPS}/a", body, MERGE)
+    fields = ['uid: Invalid value: "u"', 'deletionTimestamp: Invalid value: "2020-01-01T00:00:00Z"',
+              "deletionGracePeriodSeconds: Invalid value: 5"]
+    told = ", ".join(f"metadata.{field}: field is immutable" for field in fields)
+    assert status(refused) == (422, f'ConfigMap "a" is invalid: [{told}]')
+    assert isinstance(refused.body, dict) and len(refused.body["details"]["causes"]) == 6
+
+
+async def test_what_does_not_fit_is_told_of_the_patch_as_it_was_sent(world: World) -> None:
+    """An apply without a namespace is named without one, and values are written as Go writes them."""
+    await world.client.create("cm", config_map("a"))
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": [{"a": 1}]}
+    assert status(await send(world, "PATCH", f"{MAPS}/a?fieldManager=m", body, APPLY)) == (
+        400, "failed to create typed patch object (/a; /v1, Kind=ConfigMap): .data: expected map, got &{[map[a:1]]}")

@@ -166,3 +166,16 @@ async def test_too_deep_a_nest_is_refused_and_the_server_goes_on(world: World) -
     response = await world.send("POST", "/api/v1/namespaces/default/configmaps", config_map("a") | {"x": deep})
     assert response.status == 400
     assert (await world.client.create("cm", config_map("a")))["metadata"]["name"] == "a"
+
+
+@pytest.mark.parametrize(("plural", "spec", "times"), [
+    ("configmaps", None, 4), ("resourcequotas", {}, 3), ("limitranges", {"limits": []}, 3),
+    ("persistentvolumeclaims", {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1"}}}, 5)])
+async def test_bad_metadata_of_an_update_is_told_as_often_as_it_is_looked_at(world: World, plural: str, spec: object,
+                                                                             times: int) -> None:
+    """Once in the message, and once a look among the causes."""
+    await world.client.create(plural, {"metadata": {"name": "x"}, **({} if spec is None else {"spec": spec})})
+    error = await refused(world.client.patch(plural, "x", {"metadata": {"labels": {"a": "-"}}}))
+    assert error.message.count("metadata.labels") == 1
+    assert error.details is not None
+    assert [cause["field"] for cause in error.details["causes"]] == ["metadata.labels"] * times

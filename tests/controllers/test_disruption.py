@@ -7,10 +7,17 @@ from typing import Any
 import pytest
 
 from kubelab import units
-from kubelab.control_plane.controllers.disruption import GONE_IN_S, Health, health_of, status_of, still_going
-from kubelab.machinery.clock import timestamp
+from kubelab.control_plane.controllers.disruption import (
+    GONE_IN_S,
+    Health,
+    health_of,
+    stale_in_s,
+    status_of,
+    still_going,
+)
+from kubelab.machinery.clock import RealClock, timestamp
 from kubelab.machinery.errors import ApiError
-from kubelab.machinery.meta import owner_reference
+from kubelab.machinery.meta import get_condition, owner_reference
 
 from .conftest import World
 
@@ -55,6 +62,23 @@ def test_the_condition_says_whether_pods_may_go() -> None:
     assert [(c["status"], c["reason"]) for c in ready["conditions"]] == [("True", "SufficientPods")]
     failed = status_of(budget(ready), Health(3, 2, 3), {}, NOW, "no scale")
     assert (failed["disruptionsAllowed"], failed["conditions"][0]["reason"]) == (0, "SyncFailed")
+
+
+async def test_a_pod_that_stays_is_a_target_no_more(world: World) -> None:
+    """Two minutes after it was to be disrupted; what the kubelet ends may take longer."""
+    await world.client.create("pods", {"metadata": {"name": "a"}, "spec": {"containers": [
+        {"name": "c", "image": "nginx"}]}})
+    target = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": "m",
+              "lastTransitionTime": timestamp(RealClock().now() - GONE_IN_S)}
+    await world.client.patch("pods", "a", {"status": {"conditions": [target]}}, type="strategic", subresource="status")
+
+    async def spared() -> Any:
+        found = get_condition(await world.client.get("pods", "a"), "DisruptionTarget")
+        return found and (found["status"], found["reason"]) == ("False", "PreemptionByScheduler")
+
+    await world.until(spared)
+    held = {"metadata": {}, "status": {"conditions": [{**target, "reason": "TerminationByKubelet"}]}}
+    assert (stale_in_s(held, NOW), stale_in_s(pod("b"), NOW)) == (None, None)
 
 
 async def test_a_custom_resource_says_how_many_there_should_be(world: World) -> None:

@@ -95,3 +95,29 @@ async def test_a_burst_costs_few_writes(world: Any) -> None:
     found = await slices(world)
     assert sorted(len(s["endpoints"]) for s in found)[-1] <= 100
     assert sum(s["metadata"].get("generation", 1) for s in found) < 60
+
+
+async def test_a_pod_waits_for_its_node(world: Any) -> None:
+    """Where the node of a pod is not known, nobody is sent to it; once the node is there, they are."""
+    await world.client.create("services", service())
+    await world.client.create("pods", pod(0))
+    stray = pod(1)
+    stray["spec"]["nodeName"] = "later"
+    await world.client.create("pods", stray)
+
+    async def running() -> bool:
+        assert (await world.client.get("pods", "p1", "default"))["status"].get("podIP")
+        return True
+
+    async def shown(*names: str) -> Any:
+        found, = await slices(world)
+        assert {e["targetRef"]["name"] for e in found["endpoints"] or []} == set(names)
+        return found["metadata"]["name"]
+
+    await world.until(running)
+    name = await world.until(lambda: shown("p0"))
+    await world.kubelets.add_node("later")
+    assert await world.until(lambda: shown("p0", "p1")) == name
+    for one in ("p0", "p1"):
+        await world.client.delete("pods", one, "default", grace_period_s=0)
+    assert await world.until(lambda: shown()) == name  # the last slice stays, empty

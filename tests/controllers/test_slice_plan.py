@@ -52,29 +52,54 @@ def test_slices_fill_up_and_change_little() -> None:
     same = plan_slices(wanted, slices)
     assert not (same.create or same.update or same.delete)
     fewer = plan_slices(wanted_endpoints(service(), [pod(i) for i in range(250) if i != 7], {}), slices)
-    assert [s["metadata"]["name"] for s, _ in fewer.update] == ["s0"]
+    assert [s["metadata"]["name"] for s, _, _ in fewer.update] == ["s0"]
     more = plan_slices(wanted_endpoints(service(), [pod(i) for i in range(251)], {}), slices)
-    assert [(s["metadata"]["name"], len(e)) for s, e in more.update] == [("s2", 51)]
+    assert [(s["metadata"]["name"], len(e)) for s, _, e in more.update] == [("s2", 51)]
     assert not more.create and not more.delete
 
 
 def test_no_pods_leave_one_empty_slice() -> None:
-    """A Service without pods still has a slice, and only one."""
+    """A Service without pods still has a slice, and only one: the last that had endpoints."""
     plan = plan_slices({}, [])
     assert plan.create == [((), [])]
     full = made(plan_slices(wanted_endpoints(service(), [pod(1)], {}), []))
     plan = plan_slices({}, full)
-    assert plan.create == [((), [])] and plan.delete == full
-    empty = made(plan)
-    assert not plan_slices({}, empty).create and not plan_slices({}, empty).delete
+    assert plan.update == [(full[0], (), [])] and not plan.create and not plan.delete
+    kept = plan_slices({}, [full[0] | {"ports": [], "endpoints": []}])
+    assert not kept.create and not kept.update and not kept.delete
+
+
+def test_new_ports_are_written_into_the_slice_that_has_the_old_ones() -> None:
+    """A slice keeps its name when its Service moves to another port."""
+    old = made(plan_slices(wanted_endpoints(service(), [pod(1)], {}), []))
+    plan = plan_slices(wanted_endpoints(service(target=9090), [pod(1)], {}), old)
+    (existing, ports, endpoints), = plan.update
+    assert existing == old[0] and ports is not None and len(endpoints) == 1 and not plan.create and not plan.delete
+    assert dict(ports[0])["port"] == 9090
+
+
+def hints(wish: str, **notes: str) -> Any:
+    wanted = wanted_endpoints({**service(trafficDistribution=wish), "metadata": {
+        "name": "web", "namespace": "default", "annotations": notes}}, [pod(1), pod(2, ready=False)], {"n1": "z1"})
+    first, second = next(iter(wanted.values())).values()
+    assert "hints" not in second  # nobody is sent to what is not ready
+    return first.get("hints")
+
+
+def test_traffic_that_stays_close_has_hints() -> None:
+    """They name the zone, and the node where the Service says so; the older annotation goes before them."""
+    assert hints("PreferClose") == hints("PreferSameZone") == {"forZones": [{"name": "z1"}]}
+    assert hints("PreferSameNode") == {"forZones": [{"name": "z1"}], "forNodes": [{"name": "n1"}]}
+    assert hints("PreferClose", **{"service.kubernetes.io/topology-mode": "Auto"}) is None
+    assert hints("Else") is None
 
 
 def test_headless_names_and_named_ports() -> None:
-    """A hostname goes into the endpoint of its own headless Service; a port no container names makes no endpoint."""
+    """A hostname goes into the endpoint of its own headless Service; a port that no container names is left out."""
     one = pod(1, hostname="db-0", subdomain="web")
     (endpoints,) = wanted_endpoints(service(clusterIP="None"), [one], {}).values()
     assert endpoints["uid-0001"]["hostname"] == "db-0"
-    assert wanted_endpoints(service(target="missing"), [one], {}) == {}
+    assert list(wanted_endpoints(service(target="missing"), [one], {})) == [()]
 
 
 def test_endpoints_keep_ready_and_waiting_apart() -> None:

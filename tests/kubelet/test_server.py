@@ -269,6 +269,7 @@ async def test_exec_wants_an_upgrade_and_a_running_container(caller: Caller) -> 
     await caller.world.clock.step(0.1)
     await caller.world.until("job", lambda p: p["status"]["phase"] == "Succeeded")
     assert await caller.get("/exec/default/job/c?command=cat") == (500, 'container not found ("c")\n')
+    assert await caller.get("/attach/default/job/c") == (500, "container c not found in pod job_default\n")
 
 
 async def test_statistics_name_every_running_container(caller: Caller) -> None:

@@ -73,8 +73,14 @@ class Call:
         """The object that is asked for, as it is now. Raises `NotFound`."""
         body = self.collection.objects.get(self.key)
         if body is None:
-            raise not_found(self.kind.group, self.kind.plural, self.info.name)
+            raise not_found(self.told_group, self.kind.plural, self.info.name)
         return body
+
+    @property
+    def told_group(self) -> str:
+        """The group under which an object is spoken of: of two versions of a kind, that of the one that is stored."""
+        group: str = self.collection.group_resource[0]
+        return group
 
     @property
     def subresource(self) -> str:

@@ -129,7 +129,7 @@ class Deleter:
         for _ in range(ATTEMPTS):
             old = call.collection.objects.get(call.key)
             if old is None:
-                raise not_found(kind.group, kind.plural, call.info.name)
+                raise not_found(call.told_group, kind.plural, call.info.name)
             self.check(call, options, old.obj)
             if self._admit is not None and not call.subresource:  # an eviction has been admitted as such
                 await self._admit(call, old.obj, options.given | ({"dryRun": ["All"]} if options.dry_run else {}))
@@ -137,7 +137,7 @@ class Deleter:
                 return await self._once(call, options, old)
             except Changed:
                 continue
-        raise conflict(kind.group, kind.plural, call.info.name, STALE)
+        raise conflict(call.told_group, kind.plural, call.info.name, STALE)
 
     async def delete_collection(self, call: Call, options: DeleteOptions) -> Obj:
         """Delete what a list with the same selectors would show; return it as a list."""
@@ -235,7 +235,7 @@ class Deleter:
 
 def gone(call: Call, old: Obj) -> Obj:
     """Return the Status that says an object is deleted."""
-    kind = call.kind
-    details = {"name": call.info.name, "group": kind.group, "kind": kind.plural, "uid": old["metadata"]["uid"]}
+    details = {"name": call.info.name, "group": call.told_group, "kind": call.kind.plural,
+               "uid": old["metadata"]["uid"]}
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
             "details": {key: value for key, value in details.items() if value}}

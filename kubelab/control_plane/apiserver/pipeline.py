@@ -18,7 +18,7 @@ from typing import Protocol
 
 import orjson
 
-from kubelab.control_plane.apiserver import prepare
+from kubelab.control_plane.apiserver import judging, prepare
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.request_metrics import RequestMetrics
 from kubelab.control_plane.apiserver.storage import Changed, Claim, Contended, Storage, is_finished
@@ -154,7 +154,7 @@ class Pipeline:
 
     def validate(self, call: Call, obj: Obj, old: Obj | None) -> None:
         """Refuse what breaks the rules of its kind, with every reason at once."""
-        prepare.validate(call.kind, obj, old, subresource=call.subresource)
+        judging.validate(call, obj, old)
 
     async def store(self, call: Call, obj: Obj, old: Encoded | None) -> Encoded:
         """Write the object; the watches of everybody else have been told when this returns."""
@@ -201,7 +201,7 @@ class Pipeline:
 
     def _taken(self, call: Call, obj: Obj) -> ApiError:
         refuse = not_generated if obj["metadata"].get("generateName") else already_exists
-        error = refuse(call.kind.group, call.kind.plural, obj["metadata"]["name"])
+        error = refuse(call.told_group, call.kind.plural, obj["metadata"]["name"])
         holder = call.collection.objects.get(_key(obj))
         if holder is not None and "deletionTimestamp" in holder.obj["metadata"]:
             error.message = f"object is being deleted: {error.message}"

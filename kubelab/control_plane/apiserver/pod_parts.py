@@ -65,7 +65,7 @@ class PodParts:
         if format_ != "apply":
             body = patching.read_patch(call, format_)
             return lambda old: _placed(call, patching.patched(call, call.kind, old, format_, body), old)
-        manifest = writing.read_applied(call)
+        manifest = writing.read_applied_part(call)
         part = PARTS[call.subresource][0]
         named = {key: manifest["metadata"][key] for key in ("name", "namespace")}
         said = {**manifest, "metadata": named, "spec": part(manifest.get("spec") or {})}

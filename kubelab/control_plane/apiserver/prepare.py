@@ -13,20 +13,18 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from kubelab.control_plane.apiserver.call import SPEC_PARTS, STATUS_PARTS, Call
+from kubelab.control_plane.apiserver.call import Call
 from kubelab.machinery import schema
 from kubelab.machinery.decoding import Checked, check
 from kubelab.machinery.errors import (
     STALE,
     ApiError,
-    FieldError,
     bad_request,
     conflict,
-    forbidden_field,
     invalid,
     invalid_value,
 )
-from kubelab.machinery.meta import random_suffix, validate_object_meta
+from kubelab.machinery.meta import random_suffix
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Kind
 
@@ -37,6 +35,7 @@ METADATA = ("name", "generateName", "namespace", "uid", "resourceVersion", "gene
 SYSTEM = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
           "deletionGracePeriodSeconds", "selfLink")
 KEPT = ("uid", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+IMMUTABLE = ("uid", "deletionTimestamp", "deletionGracePeriodSeconds")
 FREE = ("name", "generateName", "labels", "annotations", "ownerReferences", "finalizers")
 MAX_GENERATED_BASE = 58  # 63 characters less the random suffix
 HEAD = ("kind", "apiVersion", "metadata")
@@ -115,11 +114,15 @@ def keep_identity(call: Call, obj: Obj, old: Obj) -> None:
     given, uid = metadata.get("resourceVersion") or "", metadata.get("uid") or ""
     if given and not given.isdigit():
         raise bad_request(f'strconv.ParseUint: parsing "{given}": invalid syntax')
-    if uid and uid != before["uid"]:
+    if uid and uid != before["uid"] and call.info.verb == "update":
         raise another(call, uid, before["uid"])
     if given and given != before["resourceVersion"]:
-        raise conflict(kind.group, kind.plural, before["name"], STALE)
+        raise conflict(call.told_group, kind.plural, before["name"], STALE)
+    wished = {key: metadata[key] for key in IMMUTABLE if metadata.get(key) not in (None, "", before.get(key))}
+    if "deletionTimestamp" in before:
+        wished.pop("deletionTimestamp", None)
     carry(metadata, before, KEPT)
+    metadata.update(wished)  # which validation refuses, beside whatever else is wrong
     metadata["name"] = before["name"]
     metadata["resourceVersion"] = before["resourceVersion"]
     obj["metadata"] = ordered(metadata)
@@ -128,7 +131,7 @@ def keep_identity(call: Call, obj: Obj, old: Obj) -> None:
 def another(call: Call, uid: str, stored: str) -> ApiError:
     """Return the refusal of an update that means an object of this name that is gone, or never was."""
     full_key = call.collection.prefix + call.key
-    return conflict(call.kind.group, call.kind.plural, call.info.name,
+    return conflict(call.told_group, call.kind.plural, call.info.name,
                     f"StorageError: invalid object, Code: 4, Key: {full_key}, ResourceVersion: 0, AdditionalErrorMsg: "
                     f"Precondition failed: UID in precondition: {uid}, UID in object meta: {stored}")
 
@@ -211,42 +214,6 @@ def count_generation(kind: Kind, obj: Obj, old: Obj) -> None:
     part = kind.counted_metadata
     if changed or obj["metadata"].get(part) != old["metadata"].get(part):
         obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-
-
-def validate(kind: Kind, obj: Obj, old: Obj | None, *, subresource: str = "") -> None:
-    """Raise `Invalid` with everything that is wrong with an object."""
-    metadata = obj["metadata"]
-    before = old["metadata"] if old is not None else {}
-    errors: list[FieldError] = []
-    if old is None or any(metadata.get(key) != before.get(key) for key in FREE):  # else it was valid before
-        errors += validate_object_meta(metadata, kind)
-    if old is not None:
-        errors += _finalizer_errors(metadata, before)
-    if kind.own is not None:
-        errors += kind.own.validate(obj, old)
-    elif subresource in STATUS_PARTS:
-        errors += kind.validate_part(obj, old or {}, subresource)
-    else:
-        if old is None or not kind.update_alone:
-            errors += kind.validate(obj)
-        if subresource in SPEC_PARTS:
-            errors += kind.validate_part(obj, old or {}, subresource)
-        elif old is not None:
-            changed = list(kind.validate_update(obj, old))
-            errors = [*changed, *errors] if kind.update_first else [*errors, *changed]
-    if errors:
-        raise invalid(kind.group, kind.kind, obj["metadata"].get("name") or "", errors)
-
-
-def _finalizer_errors(new: Obj, old: Obj) -> list[FieldError]:
-    if "deletionTimestamp" not in old:
-        return []
-    added = sorted(set(new.get("finalizers") or ()) - set(old.get("finalizers") or ()))
-    if not added:
-        return []
-    names = ", ".join(f'"{name}"' for name in added)
-    return [forbidden_field("metadata.finalizers", "no new finalizers can be added if the object is being deleted, "
-                            f"found new finalizers []string{{{names}}}")] * 2  # upstream says it twice
 
 
 def must_be_named(call: Call, obj: Obj, *, optional: bool = False) -> None:

@@ -68,7 +68,7 @@ class Subresources:
         manifest, force = None, is_true(call.query.get("force"))
         if call.info.verb == "patch" and patching.format_of(call) == "apply":
             as_scale = replace(call, kind=SCALE)
-            manifest = prepare.check_schema(as_scale, writing.read_applied(as_scale), SCALE)
+            manifest = prepare.check_schema(as_scale, writing.read_applied_part(as_scale), SCALE)
             call.operation = "Apply"
 
         def scaled(old: Obj) -> Obj:
@@ -195,8 +195,9 @@ class Subresources:
         return Response(200, await self._change(call, emptied))
 
     def _read(self, call: Call, kind: Kind) -> Obj:
-        """Return the body of a request, of the types that its kind has. Raises `BadRequest`."""
+        """Return the body of a request, of the types that its kind has and for its namespace. Raises `BadRequest`."""
         sent, call.strict = read_object(call.request, kind)
+        prepare.place(call, sent)
         return prepare.check_schema(call, sent, kind)
 
     async def _change(self, call: Call, make: Callable[[Obj], Obj]) -> Encoded:

@@ -90,7 +90,11 @@ async def _apply(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
         new = apply.apply(live, sent, call.manager, force, pipeline.stamp(), subresource=call.subresource,
                           node=call.kind.own.node if call.kind.own is not None else None)
         _judge_twins(call, twins)
-        return new if new is live else patching.checked(call, call.kind, new)
+        if new is not live:
+            new = patching.checked(call, call.kind, new)
+            prepare.place(call, new)
+            prepare.must_be_named(call, new)
+        return new
 
     return await on_stored(call, pipeline, merged, creates=not call.subresource)
 
@@ -116,7 +120,7 @@ async def on_stored(call: Call, pipeline: Pipeline, make: Callable[[Any], Obj], 
         if old is None:
             pipeline.authorise(call.user, replace(call.info, verb="create"))
             if uid := new["metadata"].get("uid"):
-                raise conflict(call.kind.group, call.kind.plural, call.info.name, f"uid mismatch: the provided object "
+                raise conflict(call.told_group, call.kind.plural, call.info.name, f"uid mismatch: the provided object "
                                f"specified uid {uid}, and no existing object was found")
         if old is not None and new is live:
             return old, False
@@ -124,7 +128,15 @@ async def on_stored(call: Call, pipeline: Pipeline, make: Callable[[Any], Obj], 
             return await pipeline.write(call, new, old), old is None
         except Changed:
             continue
-    raise conflict(call.kind.group, call.kind.plural, call.info.name, STALE)
+    raise conflict(call.told_group, call.kind.plural, call.info.name, STALE)
+
+
+def read_applied_part(call: Call) -> Obj:
+    """Return what a manager applies to a subresource of what there is."""
+    sent = read_applied(call)
+    prepare.must_be_named(call, sent, optional=True)
+    prepare.place(call, sent)
+    return sent
 
 
 def read_applied(call: Call) -> Obj:
@@ -139,6 +151,4 @@ def read_applied(call: Call) -> Obj:
         raise bad_request("failed to create typed patch object: .metadata: expected map")
     if sent["metadata"].get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")
-    prepare.must_be_named(call, sent, optional=call.key in call.collection.objects)
-    prepare.place(call, sent)
     return sent

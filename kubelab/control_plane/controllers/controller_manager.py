@@ -51,6 +51,7 @@ from kubelab.machinery.journal import Journal
 
 _SOURCES = {"replicationcontroller-controller": "replication-controller",  # who events say they come from
             "endpointslice-controller": "endpoint-slice-controller", "node-lifecycle-controller": "node-controller",
+            "endpointslicemirroring-controller": "endpoint-slice-mirroring-controller",
             "disruption-controller": "controllermanager"}
 
 
@@ -96,7 +97,7 @@ class ControllerManager(Component):
         self._add("resourcequota-controller", self._plain(ResourceQuotaController))
         self._add("endpoints-controller", self._plain(EndpointsController))
         self._add("endpointslice-controller", self._telling(EndpointSliceController))
-        self._add("endpointslicemirroring-controller", self._plain(SliceMirroringController))
+        self._add("endpointslicemirroring-controller", self._telling(SliceMirroringController))
         self._add("service-cidr-controller", self._plain(ServiceCidrController))
         self._add("node-lifecycle-controller", lambda name: NodeLifecycleController(
             name, client, self.informers, clock=clock, journal=journal, recorder=self._recorder(name),

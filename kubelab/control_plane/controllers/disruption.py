@@ -3,7 +3,8 @@
     Pod event ─► the keys of the budgets that select it ─┐
     PDB event ─► its own key ────────────────────────────┴─► reconcile ─► status.disruptionsAllowed
 
-The API server spends the allowance (pods/eviction) and notes each pod in status.disruptedPods until it is gone.
+The API server spends the allowance (pods/eviction) and notes each pod in status.disruptedPods until it is gone. A pod
+that was to be disrupted and is still there two minutes later is a target no more.
 
 Invariant: what cannot be worked out allows nothing.
 Models:    kube-controller-manager, disruption-controller
@@ -20,12 +21,12 @@ from kubelab.client.controller import Controller
 from kubelab.client.informer import Informers
 from kubelab.client.recorder import EventRecorder
 from kubelab.control_plane.controllers.pod_owner import write_status
-from kubelab.control_plane.controllers.pods import POD_INDEXERS, is_ready
+from kubelab.control_plane.controllers.pods import POD_INDEXERS, is_finished, is_ready
 from kubelab.machinery import intstr
 from kubelab.machinery.clock import Clock, parse_timestamp, timestamp
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.journal import Journal
-from kubelab.machinery.meta import controller_of, is_terminating, key_of
+from kubelab.machinery.meta import controller_of, get_condition, is_terminating, key_of
 from kubelab.machinery.request import Obj
 from kubelab.machinery.selectors import Selector, from_label_selector
 from kubelab.units.columns import selector_text
@@ -33,6 +34,8 @@ from kubelab.units.columns import selector_text
 SCALED = {"ReplicaSet": "replicasets.apps", "StatefulSet": "statefulsets.apps",
           "ReplicationController": "replicationcontrollers", "Deployment": "deployments.apps"}
 GONE_IN_S = 120.0  # so long a pod that was let go counts as going
+STALE = "stale:"  # keys of pods that were to be disrupted
+TARGET, BY_KUBELET = "DisruptionTarget", "TerminationByKubelet"
 UNMANAGED = ("Pods selected by this PodDisruptionBudget (selector: {}) were found to be unmanaged. As a result, the "
              "status of the PDB cannot be calculated correctly, which may result in undefined behavior. To account for "
              'these pods please set ".spec.minAvailable" field of the PDB to an integer value.')
@@ -104,6 +107,18 @@ def status_of(budget: Obj, health: Health, going: Mapping[str, str], now: float,
     return {**status, "conditions": [*others, condition]}
 
 
+def stale_in_s(pod: Obj, now: float) -> float | None:
+    """Return in how many seconds a pod that was to be disrupted, and stays, is a target no more; None when it is none.
+
+    What the kubelet ends may take any time, and what has ended is left as it is.
+    """
+    condition = get_condition(pod, TARGET)
+    if condition is None or condition["status"] != "True" or condition.get("reason") == BY_KUBELET \
+            or is_terminating(pod) or is_finished(pod):
+        return None
+    return max(parse_timestamp(condition["lastTransitionTime"]) + GONE_IN_S - now, 0.0)
+
+
 def selector_of(budget: Obj) -> Selector | None:
     """Return a budget's selector; none selects no pod, an empty one all of the namespace."""
     selector = (budget.get("spec") or {}).get("selector")
@@ -125,6 +140,9 @@ class DisruptionController(Controller):
         self.pods.on_event(self._on_pod)
 
     def _on_pod(self, type_: str, pod: Obj, old: Obj | None) -> None:
+        wait_s = stale_in_s(pod, self.clock.now()) if type_ != "DELETED" else None
+        if wait_s is not None:
+            self.queue.add_after(STALE + key_of(pod), wait_s)
         budgets = self.budgets.by_index("namespace", pod["metadata"]["namespace"])
         if not budgets or (type_ == "MODIFIED" and old is not None and _counted(pod) == _counted(old)):
             return
@@ -135,6 +153,9 @@ class DisruptionController(Controller):
                 self.queue.add(key_of(budget))
 
     async def reconcile(self, key: str) -> None:
+        if key.startswith(STALE):
+            await self._spare(key.removeprefix(STALE))
+            return
         budget = self.budgets.get(key)
         if budget is None or is_terminating(budget):
             return
@@ -160,6 +181,25 @@ class DisruptionController(Controller):
         status = status_of(budget, health_of(budget, pods, scales, going), going, now, failure)
         if status != budget.get("status"):
             await write_status(self.client, "poddisruptionbudgets.policy", budget, status)
+
+    async def _spare(self, key: str) -> None:
+        """Say of a pod that it is no target any more, when its time has passed."""
+        pod, now = self.pods.get(key), self.clock.now()
+        wait_s = stale_in_s(pod, now) if pod is not None else None
+        if pod is None or wait_s is None:
+            return
+        if wait_s > 0:
+            self.queue.add_after(STALE + key, wait_s)
+            return
+        spared = {"type": TARGET, "status": "False", "lastTransitionTime": timestamp(now)}
+        meta = pod["metadata"]
+        patch = {"metadata": {"uid": meta["uid"]}, "status": {"conditions": [spared]}}
+        try:
+            await self.client.patch("pods", meta["name"], patch, meta["namespace"], type="strategic",
+                                    subresource="status")
+        except ApiError as error:
+            if error.code not in (404, 409):  # gone, or another one of the same name
+                raise
 
     async def _scales(self, budget: Obj, pods: Sequence[Obj]) -> list[int]:
         """Return what size each controller of these pods wants. Raises `LookupError` for one that has no size."""

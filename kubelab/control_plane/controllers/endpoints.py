@@ -128,8 +128,8 @@ class EndpointsController(ServicePodsController):
         labels = copied_labels(service, (HEADLESS,)) | {MANAGED_BY: "endpoint-controller"}
         if is_headless(service):
             labels[HEADLESS] = ""
-        notes = {k: v for k, v in ((current or service)["metadata"].get("annotations") or {}).items()
-                 if k not in (OVER_CAPACITY, "kubectl.kubernetes.io/last-applied-configuration")}
+        notes = {k: v for k, v in ((current or {"metadata": {}})["metadata"].get("annotations") or {}).items()
+                 if k != OVER_CAPACITY}
         if cut:
             notes[OVER_CAPACITY] = "truncated"
         base = current["metadata"] if current else {"name": meta["name"], "namespace": meta["namespace"]}

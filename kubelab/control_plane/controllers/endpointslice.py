@@ -2,6 +2,8 @@
 
     Service, Pods, Nodes (zones) ─► plan_slices ─► create, update, delete EndpointSlices
 
+A pod whose node is not there, or not seen yet, is left out until it is, unless the Service publishes what is not ready.
+
 Invariant: while the informer has not yet shown a slice we wrote, its Service is left alone.
 Models:    kube-controller-manager, endpointslice-controller
 Left out:  see slice_plan.py
@@ -10,6 +12,7 @@ Left out:  see slice_plan.py
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from kubelab.client.client import Client
@@ -52,6 +55,7 @@ class EndpointSliceController(ServicePodsController):
         super().__init__(name, client, informers, clock=clock, journal=journal, more=(self.slices, self.nodes))
         self._written: dict[str, dict[str, str | None]] = {}  # Service → slice → revision to be seen, None: gone
         self._waiting_since: dict[str, float] = {}
+        self._nodeless: set[str] = set()  # Services with pods whose node is missing
         self.slices.on_event(self._on_slice)
         self.nodes.on_event(self._on_node)
 
@@ -68,6 +72,9 @@ class EndpointSliceController(ServicePodsController):
                 self.queue.add_after(key, self._together_s(self._sizes.get(key, 0)))
 
     def _on_node(self, type_: str, node: Obj, old: Obj | None) -> None:
+        if type_ == "ADDED":
+            for key in self._nodeless:
+                self.queue.add(key)
         zone = (node["metadata"].get("labels") or {}).get(ZONE)
         if old is not None and zone != (old["metadata"].get("labels") or {}).get(ZONE):
             for key in list(self.services.keys()):
@@ -77,6 +84,7 @@ class EndpointSliceController(ServicePodsController):
         service = self.services.get(key)
         if service is None or is_terminating(service):
             self._written.pop(key, None)  # the garbage collector takes the slices
+            self._nodeless.discard(key)
             return
         if not service["spec"].get("selector"):
             return
@@ -86,20 +94,38 @@ class EndpointSliceController(ServicePodsController):
         self._waiting_since.pop(key, None)
         zones = {node["metadata"]["name"]: (node["metadata"].get("labels") or {}).get(ZONE, "")
                  for node in self.nodes.list()}
-        wanted = wanted_endpoints(service, self._pods_of(service), zones)
-        plan = plan_slices(wanted, self.slices.by_index("service", key))
+        pods = self._placed(key, service, self._pods_of(service), zones)
+        ours, strange = self._slices_of(key, service)
+        plan = plan_slices(wanted_endpoints(service, pods, zones), ours)
+        plan.delete += strange
         labels = self._labels(service)
-        touched = {existing["metadata"]["name"] for existing, _ in plan.update} | {
+        touched = {existing["metadata"]["name"] for existing, _, _ in plan.update} | {
             gone["metadata"]["name"] for gone in plan.delete}
-        for existing in self.slices.by_index("service", key):
+        for existing in ours:
             if existing["metadata"]["name"] not in touched and existing["metadata"].get("labels") != labels:
-                plan.update.append((existing, existing.get("endpoints") or []))
+                plan.update.append((existing, None, existing.get("endpoints") or []))
         if plan.create or plan.update or plan.delete:
             notes = self._trigger(key, {})
             await asyncio.gather(
                 *(self._create(key, service, labels, notes, ports, endpoints) for ports, endpoints in plan.create),
-                *(self._update(key, existing, labels, notes, endpoints) for existing, endpoints in plan.update),
+                *(self._update(key, existing, labels, notes, ports, endpoints)
+                  for existing, ports, endpoints in plan.update),
                 *(self._delete(key, existing) for existing in plan.delete))
+
+    def _placed(self, key: str, service: Obj, pods: list[Obj], nodes: Mapping[str, str]) -> list[Obj]:
+        """Return the pods whose node is known, and remember to look again when some are not."""
+        found = pods if service["spec"].get("publishNotReadyAddresses") else [
+            pod for pod in pods if pod["spec"].get("nodeName") in nodes]
+        (self._nodeless.discard if len(found) == len(pods) else self._nodeless.add)(key)
+        return found
+
+    def _slices_of(self, key: str, service: Obj) -> tuple[list[Obj], list[Obj]]:
+        """Return the Service's slices, and those of another one that had its name."""
+        ours, strange = list[Obj](), list[Obj]()
+        for existing in self.slices.by_index("service", key):
+            owners = {owner.get("uid") for owner in existing["metadata"].get("ownerReferences") or ()}
+            (ours if service["metadata"]["uid"] in owners else strange).append(existing)
+        return ours, strange
 
     def _waited_enough(self, key: str) -> bool:
         """Believe the informer again after a while: it may have listed anew and never show what we wait for."""
@@ -133,11 +159,13 @@ class EndpointSliceController(ServicePodsController):
         self._expect(key, made["metadata"]["name"], made)
 
     async def _update(self, key: str, existing: Obj, labels: dict[str, str], notes: dict[str, str],
-                      endpoints: list[Obj]) -> None:
+                      ports: Ports | None, endpoints: list[Obj]) -> None:
         meta = existing["metadata"]
         kept = {name: value for name, value in (meta.get("annotations") or {}).items() if name != TRIGGER_TIME}
         wanted = {**existing, "endpoints": endpoints, "metadata": {
             **meta, "labels": labels, "annotations": {**kept, **notes}}}
+        if ports is not None:
+            wanted["ports"] = [dict(port) for port in ports]
         self._expect(key, meta["name"], await self.client.update(SLICES, wanted))
 
     async def _delete(self, key: str, existing: Obj) -> None:

@@ -5,35 +5,38 @@
 Invariant: only slices under our own name are touched; what is there is asked of the API server, not of a cache that may
            not show our last write yet.
 Models:    kube-controller-manager, endpointslicemirroring-controller
-Left out:  its back-off between changes, the limit of 1,000 addresses a subset
+Left out:  its back-off between changes
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from typing import Any
 
 from kubelab.client.client import Client
 from kubelab.client.controller import Controller
 from kubelab.client.informer import Informers
+from kubelab.client.recorder import EventRecorder
 from kubelab.machinery.clock import Clock
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.journal import Journal
 from kubelab.machinery.meta import is_terminating, key_of, owner_reference
 from kubelab.machinery.request import Obj
+from kubelab.units.addresses import parse_ip
 
 SLICES = "endpointslices.discovery.k8s.io"
 MANAGED_BY, SERVICE_NAME = "endpointslice.kubernetes.io/managed-by", "kubernetes.io/service-name"
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP = "endpointslice.kubernetes.io/skip-mirror"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
+MOST = 1000  # addresses of one subset that are mirrored
 NOT_COPIED = ("kubectl.kubernetes.io/last-applied-configuration", "endpoints.kubernetes.io/last-change-trigger-time")
 
 
 class SliceMirroringController(Controller):
-    def __init__(self, name: str, client: Client, informers: Informers, *, clock: Clock, journal: Journal) -> None:
-        self.client = client
+    def __init__(self, name: str, client: Client, informers: Informers, *, clock: Clock, journal: Journal,
+                 recorder: EventRecorder) -> None:
+        self.client, self.recorder = client, recorder
         self.endpoints, self.services = informers.of("endpoints"), informers.of("services")
         self.slices = informers.of(SLICES)
         super().__init__(name, clock=clock, journal=journal, informers=(self.endpoints, self.services, self.slices))
@@ -64,7 +67,11 @@ class SliceMirroringController(Controller):
         wanted: list[Obj] = []
         if endpoints is not None and service is not None and not is_terminating(endpoints) \
                 and self._is_mirrored(endpoints) and self._is_mirrored(service):
-            wanted = wanted_slices(endpoints)
+            wanted, skipped = wanted_slices(endpoints)
+            if skipped:
+                self.recorder.event(endpoints, "Warning", "TooManyAddressesToMirror", f"A max of {MOST} addresses can "
+                                    f"be mirrored to EndpointSlices per Endpoints subset. {skipped} addresses were "
+                                    "skipped")
         elif not any((s["metadata"].get("labels") or {}).get(SERVICE_NAME) == name
                      for s in self.slices.list() if s["metadata"]["namespace"] == namespace):
             return  # nothing to take away: most Services are others' business
@@ -75,14 +82,19 @@ class SliceMirroringController(Controller):
                                         selector=f"{MANAGED_BY}={MANAGER},{SERVICE_NAME}={name}"))["items"]
         left = {_sort(existing): existing for existing in found}
         surplus = [existing for existing in found if left[_sort(existing)] is not existing]
-        for new in wanted:
-            existing = left.pop(_sort(new), None)
+        pairs = [(new, left.pop(_sort(new), None)) for new in wanted]
+        gone = [*left.values(), *surplus]
+        for new, existing in pairs:
+            if existing is None:  # rather than one that goes and one that comes
+                existing = next((one for one in gone if one["addressType"] == new["addressType"]), None)
+                gone = [one for one in gone if one is not existing]
             if existing is None:
                 await self._create(new)
             elif not _agree(existing, new):
                 meta = {**existing["metadata"], **{k: new["metadata"][k] for k in ("labels", "annotations")}}
-                await self.client.update(SLICES, {**existing, "endpoints": new["endpoints"], "metadata": meta})
-        for existing in [*left.values(), *surplus]:
+                await self.client.update(SLICES, {**existing, **{k: new[k] for k in ("endpoints", "ports")},
+                                                  "metadata": meta})
+        for existing in gone:
             await self._delete(existing)
 
     async def _create(self, new: Obj) -> None:
@@ -101,22 +113,29 @@ class SliceMirroringController(Controller):
                 raise
 
 
-def wanted_slices(endpoints: Obj) -> list[Obj]:
-    """Return one slice for each set of ports and family of addresses. A pure function."""
-    meta, found = endpoints["metadata"], dict[str, Obj]()
+def wanted_slices(endpoints: Obj) -> tuple[list[Obj], int]:
+    """Return one slice for each set of ports and family of addresses, and how many addresses were too many.
+
+    A pure function.
+    """
+    meta, found, skipped = endpoints["metadata"], dict[str, Obj](), 0
     for subset in endpoints.get("subsets") or ():
         ports = [{"name": "", "protocol": "TCP", **port} for port in subset.get("ports") or ()]
-        for field, ready in (("addresses", True), ("notReadyAddresses", False)):
-            for address in subset.get(field) or ():
-                family = f"IPv{ipaddress.ip_address(address['ip']).version}"
-                one = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family,
-                       "metadata": _metadata(endpoints), "endpoints": [], "ports": ports}
-                found.setdefault(_sort(one), one)["endpoints"].append(_endpoint(address, ready))
-    return [one | {"metadata": {**one["metadata"], "generateName": f"{meta['name']}-"}} for one in found.values()]
+        addresses = [(address, ready) for field, ready in (("addresses", True), ("notReadyAddresses", False))
+                     for address in subset.get(field) or ()]
+        skipped += max(len(addresses) - MOST, 0)
+        for address, ready in addresses[:MOST]:
+            ip = parse_ip(address["ip"])
+            assert ip is not None  # the API server has seen to it
+            one = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": f"IPv{ip.version}",
+                   "metadata": _metadata(endpoints), "endpoints": [], "ports": ports}
+            found.setdefault(_sort(one), one)["endpoints"].append(_endpoint(address, str(ip), ready))
+    return [one | {"metadata": {**one["metadata"], "generateName": f"{meta['name']}-"}} for one in found.values()], \
+        skipped
 
 
-def _endpoint(address: Obj, ready: bool) -> Obj:
-    out: Obj = {"addresses": [address["ip"]], "conditions": {"ready": ready}}
+def _endpoint(address: Obj, ip: str, ready: bool) -> Obj:
+    out: Obj = {"addresses": [ip], "conditions": {"ready": ready}}
     return out | {field: address[field] for field in ("hostname", "targetRef", "nodeName") if address.get(field)}
 
 
@@ -136,6 +155,7 @@ def _sort(one: Obj) -> str:
 def _agree(existing: Obj, new: Obj) -> bool:
     def shown(one: Obj) -> Any:
         meta = one["metadata"]
-        return one.get("endpoints") or [], meta.get("labels") or {}, meta.get("annotations") or {}
+        return (one.get("endpoints") or [], one.get("ports") or [], meta.get("labels") or {},
+                meta.get("annotations") or {})
 
     return bool(shown(existing) == shown(new))

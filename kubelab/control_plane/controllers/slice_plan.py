@@ -1,10 +1,11 @@
 """The decisions of the EndpointSlice controller: what each pod's endpoint says, and how endpoints fill slices.
 
     pods ─► endpoints by address type and ports ─► keep the slices that are right, change as few others as possible
+                                                   what would go is written anew for what would come
 
 Invariant: no slice holds more than 100 endpoints; an endpoint that is already in a slice stays in it.
-Models:    k8s.io/endpointslice (reconciler.go, utils.go)
-Left out:  IPv6 and dual stack, topology hints
+Models:    k8s.io/endpointslice (reconciler.go, utils.go, trafficdist)
+Left out:  IPv6 and dual stack, hints by the share of each zone's CPUs (service.kubernetes.io/topology-mode)
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from kubelab.control_plane.controllers.pods import is_ready
 from kubelab.control_plane.controllers.service_pods import (
     address_of,
     hostname_of,
-    is_headless,
     may_serve,
     target_port,
     target_ref,
@@ -26,13 +26,15 @@ from kubelab.machinery.meta import is_terminating
 from kubelab.machinery.request import Obj
 
 FULL = 100
+CLOSE = ("PreferClose", "PreferSameNode", "PreferSameZone")
+TOPOLOGY = ("service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode")
 Ports = tuple[tuple[tuple[str, Any], ...], ...]
 
 
 @dataclass(slots=True)
 class SlicePlan:
     create: list[tuple[Ports, list[Obj]]] = field(default_factory=list)
-    update: list[tuple[Obj, list[Obj]]] = field(default_factory=list)
+    update: list[tuple[Obj, Ports | None, list[Obj]]] = field(default_factory=list)  # None: with the ports that it has
     delete: list[Obj] = field(default_factory=list)
 
 
@@ -50,7 +52,20 @@ def endpoint_of(service: Obj, pod: Obj, zones: Mapping[str, str]) -> Obj:
     for name, value in (("hostname", hostname), ("nodeName", node), ("zone", zones.get(node, ""))):
         if value:
             endpoint[name] = value
-    return endpoint
+    hints = _hints(service, endpoint) if endpoint["conditions"]["ready"] else {}
+    return endpoint | {"hints": hints} if hints else endpoint
+
+
+def _hints(service: Obj, endpoint: Obj) -> Obj:
+    """Say whose traffic an endpoint wants, where the Service wants it kept close."""
+    wish, notes = service["spec"].get("trafficDistribution"), service["metadata"].get("annotations") or {}
+    mode = next((notes[key] for key in TOPOLOGY if key in notes), "")
+    if wish not in CLOSE or mode in ("Auto", "auto"):
+        return {}
+    hints = {"forZones": [{"name": endpoint["zone"]}]} if endpoint.get("zone") else {}
+    if wish == "PreferSameNode" and endpoint.get("nodeName"):
+        hints["forNodes"] = [{"name": endpoint["nodeName"]}]
+    return hints
 
 
 def ports_of(service: Obj, pod: Obj) -> Ports:
@@ -67,20 +82,16 @@ def ports_of(service: Obj, pod: Obj) -> Ports:
 
 
 def wanted_endpoints(service: Obj, pods: Iterable[Obj], zones: Mapping[str, str]) -> dict[Ports, dict[str, Obj]]:
-    """Return endpoints by ports and pod uid."""
+    """Return endpoints by ports and pod uid; a pod that has none of the ports stands among those without any."""
     wanted: dict[Ports, dict[str, Obj]] = {}
-    headless = is_headless(service)
     for pod in pods:
-        if not may_serve(pod, terminating_too=True):
-            continue
-        ports = ports_of(service, pod)
-        if ports or (headless and not service["spec"].get("ports")):
-            wanted.setdefault(ports, {})[pod["metadata"]["uid"]] = endpoint_of(service, pod, zones)
+        if may_serve(pod, terminating_too=True):
+            wanted.setdefault(ports_of(service, pod), {})[pod["metadata"]["uid"]] = endpoint_of(service, pod, zones)
     return wanted
 
 
 def plan_slices(wanted: Mapping[Ports, Mapping[str, Obj]], slices: Sequence[Obj]) -> SlicePlan:
-    """Fit the wanted endpoints into the existing slices; a Service without any keeps one empty slice."""
+    """Fit the wanted endpoints into the slices of their Service; one without any endpoint keeps one empty slice."""
     plan = SlicePlan()
     by_ports: dict[Ports, list[Obj]] = {}
     for existing in slices:
@@ -94,6 +105,8 @@ def plan_slices(wanted: Mapping[Ports, Mapping[str, Obj]], slices: Sequence[Obj]
             plan.create.append(((), []))
         leftover = [s for s in leftover if s is not placeholder]
     plan.delete += leftover
+    while plan.create and plan.delete:  # rather than one that goes and one that comes
+        plan.update.append((plan.delete.pop(0), *plan.create.pop()))
     return plan
 
 
@@ -119,7 +132,7 @@ def _fill(plan: SlicePlan, ports: Ports, endpoints: Mapping[str, Obj], slices: S
         if not staying:
             plan.delete.append(existing)
         elif changed:
-            plan.update.append((existing, staying))
+            plan.update.append((existing, None, staying))
     rest = list(missing.values())
     plan.create += [(ports, rest[i:i + FULL]) for i in range(0, len(rest), FULL)]
 

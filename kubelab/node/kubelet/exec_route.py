@@ -63,7 +63,7 @@ class Channels(Protocol):
 
 async def serve(request: web.BaseRequest, target: PodTarget, verb: str) -> Any:
     """Upgrade, run the command or attach, and speak until it ends. Raises HttpError before the upgrade."""
-    status = target.running()
+    status = target.running(verb)
     command = request.query.getall("command", [])
     if verb == "exec" and not command:
         raise HttpError(400, "you must specify at least one command for the container")

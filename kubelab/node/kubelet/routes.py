@@ -38,12 +38,15 @@ class PodTarget:
     def pod(self) -> Obj:
         return self.worker.pod
 
-    def running(self) -> ContainerStatus:
-        """Return the running attempt of the container. Raises HttpError."""
+    def running(self, verb: str) -> ContainerStatus:
+        """Return the running attempt of the container. Raises HttpError, worded as the kubelet does for `verb`."""
         status = self.worker.observed.latest(self.container)
-        if status is None or status.state != "running":
-            raise HttpError(500, f'container not found ("{self.container}")')
-        return status
+        if status is not None and status.state == "running":
+            return status
+        metadata = self.pod["metadata"]
+        pod = f"{metadata['name']}_{metadata['namespace']}"
+        raise HttpError(500, f"container {self.container} not found in pod {pod}" if verb == "attach" else
+                        f'container not found ("{self.container}")')
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:

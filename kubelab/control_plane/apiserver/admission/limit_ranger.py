@@ -5,7 +5,7 @@ Models:    plugin/pkg/admission/limitranger
 
 from __future__ import annotations
 
-from kubelab.control_plane.apiserver.admission.plugin import Attributes, Plugin
+from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes, Plugin
 from kubelab.units.limit_bounds import claim_errors, give_defaults, pod_errors
 
 
@@ -20,6 +20,8 @@ class LimitRanger(Plugin):
                     a.call.kind.prepare_create(a.obj)  # a pod's quality of service follows from its resources
 
     def validate(self, a: Attributes) -> None:
+        if "deletionTimestamp" in a.old.get("metadata", NO_OBJ):
+            return
         for limit_range in self.objects("", "limitranges", a.namespace):
             check = pod_errors if a.call.kind.plural == "pods" else claim_errors
             errors = list(dict.fromkeys(check(a.obj, limit_range)))
