@@ -14,7 +14,7 @@ from kubelab.machinery import quantity
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
-from kubelab.units.go_shapes import difference
+from kubelab.units.go_shapes import Embedded, difference, printed
 
 ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODES = ("Block", "Filesystem")
@@ -22,11 +22,11 @@ CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 RESIZE_STATES = ("ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress",
                  "NodeResizeInfeasible", "NodeResizePending")
 FROZEN = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
-# The order in which upstream writes a claim's spec, and what it calls the fields.
-_REF = {"APIGroup": "apiGroup", "Kind": "kind", "Name": "name"}
-_STRUCT = {"AccessModes": "accessModes", "Selector": "selector", "Resources": "resources", "VolumeName": "volumeName",
-           "StorageClassName": "storageClassName", "VolumeMode": "volumeMode", "DataSource": "dataSource",
-           "DataSourceRef": "dataSourceRef", "VolumeAttributesClassName": "volumeAttributesClassName"}
+_REF = {"apiGroup": None, "kind": "", "name": ""}
+# A claim's spec as upstream prints it, in its order.
+SHAPE = {"accessModes": None, "selector": None, "resources": Embedded({"limits": None, "requests": None}),
+         "volumeName": "", "storageClassName": None, "volumeMode": None, "dataSource": _REF,
+         "dataSourceRef": {**_REF, "namespace": None}, "volumeAttributesClassName": None}
 
 
 def claim_spec_defaults(spec: Obj) -> None:
@@ -106,8 +106,9 @@ def _update_errors(new: Obj, old: Obj) -> rules.Errors:
     wanted = _with_what_is_free(spec, before, bound=(new.get("status") or {}).get("phase") == "Bound",
                                 may_name_class=had in (None, spec.get("storageClassName")))
     frozen = before if before.get("volumeName") else {**before, "volumeName": spec.get("volumeName")}
-    if _struct(wanted) != _struct(frozen):
-        yield rules.forbidden("spec", f"{FROZEN}\n{difference(_struct(frozen), _struct(wanted))}")
+    was, becomes = printed(SHAPE, frozen), printed(SHAPE, wanted)
+    if becomes != was:
+        yield rules.forbidden("spec", f"{FROZEN}\n{difference(was, becomes)}")
     yield from _size_errors(new, old)
     yield from rules.immutable("volumeMode", spec["volumeMode"], before["volumeMode"])
     if before.get("volumeAttributesClassName") is not None and not spec.get("volumeAttributesClassName"):
@@ -134,16 +135,6 @@ def _size_errors(new: Obj, old: Obj) -> rules.Errors:
     has = quantity.parse(((old.get("status") or {}).get("capacity") or {}).get("storage") or 0)
     if size < had and size <= has:
         yield rules.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
-
-
-def _struct(spec: Obj) -> Obj:
-    """Write a claim's spec as upstream does."""
-    resources, sources = spec["resources"], {
-        go: None if spec.get(key) is None else {field: spec[key].get(name) for field, name in fields.items()}
-        for go, key, fields in (("DataSource", "dataSource", _REF),
-                                ("DataSourceRef", "dataSourceRef", {**_REF, "Namespace": "namespace"}))}
-    return {**{go: spec.get(key) for go, key in _STRUCT.items()}, **sources, "VolumeName": spec.get("volumeName") or "",
-            "Resources": {"Limits": resources.get("limits"), "Requests": resources.get("requests")}}
 
 
 def validate_status(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:

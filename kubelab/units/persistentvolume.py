@@ -16,7 +16,7 @@ from kubelab.units import rules, warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.claim_validation import VOLUME_MODES, access_mode_errors
 from kubelab.units.columns import AGE, NAME
-from kubelab.units.go_shapes import difference
+from kubelab.units.go_shapes import GIVEN, difference, printed
 from kubelab.units.persistentvolumeclaim import (
     VOLUME_MODE,
     access_text,
@@ -36,23 +36,21 @@ SOURCE_DEFAULTS: dict[str, Obj] = {
     "rbd": {"pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"},
     "azureDisk": {"cachingMode": "ReadWrite", "fsType": "ext4", "readOnly": False, "kind": "Shared"},
 }
-# The order in which upstream writes a source, and what it calls the fields that are not just their key with a capital.
-SOURCE_ORDER = {
-    "GCEPersistentDisk": "gcePersistentDisk", "AWSElasticBlockStore": "awsElasticBlockStore", "HostPath": "hostPath",
-    "Glusterfs": "glusterfs", "NFS": "nfs", "RBD": "rbd", "Quobyte": "quobyte", "ISCSI": "iscsi",
-    "FlexVolume": "flexVolume", "Cinder": "cinder", "CephFS": "cephfs", "FC": "fc", "Flocker": "flocker",
-    "AzureFile": "azureFile", "VsphereVolume": "vsphereVolume", "AzureDisk": "azureDisk",
-    "PhotonPersistentDisk": "photonPersistentDisk", "PortworxVolume": "portworxVolume", "ScaleIO": "scaleIO",
-    "Local": "local", "StorageOS": "storageos", "CSI": "csi"}
+_SECRET = {"name": "", "namespace": ""}
+# A source as upstream prints it, in its order; of what vendors have, only what was given.
+SHAPE = {
+    "gcePersistentDisk": GIVEN, "awsElasticBlockStore": GIVEN, "hostPath": {"path": "", "type": None},
+    "glusterfs": GIVEN, "nfs": {"server": "", "path": "", "readOnly": False},
+    **dict.fromkeys(("rbd", "quobyte", "iscsi", "flexVolume", "cinder", "cephfs", "fc", "flocker", "azureFile",
+                     "vsphereVolume", "azureDisk", "photonPersistentDisk", "portworxVolume", "scaleIO"), GIVEN),
+    "local": {"path": "", "fsType": None}, "storageos": GIVEN,
+    "csi": {"driver": "", "volumeHandle": "", "readOnly": False, "fsType": "", "volumeAttributes": None,
+            **dict.fromkeys(("controllerPublishSecretRef", "nodeStageSecretRef", "nodePublishSecretRef",
+                             "controllerExpandSecretRef", "nodeExpandSecretRef"), _SECRET)}}
 BETA_LABELS = {"beta.kubernetes.io/os": "kubernetes.io/os", "beta.kubernetes.io/arch": "kubernetes.io/arch",
                "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
                **{f"failure-domain.beta.kubernetes.io/{of}": f"topology.kubernetes.io/{of}"
                   for of in ("zone", "region")}}
-_TEXTS = {"Path": "", "Server": "", "ReadOnly": False, "Driver": "", "VolumeHandle": "", "FSType": ""}
-SOURCE_FIELDS = {
-    "hostPath": ("Path", "Type"), "nfs": ("Server", "Path", "ReadOnly"), "local": ("Path", "FSType"),
-    "csi": ("Driver", "VolumeHandle", "ReadOnly", "FSType", "VolumeAttributes", "ControllerPublishSecretRef",
-            "NodeStageSecretRef", "NodePublishSecretRef", "ControllerExpandSecretRef", "NodeExpandSecretRef")}
 
 
 def _default(volume: Obj) -> None:
@@ -134,7 +132,7 @@ def _update_errors(new: Obj, old: Obj) -> rules.Errors:
         after["csi"] = {key: value for key, value in new["csi"].items() if key != "controllerExpandSecretRef"}
     if after != before:
         yield rules.forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation\n"
-                              + difference(_source_struct(before), _source_struct(after)))
+                              + difference(printed(SHAPE, before), printed(SHAPE, after)))
     yield from rules.immutable("volumeMode", new["volumeMode"], old["volumeMode"])
     pinned = old.get("nodeAffinity")
     if pinned is not None and new.get("nodeAffinity") not in (pinned, _graduated(pinned)):
@@ -152,19 +150,6 @@ def _graduated(affinity: Any) -> Any:
         return affinity
     return {key: BETA_LABELS.get(value, value) if key == "key" else _graduated(value)
             for key, value in affinity.items()}
-
-
-def _source_struct(sources: Obj) -> Obj:
-    """Write a source as upstream does: every kind of one, and of the one that is set every field."""
-    def one(key: str) -> Obj | None:
-        source = sources.get(key)
-        if source is None:
-            return None
-        capitals = {k[0].upper() + k[1:]: v for k, v in source.items()}
-        capitals = {"FSType" if k == "FsType" else k: v for k, v in capitals.items()}
-        return {k: capitals.get(k, _TEXTS.get(k)) for k in SOURCE_FIELDS.get(key, tuple(capitals))}
-
-    return {go: one(key) for go, key in SOURCE_ORDER.items()}
 
 
 def _note_phase(new: Obj, old: Obj, now: str) -> None:
