@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from kubelab.units.admissionpolicy import (
-    MUTATING_ADMISSION_POLICY,
-    MUTATING_ADMISSION_POLICY_BINDING,
-    VALIDATING_ADMISSION_POLICY,
-    VALIDATING_ADMISSION_POLICY_BINDING,
-)
+from kubelab.units.admissionbinding import MUTATING_ADMISSION_POLICY_BINDING, VALIDATING_ADMISSION_POLICY_BINDING
+from kubelab.units.admissionpolicy import MUTATING_ADMISSION_POLICY, VALIDATING_ADMISSION_POLICY
 from kubelab.units.apiservice import API_SERVICE
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.certificatesigningrequest import CERTIFICATE_SIGNING_REQUEST

@@ -11,6 +11,7 @@ from kubelab.machinery import names
 from kubelab.machinery.errors import duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
+from kubelab.units.admission_expressions import BOOL, Expressions
 
 GROUP = "admissionregistration.k8s.io"
 CATEGORIES = ("api-extensions",)
@@ -90,8 +91,8 @@ def _resource_errors(path: str, resources: Sequence[str]) -> rules.Errors:
                             "if '*' is present, must not specify other resources without subresources")
 
 
-def condition_errors(path: str, conditions: Sequence[Obj]) -> rules.Errors:
-    """What is wrong with `matchConditions`, their expressions aside."""
+def condition_errors(path: str, conditions: Sequence[Obj], expressions: Expressions) -> rules.Errors:
+    """What is wrong with `matchConditions`."""
     if len(conditions) > MAX_CONDITIONS:
         yield rules.too_many(path, len(conditions), MAX_CONDITIONS)
     seen: set[str] = set()
@@ -99,6 +100,8 @@ def condition_errors(path: str, conditions: Sequence[Obj]) -> rules.Errors:
         name = condition.get("name", "")
         if not condition.get("expression", "").strip():
             yield required(f"{path}[{i}].expression")
+        else:
+            yield from expressions.errors(f"{path}[{i}].expression", condition["expression"].strip(), BOOL)
         if not name:
             yield required(f"{path}[{i}].name")
             continue

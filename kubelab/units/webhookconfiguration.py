@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from kubelab.machinery import names
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units import admission_expressions, rules
+from kubelab.units import rules
+from kubelab.units.admission_expressions import Expressions
 from kubelab.units.admissionrules import (
     CATEGORIES,
     FAILURE_POLICIES,
@@ -56,8 +57,6 @@ def _errors(hooks: Sequence[Obj]) -> rules.Errors:
         if name and name in seen:
             yield duplicate(f"{path}.name", name)
         seen.add(name)
-    for i, hook in enumerate(hooks):
-        yield from admission_expressions.of_hook(f"webhooks[{i}]", hook)
 
 
 def _hook_errors(path: str, hook: Obj) -> rules.Errors:
@@ -76,7 +75,7 @@ def _hook_errors(path: str, hook: Obj) -> rules.Errors:
         yield from rules.label_selector(f"{path}.{key}", hook.get(key))
     yield from rules.known(f"{path}.reinvocationPolicy", hook.get("reinvocationPolicy"), REINVOCATION_POLICIES)
     yield from _client_errors(f"{path}.clientConfig", hook.get("clientConfig") or {})
-    yield from condition_errors(f"{path}.matchConditions", hook.get("matchConditions") or ())
+    yield from condition_errors(f"{path}.matchConditions", hook.get("matchConditions") or (), Expressions())
 
 
 def _full_name(path: str, name: str) -> rules.Errors:
