@@ -75,7 +75,8 @@ def _go_syntax_error(body: bytes, error: orjson.JSONDecodeError) -> str:
 
 
 def _quoted(char: str) -> str:
-    return {"'": "'\\''", "\n": "'\\n'", "\t": "'\\t'", "\r": "'\\r'"}.get(char, f"'{char}'")
+    plain = {"'": "'\\''", "\n": "'\\n'", "\t": "'\\t'", "\r": "'\\r'"}.get(char)
+    return plain or (f"'{char}'" if char.isprintable() else f"'\\x{ord(char):02x}'")
 
 
 @dataclass(frozen=True, slots=True)

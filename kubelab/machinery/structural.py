@@ -14,7 +14,6 @@ from functools import cache
 from typing import Any
 
 from kubelab.machinery.decoding import Checked, check
-from kubelab.machinery.errors import bad_request
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj
 from kubelab.machinery.schema import Node, compile_schema
@@ -47,17 +46,12 @@ def child_of(schema: Obj, name: str) -> Obj | None:
 
 
 def pruned(schema: Obj, obj: Obj, unknown: list[str]) -> Obj:
-    """Return a custom resource without what its schema does not know; add the paths of that to `unknown`.
-
-    Raises `BadRequest` for metadata of wrong types.
-    """
+    """Return a custom resource without what its schema does not know; add the paths of that to `unknown`."""
     inside: list[str] = []
     dropped: list[str] = []
     out: Obj = _pruned(schema, obj, "", _Dropped(dropped, inside), resource=True)
     if "metadata" in obj:
         checked = _checked(obj["metadata"])
-        if checked.errors:
-            raise bad_request(checked.errors[0])
         out["metadata"] = checked.obj.get("metadata", {})
         unknown += _told(checked)
     unknown += [*sorted(path for path in dropped if path not in TYPE_META), *sorted(inside)]

@@ -21,6 +21,7 @@ from kubelab.machinery.decoding import Checked, judged
 from kubelab.machinery.embedded import embedded_errors, has_embedded, untyped_error
 from kubelab.machinery.errors import FieldError, invalid_value
 from kubelab.machinery.meta import age
+from kubelab.machinery.names import STANDARD_FINALIZERS, qualified_name_errors
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Column, Kind
 
@@ -43,9 +44,11 @@ class CustomSchema:
         self._asks, self._embeds = has_rules(self.schema), has_embedded(self.schema)
 
     def check(self, obj: Obj, mode: str, strict: list[str]) -> Checked:
-        """Prune an object, and say what was pruned as `mode` wants it. Raises `BadRequest`."""
+        """Prune an object, and say what was pruned as `mode` wants it."""
         if self._embeds and (wrong := untyped_error(self.schema, obj)):
             return Checked(obj, (str(wrong),))
+        if wrong_type := structural.metadata_errors(obj.get("metadata", {})):
+            return Checked(obj, (wrong_type,))
         unknown: list[str] = []
         out = structural.pruned(self.schema, obj, unknown)
         structural.drop_nulls(self.schema, out)
@@ -115,13 +118,25 @@ def _kind(crd: Obj, version: Obj) -> Kind:
         frozenset(name for name in ("status", "scale") if name in parts), VERBS, own.default, own.default,
         prepare_create=_without_status if has_status else lambda obj: None, generation=True,
         deprecated=deprecation(spec, version), list_kind=names.get("listKind") or "", own=own,
-        columns=_columns(version),
+        columns=_columns(version), warnings=_finalizer_warnings,
         selectable=lambda obj: {name: _text(jsonpath.first(path, obj)) for name, path in paths.items()},
         selectable_keys=tuple(paths))
 
 
 def _without_status(obj: Obj) -> None:
     obj.pop("status", None)
+
+
+def _finalizer_warnings(obj: Obj, old: Obj | None) -> Iterator[str]:
+    """What others wait for should say whose it is."""
+    before = (old or {"metadata": {}})["metadata"].get("finalizers") or ()
+    for name in sorted({*(obj["metadata"].get("finalizers") or ())} - {*before}):
+        for wrong in qualified_name_errors(name):
+            yield f'metadata.finalizers: "{name}": {wrong}'
+        if "/" not in name and name not in STANDARD_FINALIZERS:
+            path = " including a path (/)" * ("." in name)
+            yield (f'metadata.finalizers: "{name}": prefer a domain-qualified finalizer name{path} to avoid accidental '
+                   "conflicts with other finalizer writers")
 
 
 def _text(value: Any) -> str:

@@ -34,11 +34,14 @@ def scale_of(obj: Obj, paths: Obj | None = None) -> Obj:
             "spec": {"replicas": wanted} if wanted else {}, "status": shown}
 
 
+def no_replicas(paths: Obj) -> ApiError:
+    """Return the answer to who asks for the scale of a custom resource that does not say how many it wants."""
+    why = f'the spec replicas field "{paths["specReplicasPath"]}" does not exist'
+    return ApiError(500, "InternalError", f"Internal error occurred: {why}", {"causes": [{"message": why}]})
+
+
 def _custom_scale(obj: Obj, paths: Obj) -> Obj:
-    wanted = jsonpath.first(paths["specReplicasPath"], obj)
-    if wanted is None:
-        raise ApiError(500, "InternalError", f'Internal error occurred: the spec replicas field '
-                       f'"{paths["specReplicasPath"]}" does not exist')
+    wanted = jsonpath.first(paths["specReplicasPath"], obj) or 0
     shown: Obj = {"replicas": jsonpath.first(paths["statusReplicasPath"], obj) or 0}
     selector = jsonpath.first(paths["labelSelectorPath"], obj) if paths.get("labelSelectorPath") else None
     if selector:

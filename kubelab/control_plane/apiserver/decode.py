@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
+
 from kubelab.machinery import protobuf, schema
 from kubelab.machinery.decoding import json_type
 from kubelab.machinery.errors import ApiError, bad_request, invalid, invalid_value
@@ -72,6 +74,9 @@ def read_object(request: Request, kind: Kind) -> tuple[Obj, list[str]]:
         raise _unrecognized(kind, str(error), request.body) from None
     except Malformed as error:
         raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {error}", request.body) from None
+    nameless = value is None or (isinstance(value, dict) and not value.get("kind") and not misnamed(value))
+    if kind.own is not None and nameless and request.body:
+        raise _unrecognized(kind, f"Object 'Kind' is missing in '{_text(request.body)}'", request.body)
     if not isinstance(value, dict):
         if value is None and not request.body:
             raise _unrecognized(kind, "couldn't get version/kind; json parse error: unexpected end of JSON input", b"")
@@ -79,9 +84,14 @@ def read_object(request: Request, kind: Kind) -> tuple[Obj, list[str]]:
                             f"{json_type(value)} into Go value of type {GO_TYPE}", request.body)
     if wrong := misnamed(value):
         raise _unrecognized(kind, wrong, request.body)
-    if kind.own is not None and isinstance(request.body, bytes) and not value.get("kind"):
-        raise bad_request("Object 'Kind' is missing in 'object has no kind field '")
+    if kind.own is not None and not value.get("apiVersion"):
+        raise _another_version("", kind)
     return as_kind(value, kind), strict
+
+
+def _text(body: Any) -> str:
+    raw = body if isinstance(body, (bytes, bytearray)) else orjson.dumps(body)
+    return bytes(raw).decode("utf-8", "replace")
 
 
 def misnamed(value: Obj) -> str:
@@ -108,7 +118,9 @@ def as_kind(value: Obj, kind: Kind) -> Obj:
 def _another_kind(api_version: str, given: str, kind: Kind, metadata: Any) -> ApiError:
     """Say what Go says of an object of a kind that it knows, or does not know, where another was expected."""
     version = api_version.rpartition("/")[2]
-    if kind.own is not None and given != kind.kind:
+    if kind.own is not None and api_version != kind.api_version:
+        return _another_version(api_version, kind)
+    if kind.own is not None:
         name = metadata.get("name") if isinstance(metadata, dict) else None
         return invalid(kind.group, given, name if isinstance(name, str) else "",
                        [invalid_value("kind", given, f"must be {kind.kind}")])
@@ -118,9 +130,13 @@ def _another_kind(api_version: str, given: str, kind: Kind, metadata: Any) -> Ap
         internal = kind.group.partition(".")[0] or "core"
         why = f"converting ({version}.{given}) to ({internal}.{kind.kind}): unknown conversion"
     else:
-        return bad_request(f"the API version in the data ({api_version}) does not match the expected API version "
-                           f"({kind.api_version})")
+        return _another_version(api_version, kind)
     return bad_request(f'{given} in version "{version}" cannot be handled as a {kind.kind}: {why}')
+
+
+def _another_version(given: str, kind: Kind) -> ApiError:
+    return bad_request(f"the API version in the data ({given}) does not match the expected API version "
+                       f"({kind.api_version})")
 
 
 def _unrecognized(kind: Kind, why: str, body: Any) -> ApiError:

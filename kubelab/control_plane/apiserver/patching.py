@@ -33,9 +33,9 @@ def format_of(call: Call) -> str:
     """Return json, merge, strategic or apply. Raises `UnsupportedMediaType`."""
     media = call.request.headers.get("content-type", "").partition(";")[0].strip()
     found = FORMATS.get(media)
-    if found is None:
+    if found is None and call.kind.own is None:
         raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
-    if found == "strategic" and call.kind.own is not None:
+    if found is None or (found == "strategic" and call.kind.own is not None):
         raise ApiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media "
                        "types include: application/json-patch+json, application/merge-patch+json, "
                        "application/apply-patch+yaml")

@@ -166,7 +166,7 @@ def completed(call: Call, obj: Obj, old: Obj) -> Obj:
     """Return an update with its defaults, and with what this endpoint may not write as it was."""
     kind = call.kind
     if call.writes_status:
-        obj = status_part(obj, old)
+        obj = status_part(obj, old, custom=kind.own is not None)
         kind.default_status(obj)
         return obj
     obj = main_part(kind, obj, old)
@@ -193,10 +193,11 @@ def main_part(kind: Kind, obj: Obj, old: Obj) -> Obj:
     return out
 
 
-def status_part(obj: Obj, old: Obj) -> Obj:
-    """Return the update of a status subresource: only status and, of the metadata, labels and annotations are new."""
+def status_part(obj: Obj, old: Obj, *, custom: bool = False) -> Obj:
+    """Return the update of a status subresource: status is new, and for kinds of our own labels and annotations."""
     metadata = {**obj["metadata"]}
-    carry(metadata, old["metadata"], ("ownerReferences", "finalizers"))
+    carry(metadata, old["metadata"], ("labels", "annotations", "ownerReferences", "finalizers") if custom
+          else ("ownerReferences", "finalizers"))
     out = {**old, "metadata": metadata}
     if "status" in obj:
         out["status"] = obj["status"]

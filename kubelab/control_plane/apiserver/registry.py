@@ -56,7 +56,10 @@ def _not_allowed(call: Call) -> ApiError:
     kind = call.kind
     if kind.own is None:
         return method_not_allowed()
-    why = f'{call.info.verb} is not supported on resources of kind "{kind.qualified}"'
+    if call.info.verb in ("update", "patch") and not call.info.name:
+        return bad_request("name must be provided")
+    verb = call.info.verb if call.info.verb in kind.verbs else ""
+    why = f'{verb} is not supported on resources of kind "{kind.qualified}"'
     return ApiError(405, "MethodNotAllowed", why, {"group": kind.group, "kind": kind.plural})
 
 
@@ -266,7 +269,7 @@ def _virtual_call(request: Request, info: RequestInfo, user: User) -> Call:
 def _list_response(call: Call, page: Page) -> Response:
     kind = call.kind
     head: Obj = {"kind": kind.list_kind or f"{kind.kind}List", "apiVersion": kind.api_version,
-                 "metadata": page.metadata}
+                 "metadata": page.metadata if kind.own is None else {"continue": "", **page.metadata}}
     item = call.collection.item
 
     def joined() -> bytes:

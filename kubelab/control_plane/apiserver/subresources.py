@@ -22,6 +22,7 @@ from kubelab.control_plane.apiserver.pod_parts import PARTS, PodParts
 from kubelab.control_plane.apiserver.present import presentation
 from kubelab.control_plane.apiserver.storage import Changed
 from kubelab.control_plane.apiserver.token_requests import TokenRequests
+from kubelab.machinery import jsonpath
 from kubelab.machinery.errors import (
     STALE,
     FieldError,
@@ -36,7 +37,7 @@ from kubelab.machinery.request import Encoded, Obj, Response
 from kubelab.machinery.routes import is_true
 from kubelab.units.answers import BINDING, EVICTION
 from kubelab.units.catalogue import Kind
-from kubelab.units.scale import SCALE, scale_of, with_replicas
+from kubelab.units.scale import SCALE, no_replicas, scale_of, with_replicas
 from kubelab.units.tokens import TokenIssuer
 
 SUCCESS: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
@@ -63,6 +64,8 @@ class Subresources:
         paths = call.kind.own.scale if call.kind.own is not None else None
         if call.info.verb == "get":
             form = presentation(replace(call, kind=SCALE), self._pipeline.clock.now)
+            if paths is not None and jsonpath.first(paths["specReplicasPath"], call.stored.obj) is None:
+                raise no_replicas(paths)
             shown = scale_of(call.stored.obj, paths)
             return Response(200, shown if form is None else form.one(shown))
         manifest, force = None, is_true(call.query.get("force"))
@@ -78,6 +81,8 @@ class Subresources:
             else:
                 wanted = self._sent(call, scale_of(old, paths))
                 new = with_replicas(copy_obj(old), wanted, paths)
+            if paths is not None and "replicas" not in (wanted.get("spec") or {}):
+                raise bad_request(f'the spec replicas field "{paths["specReplicasPath"]}" cannot be empty')
             self._same(call, old, wanted)
             new["metadata"]["resourceVersion"] = prepare.pinned(wanted) or old["metadata"]["resourceVersion"]
             return new
