@@ -86,6 +86,8 @@ class _Reader:
         if schema.get("x-kubernetes-int-or-string") or schema.get("format") == "int-or-string":
             return DYN
         kind = schema.get("type") or ("object" if resource else "")
+        if not kind and {"type": "string"} in (schema.get("oneOf") or ()):
+            kind = "string"  # a quantity, which may be written as a number
         match kind:
             case "array":
                 return self._list(schema)

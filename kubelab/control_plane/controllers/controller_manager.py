@@ -31,6 +31,7 @@ from kubelab.control_plane.controllers.job import JobController
 from kubelab.control_plane.controllers.namespace import NamespaceController
 from kubelab.control_plane.controllers.node_lifecycle import NodeLifecycleController
 from kubelab.control_plane.controllers.pod_gc import PodGarbageCollector
+from kubelab.control_plane.controllers.policy_status import PolicyStatusController
 from kubelab.control_plane.controllers.replicaset import ReplicaSetController
 from kubelab.control_plane.controllers.replicationcontroller import ReplicationControllerController
 from kubelab.control_plane.controllers.resource_quota import ResourceQuotaController
@@ -95,6 +96,7 @@ class ControllerManager(Component):
         self._add("volumeattributesclass-protection-controller", self._plain(AttributesProtectionController))
         self._add("disruption-controller", self._telling(DisruptionController))
         self._add("resourcequota-controller", self._plain(ResourceQuotaController))
+        self._add("validatingadmissionpolicy-status-controller", self._plain(PolicyStatusController))
         self._add("endpoints-controller", self._plain(EndpointsController))
         self._add("endpointslice-controller", self._telling(EndpointSliceController))
         self._add("endpointslicemirroring-controller", self._telling(SliceMirroringController))
