@@ -23,6 +23,7 @@ from kubelab.units.addresses import parse_ip
 from kubelab.units.service_validation import has_node_ports, needs_health_check
 
 NODE_PORTS = range(30000, 32768)
+DYNAMIC = NODE_PORTS[86:]  # the others are left to those who ask for one by number, as long as there are any of these
 RESERVED = "an IPAddress made by hand"
 
 
@@ -142,10 +143,10 @@ class ServiceAllocator:
 
     def _free_port(self) -> int:
         for _ in range(64):
-            number = self._random.choice(NODE_PORTS)
+            number = self._random.choice(DYNAMIC)
             if number not in self._ports:
                 return number
-        free = next((number for number in NODE_PORTS if number not in self._ports), 0)
+        free = next((number for number in (*DYNAMIC, *NODE_PORTS) if number not in self._ports), 0)
         if not free:
             raise _internal("failed to allocate a nodePort: range is full")
         return free
