@@ -206,7 +206,8 @@ def conversion_error(node: Node, value: Any, place: _Place) -> str:
 
 def _zero(node: Node) -> Any:
     """Return what a null among list or map elements means."""
-    return {"string": "", "boolean": False, "struct": {}, "map": {}, "list": [], "any": None}.get(node.kind, 0)
+    zeros = {"string": "", "bytes": "", "boolean": False, "struct": {}, "map": {}, "list": [], "any": None}
+    return zeros.get(node.kind, 0)
 
 
 def _number_said(value: Any) -> str:

@@ -102,6 +102,15 @@ def test_secret_data_must_be_base64() -> None:
         assert check(node, {"data": {"a": bad}}).errors == (f"illegal base64 data at input byte {at}",)
 
 
+def test_a_null_in_a_map_is_the_zero_of_what_the_map_holds() -> None:
+    """Bytes and texts are empty then."""
+    for kind, field in (("Secret", "data"), ("ConfigMap", "binaryData"), ("ConfigMap", "data")):
+        node = schema.compiled("v1", kind)
+        assert node is not None
+        checked = check(node, {"apiVersion": "v1", "kind": kind, field: {"a": None, "b": "eA=="}})
+        assert (checked.errors, checked.obj[field]) == ([], {"a": "", "b": "eA=="})
+
+
 def test_twin_keys_are_found_where_they_stand() -> None:
     """The last value wins, and the paths of all twins are told."""
     value, twins = parse_json(b'{"a": 1, "m": {"n": 1, "n": 2}, "l": [{"x": 1, "x": 2, "x": 3}], "a": 2}')
