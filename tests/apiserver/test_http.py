@@ -146,3 +146,46 @@ async def test_stop_leaves_no_connection() -> None:
         response = await http.get("/api/v1/pods?watch=1")
         await api.stop()
         assert await response.content.read() == b""
+
+
+async def test_json_is_indented_for_people() -> None:
+    """A browser, curl and ?pretty=true get lines to read; what they say is the same."""
+    async with server() as api, session(api) as http:
+        plain = await (await http.get("/api/v1/namespaces/default")).read()
+        for query, agent in (("?pretty=true", "x"), ("", "curl/8.5"), ("", "Mozilla/5.0 (X11)")):
+            answer = await http.get(f"/api/v1/namespaces/default{query}", headers={"User-Agent": agent})
+            pretty = await answer.read()
+            assert pretty.startswith(b'{\n  "kind": "Namespace"') and orjson.loads(pretty) == orjson.loads(plain)
+        answer = await http.get("/api/v1/namespaces/default?pretty=false", headers={"User-Agent": "curl/8.5"})
+        assert await answer.read() == plain
+
+
+async def test_every_answer_has_an_audit_id() -> None:
+    """The client's own, or a new one; also where nobody keeps an audit log, and where nothing is found."""
+    async with server() as api, session(api) as http:
+        assert (await http.get("/version", headers={"Audit-ID": "mine"})).headers["Audit-Id"] == "mine"
+        missing = [(await http.get(f"{MAPS}/nope")).headers["Audit-Id"] for _ in range(2)]
+        assert len(set(missing)) == 2
+
+
+async def test_each_warning_is_a_header_of_its_own() -> None:
+    """As client-go reads them."""
+    async with server() as api, session(api) as http:
+        answer = await http.post(f"{MAPS}?dryRun=All", json=config_map("a") | {"x": 1, "y": 2})
+        assert answer.headers.getall("Warning") == [f'299 - "unknown field \\"{name}\\""' for name in "xy"]
+
+
+async def test_what_etcd_could_not_take_is_too_large() -> None:
+    """A body within the limit of requests may still be too large to be stored."""
+    async with server() as api, session(api) as http:
+        event = {"metadata": {"name": "e"}, "involvedObject": {"namespace": "default"}, "message": "x" * 1_600_000}
+        answer = await http.post("/api/v1/namespaces/default/events", json=event)
+        assert (answer.status, (await answer.json())["message"]) == (
+            413, "Request entity too large: etcdserver: request is too large")
+
+
+async def test_events_are_not_told_in_yaml() -> None:
+    """A watch has no such form, and its client is told which it has."""
+    async with server() as api, session(api) as http:
+        answer = await http.get(f"{MAPS}?watch=1", headers={"Accept": "application/yaml"})
+        assert answer.status == 406 and "application/json;stream=watch" in await answer.text()

@@ -216,10 +216,10 @@ async def test_an_update_that_creates(world: World) -> None:
     limits = "/api/v1/namespaces/default/limitranges/a"
     assert (await send(world, "PUT", limits, body)).status == 201
     assert status(await send(world, "PUT", f"{MAPS}/a", config_map("a")))[0] == 404
-    gone = config_map("a") | {"metadata": {"name": "a", "uid": "u"}}
-    assert status(await send(world, "PUT", f"{MAPS}/a", gone)) == (
-        409, 'Operation cannot be fulfilled on configmaps "a": StorageError: invalid object, Code: 4, Key: '
-             "/registry/configmaps/default/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in "
+    gone = body | {"metadata": {"name": "b", "uid": "u"}}
+    assert status(await send(world, "PUT", limits[:-1] + "b", gone)) == (
+        409, 'Operation cannot be fulfilled on limitranges "b": StorageError: invalid object, Code: 4, Key: '
+             "/registry/limitranges/default/b, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in "
              "precondition: u, UID in object meta: ")
 
 

@@ -20,7 +20,7 @@ from kubelab.control_plane.apiserver.prepare import ordered
 from kubelab.control_plane.apiserver.reading import integer, list_options, list_page
 from kubelab.control_plane.apiserver.storage import Changed, Storage, is_finished, keeps_content
 from kubelab.machinery import schema
-from kubelab.machinery.clock import Clock, timestamp
+from kubelab.machinery.clock import Clock, parse_timestamp, timestamp
 from kubelab.machinery.decoding import check, json_type
 from kubelab.machinery.errors import (
     STALE,
@@ -47,6 +47,7 @@ ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 RETURNED = frozenset({"pods", "services", "serviceaccounts", "persistentvolumes", "persistentvolumeclaims",
                       "podtemplates", "resourcequotas"})
 ORPHANING = frozenset({"replicationcontrollers", "jobs"})  # by default, kept for compatibility
+UNOWNING = frozenset({"events"})  # whose dependents nobody looks after
 JOB_WARNING = ("child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove "
                "them or set propagationPolicy=Orphan to suppress this warning")
 KEPT_NAMESPACES = frozenset({"default", "kube-system", "kube-public"})
@@ -187,17 +188,18 @@ class Deleter:
         """Return the object marked as terminating; None when it is so already and nothing more is to be done."""
         metadata = {**old["metadata"]}
         finalizers = self._finalizers(call, options, metadata)
-        grace_s = self._grace(call, options, old)
-        marked, held = "deletionTimestamp" in metadata, finalizers or grace_s or keeps_content(old)
-        if marked and held and finalizers == (metadata.get("finalizers") or []):
-            left_s = metadata.get("deletionGracePeriodSeconds")
-            if not left_s or grace_s >= left_s:
-                return None
-        now = self._clock.now()
+        marked, left_s = "deletionTimestamp" in metadata, metadata.get("deletionGracePeriodSeconds") or 0
+        grace_s = self._grace(call, options, old) if not left_s else _shorter(options, left_s)
+        if left_s and grace_s == left_s:  # what has begun can be hastened, and nothing else
+            return None
+        held = finalizers or grace_s or keeps_content(old)
+        if marked and held and not left_s and finalizers == (metadata.get("finalizers") or []):
+            return None
+        now = self._clock.now() if not left_s else parse_timestamp(metadata["deletionTimestamp"]) - left_s
         if call.kind.qualified == CRD.qualified and not marked:
             finalizers = [*finalizers, *({CRD_FINALIZER} - set(finalizers))]
         metadata["finalizers"] = finalizers
-        if not marked or grace_s < (metadata.get("deletionGracePeriodSeconds") or 0):
+        if not marked or grace_s < left_s:
             if not marked and metadata.get("generation"):
                 metadata["generation"] += 1
             metadata["deletionTimestamp"] = timestamp(now + grace_s)
@@ -214,8 +216,10 @@ class Deleter:
         """Return the finalizers after the propagation policy has put its own in or taken them out."""
         finalizers: list[str] = list(metadata.get("finalizers") or ())
         policy = options.policy
-        if not policy and call.kind.builtin in ORPHANING and not finalizers:
+        if not policy and call.kind.builtin in ORPHANING and not {ORPHAN, FOREGROUND} & set(finalizers):
             policy = "Orphan"
+        if call.kind.builtin in UNOWNING:
+            policy = "Background"
         if not policy:
             return finalizers
         kept = [name for name in finalizers if name not in (ORPHAN, FOREGROUND)]
@@ -231,6 +235,13 @@ class Deleter:
             return 0
         grace_s = options.grace_s if options.grace_s is not None else spec.get("terminationGracePeriodSeconds", 30)
         return max(int(grace_s), 1) if grace_s and grace_s < 0 else int(grace_s)
+
+
+def _shorter(options: DeleteOptions, left_s: int) -> int:
+    """Return the grace of a pod that is ending already: less than it was given, or as it was."""
+    if options.grace_s is None:
+        return left_s
+    return min(int(options.grace_s) if options.grace_s >= 0 else 1, left_s)
 
 
 def gone(call: Call, old: Obj) -> Obj:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import lru_cache
 from http import HTTPStatus
@@ -37,7 +38,9 @@ GRACE_S = 0.2  # for answers that are under way when the server stops
 BATCH = 500  # frames of a watch's beginning that are written at a time
 MAX_BEHIND = 16 * 1024 * 1024  # bytes a watcher may leave unread
 REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
-JSON = "application/json"
+JSON, YAML = "application/json", "application/yaml"
+READ_BY_PEOPLE = ("curl", "Wget", "Mozilla/5.0")
+MAX_AUDIT_ID = 64
 May = Callable[[Request], Awaitable[bool]]
 
 
@@ -76,6 +79,7 @@ class HttpServer:
         except ApiError as error:
             return self._write(wire, Response(error.code, error.status), keep_alive=False)
         response = await self._handler(request)
+        response.headers.setdefault("audit-id", request.headers["audit-id"])
         await limits.drained(wire)
         if response.events is not None:
             return await self._stream(wire, response)
@@ -83,8 +87,9 @@ class HttpServer:
             return response.answered
         if response.chunks is not None:
             return await self._pass_on(wire, response)
-        if wire.headers.get("Accept", "").startswith("application/yaml") and not isinstance(response.body, bytes):
-            body, media = await asyncio.to_thread(encoded, response, "application/yaml")  # slow: others go on
+        accept = wire.headers.get("Accept", "")
+        if not isinstance(response.body, bytes) and (accept.startswith(YAML) or wants_pretty(request)):
+            body, media = await asyncio.to_thread(encoded, response, accept, pretty=True)  # slow: others go on
             response = Response(response.status, body, {**response.headers, "content-type": media})
         return self._write(wire, response, keep_alive=wire.keep_alive)
 
@@ -96,6 +101,7 @@ class HttpServer:
         for name, value in wire.headers.items():
             key = name.lower()
             headers[key] = f"{headers[key]}\n{value}" if key == "impersonate-group" and key in headers else value
+        headers["audit-id"] = headers.get("audit-id", "")[:MAX_AUDIT_ID] or str(uuid.uuid4())
         query = dict(reversed(parse_qsl(raw_query, keep_blank_values=True))) if raw_query else {}  # the first counts
         request = Request(wire.method, path, query, headers, b"", certificate=peer_certificate(wire.transport),
                           wire=wire)
@@ -220,16 +226,26 @@ def too_large() -> ApiError:
     return errors.too_large(f"limit is {MAX_BODY}")
 
 
-def encoded(response: Response, accept: str) -> tuple[bytes, str]:
+def wants_pretty(request: Request) -> bool:
+    """Say whether JSON is to be indented: the query says so, or a person reads it."""
+    if request.query.get("pretty"):
+        return request.query["pretty"] in ("1", "t", "T", "true", "TRUE", "True")
+    return request.headers.get("user-agent", "").startswith(READ_BY_PEOPLE)
+
+
+def encoded(response: Response, accept: str, *, pretty: bool = False) -> tuple[bytes, str]:
     """Return a body's bytes and media type: stored bytes as they are, YAML where only YAML is accepted."""
     body = response.body
     if isinstance(body, bytes):
         return body, response.headers.get("content-type", JSON)
-    if accept.startswith("application/yaml"):
+    if accept.startswith(YAML):
         from kubelab.machinery.yaml import dump
 
         raw = body.raw if isinstance(body, Encoded) else orjson.dumps(body)
-        return dump(orjson.loads(raw)).encode(), "application/yaml"  # a fresh tree: shared parts would become aliases
+        return dump(orjson.loads(raw)).encode(), YAML  # a fresh tree: shared parts would become aliases
+    if pretty and body is not None:
+        plain, media = encoded(response, JSON)
+        return orjson.dumps(orjson.loads(plain), option=orjson.OPT_INDENT_2), media
     if isinstance(body, Encoded):
         return body.raw, JSON
     if response.encode is not None:

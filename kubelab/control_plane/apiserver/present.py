@@ -105,6 +105,14 @@ def not_acceptable(message: str) -> ApiError:
     return ApiError(406, "NotAcceptable", message)
 
 
+def only_streams(request: Request) -> None:
+    """Refuse a watch in a form that has no events. Raises `NotAcceptable`."""
+    accept = request.headers.get("accept", "")
+    if "yaml" in accept and next((m for m, _ in _clauses(accept) if m in READABLE), "") == "application/yaml":
+        raise not_acceptable("only the following media types are accepted: application/json;stream=watch, "
+                             "application/vnd.kubernetes.protobuf;stream=watch")
+
+
 def only_json(request: Request) -> None:
     """Refuse other forms where an answer has none. Raises `NotAcceptable`."""
     accept = request.headers.get("accept", "")

@@ -21,7 +21,7 @@ from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.deleting import Deleter, read_delete_options
 from kubelab.control_plane.apiserver.pipeline import Pipeline
-from kubelab.control_plane.apiserver.present import Presentation, presentation
+from kubelab.control_plane.apiserver.present import Presentation, only_streams, presentation
 from kubelab.control_plane.apiserver.reading import ListOptions, Page, list_options, list_page, revision_of, too_large
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.apiserver.watch import SIZES, Watcher
@@ -188,6 +188,7 @@ class Registry:
                             watching=call.info.verb == "watch")
 
     async def watch(self, call: Call) -> Response:
+        only_streams(call.request)
         options = self._list_options(call)
         if options.revision and "sendInitialEvents" in call.query:
             await self._known(options.revision)

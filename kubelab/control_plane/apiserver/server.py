@@ -49,7 +49,7 @@ from kubelab.control_plane.apiserver.upkeep import NETWORKING, Upkeep
 from kubelab.control_plane.apiserver.webhook_client import WebhookClient
 from kubelab.control_plane.etcd.api import EtcdApi, EtcdError
 from kubelab.machinery.clock import Clock, timestamp
-from kubelab.machinery.errors import ApiError
+from kubelab.machinery.errors import ApiError, method_not_allowed
 from kubelab.machinery.journal import Journal
 from kubelab.machinery.request import Obj, Request, Response, User
 from kubelab.machinery.routes import RequestInfo, request_info
@@ -304,6 +304,8 @@ class ApiServer(Component):
             return await self.registry.serve(request, info, user)
         path = request.path.rstrip("/") or "/"
         if path == "/version":
+            if info.verb not in ("get", "head"):
+                raise method_not_allowed()
             return Response(200, VERSION)
         if path == "/metrics":
             return self.metrics.answer()

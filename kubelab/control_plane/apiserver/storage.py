@@ -33,6 +33,7 @@ from kubelab.control_plane.etcd.api import (
     prefix_end,
 )
 from kubelab.machinery.clock import Clock
+from kubelab.machinery.errors import too_large
 from kubelab.machinery.journal import current_cause
 from kubelab.machinery.metrics import Histogram
 from kubelab.machinery.request import Encoded, Obj
@@ -44,6 +45,7 @@ SECONDS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4,
 ETCD_SECONDS = Histogram("etcd_request_duration_seconds", "Etcd request latency in seconds for each operation and "
                          "object type.", ("operation", "group", "resource"), SECONDS)
 ALLOCATION = b'{"kind":"RangeAllocation","apiVersion":"v1","metadata":{"resourceVersion":""},"range":"","data":""}'
+MAX_REQUEST_BYTES = 3 * 512 * 1024  # that etcd takes
 TXN_OPS = 100  # etcd takes 128 at most
 ATTEMPTS = 20  # to write before others do
 T = TypeVar("T")
@@ -212,6 +214,8 @@ class Storage(Freshness):
         obj = headed(obj)
         obj["metadata"]["resourceVersion"] = ""
         value = orjson.dumps(obj)
+        if len(etcd_key) + len(value) > MAX_REQUEST_BYTES:
+            raise too_large("etcdserver: request is too large")
         lease = await self._event_lease() if collection.kind.builtin == "events" else 0
         self._writing[full_key] = (value, obj, current_cause.get())
         began = perf_counter()

@@ -54,12 +54,12 @@ async def update(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
     """Replace an object by the body of the request; return it and whether it is new."""
     sent = read_update(call)
     uid = sent["metadata"].get("uid")
-    if uid and call.key not in call.collection.objects:
+    creates = call.kind.builtin in CREATED_BY_UPDATE and not call.subresource
+    if uid and creates and call.key not in call.collection.objects:
         raise prepare.another(call, uid, "")
     needs_version = call.kind.own is not None or call.kind.builtin in NEEDS_VERSION
     if needs_version and not prepare.pinned(sent) and call.key in call.collection.objects:
         raise prepare.unversioned(call.kind, call.info.name)
-    creates = call.kind.builtin in CREATED_BY_UPDATE and not call.subresource
     return await on_stored(call, pipeline, lambda _: copy_obj(sent), creates=creates)
 
 
