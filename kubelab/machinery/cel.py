@@ -7,7 +7,7 @@ map with one key that says what it is, so that `==` and the member functions of 
 
 Invariant: an expression is compiled once in the life of the process, however many objects carry it.
 Models:    k8s.io/apiserver/pkg/cel
-Left out:  semver and named formats
+Left out:  named formats
 """
 
 from __future__ import annotations

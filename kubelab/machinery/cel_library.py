@@ -5,7 +5,7 @@ Each is one row: name, what it takes, what it gives, how. A receiver stands firs
 
 Invariant: a function is pure, but for the authorizer's `check`, which asks whoever evaluates.
 Models:    k8s.io/apiserver/pkg/cel/library
-Left out:  indexOf and lastIndexOf of lists, which cel-cpp keeps for strings
+Left out:  indexOf and lastIndexOf of lists, which cel-cpp keeps for strings; named formats
 """
 
 from __future__ import annotations
@@ -93,6 +93,38 @@ def _within(inner: Any, outer: Any) -> bool:
     return bool(inner.version == outer.version and inner.subnet_of(outer))
 
 
+_SEMVER = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
+
+
+def _semver(text: str, normalize: bool = False) -> Opaque:
+    """Read a version (semver.org); `normalize` takes a "v" off, leading zeros too, and fills in what is missing."""
+    if normalize and (match := re.fullmatch(r"v?([0-9.]+)(.*)", text)):
+        numbers = [number.lstrip("0") or "0" for number in match[1].split(".")]
+        text = ".".join(numbers + ["0"] * (3 - len(numbers))) + match[2]
+    if not _SEMVER.fullmatch(text):
+        raise ValueError(f"semver parse error: {text!r} is no version")
+    return {"semver": text.partition("+")[0]}
+
+
+def _version(value: Opaque) -> Any:
+    """Return what versions are ordered by: numbers, then releases after their candidates, candidates part by part."""
+    match = _SEMVER.fullmatch(value["semver"])
+    assert match is not None
+    parts = [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in (match[4] or "").split(".") if part]
+    return int(match[1]), int(match[2]), int(match[3]), not parts, parts
+
+
+def _compared(a: Opaque, b: Opaque) -> int:
+    left, right = (_version(a), _version(b)) if "semver" in a else (_number(a), _number(b))
+    return int(left > right) - int(left < right)
+
+
+def _sum(items: list[Any]) -> Any:
+    if not all(isinstance(item, (int, float)) for item in items):
+        raise ValueError("no such overload: sum(list)")
+    return sum(items)
+
+
 def _find(text: str, pattern: str) -> str:
     found = re.search(pattern, text)
     return found[0] if found else ""
@@ -110,7 +142,7 @@ def _checked(asks: Opaque, verb: str) -> Opaque:
 # name, takes, gives: l list, s string, i int, b bool, d double, o opaque, * anything, S list of strings
 MEMBERS: tuple[Row, ...] = (
     ("isSorted", "l", "b", lambda items: all(a <= b for a, b in pairwise(items))),
-    ("sum", "l", "*", sum), ("min", "l", "*", min), ("max", "l", "*", max),
+    ("sum", "l", "*", _sum), ("min", "l", "*", min), ("max", "l", "*", max),
     ("find", "ss", "s", _find), ("findAll", "ss", "S", _find_all), ("findAll", "ssi", "S", _find_all),
     ("getScheme", "o", "s", _url_part(lambda u: u.scheme)), ("getHost", "o", "s", _url_part(lambda u: u.netloc)),
     ("getHostname", "o", "s", _url_part(lambda u: u.hostname or "")),
@@ -138,9 +170,10 @@ MEMBERS: tuple[Row, ...] = (
     ("add", "oi", "o", lambda a, b: _amount(_number(a) + _other(b))),
     ("sub", "oo", "o", lambda a, b: _amount(_number(a) - _other(b))),
     ("sub", "oi", "o", lambda a, b: _amount(_number(a) - _other(b))),
-    ("isLessThan", "oo", "b", lambda a, b: _number(a) < _number(b)),
-    ("isGreaterThan", "oo", "b", lambda a, b: _number(a) > _number(b)),
-    ("compareTo", "oo", "i", lambda a, b: _sign(_number(a) - _number(b))),
+    ("isLessThan", "oo", "b", lambda a, b: _compared(a, b) < 0),
+    ("isGreaterThan", "oo", "b", lambda a, b: _compared(a, b) > 0), ("compareTo", "oo", "i", _compared),
+    *((part, "o", "i", lambda value, place=place: _version(value)[place])
+      for place, part in enumerate(("major", "minor", "patch"))),
     *((name, "os", "o", lambda asks, value, name=name: {**asks, name: value})
       for name in ("group", "resource", "subresource", "namespace", "name", "path")),
     ("serviceAccount", "oss", "o", lambda asks, ns, name: {**asks, "serviceAccount": f"{ns}:{name}"}),
@@ -154,6 +187,7 @@ GLOBALS: tuple[Row, ...] = (
     ("ip", "s", "o", _ip), ("isIP", "s", "b", _is(_ip)),
     ("jsonpatch.escapeKey", "s", "s", lambda key: key.replace("~", "~0").replace("/", "~1")),
     ("cidr", "s", "o", _cidr), ("isCIDR", "s", "b", _is(_cidr)),
+    ("semver", "s", "o", _semver), ("semver", "sb", "o", _semver), ("isSemver", "s", "b", _is(_semver)),
 )
 
 

@@ -44,6 +44,15 @@ async def test_a_policy_refuses(world: World) -> None:
     assert (await refused(world.client.patch("deploy", "w", {"spec": {"replicas": 9}}))).code == 422
 
 
+async def test_a_variable_fails_where_it_is_looked_at(world: World) -> None:
+    """One that comes to no value hurts nobody who does not need it; who does is told which one it was."""
+    await policy(world, "Validating", variables=[{"name": "none", "expression": "object.spec.nope"}], validations=[
+        {"expression": "object.spec.replicas == 1 || variables.none == 1"}])
+    await world.client.create("deploy", Deployment("w", image="nginx", replicas=1))
+    error = await refused(world.client.create("deploy", Deployment("v", image="nginx", replicas=2)))
+    assert error.message.endswith('resulted in error: composited variable "none" fails to evaluate: no such key: nope')
+
+
 async def test_variables_and_messages(world: World) -> None:
     """Expressions refer to variables, which refer to others; the message may be computed."""
     await policy(world, "Validating", variables=[

@@ -28,6 +28,9 @@ def value(expression: str, **data: Any) -> Any:
     "ip('127.0.0.1').isLoopback() && ip('::1').family() == 6 && !isIP('300.0.0.1')",
     "cidr('10.0.0.0/8').containsIP('10.1.1.1') && cidr('10.1.0.0/16').masked() == cidr('10.1.2.3/16').masked()",
     "jsonpatch.escapeKey('a/b~c') == 'a~1b~0c'",
+    "semver('1.9.3').isLessThan(semver('1.10.0')) && semver('1.0.0-rc.1').compareTo(semver('1.0.0')) == -1",
+    "semver('1.0.0-alpha.1').isLessThan(semver('1.0.0-alpha.b')) && !isSemver('1.2')",
+    "semver('v01.2', true).minor() == 2 && semver('1.2.3+b').patch() == 3",
     "'a,b'.split(',') == ['a', 'b'] && 'X'.lowerAscii() == 'x' && ['a', 'b'].join('-') == 'a-b'",
 ])
 def test_what_holds(expression: str) -> None:

@@ -24,6 +24,7 @@ from kubelab.units.admission_expressions import VARIABLES
 
 CHECK_BUCKETS = (0.0000005, 0.001, 0.01, 0.1, 1.0)  # seconds an expression takes
 _VARIABLE = re.compile(r"\bvariables\.(\w+)")
+_NO_KEY = re.compile(r"no such key: (\w+)")
 _NO_PARAMS = "no params found for policy binding with `Deny` parameterNotFoundAction"
 
 
@@ -35,6 +36,7 @@ class Evaluation:
     binding: Obj
     data: Obj
     _values: Obj = field(default_factory=dict)
+    _failed: dict[str, str] = field(default_factory=dict)  # variables that came to no value, and why
 
     @property
     def names(self) -> tuple[str, str]:
@@ -47,18 +49,33 @@ class Evaluation:
 
     def value(self, expression: str) -> Any:
         """Return what an expression comes to. Raises `CelError`."""
+        try:
+            return self._evaluated(expression)
+        except CelError as error:
+            raise CelError(f"expression '{expression.strip()}' resulted in error: {error}") from None
+
+    def _evaluated(self, expression: str) -> Any:
         self._compute(expression)
         try:
             return compiled(expression, VARIABLES).eval(self.data | {"variables": self._values})
         except CelError as error:
-            raise CelError(f"expression '{expression.strip()}' resulted in error: {error}") from None
+            missing = _NO_KEY.fullmatch(str(error))
+            if missing is None or missing[1] not in self._failed:
+                raise
+            name = missing[1]
+            raise CelError(f'composited variable "{name}" fails to evaluate: {self._failed[name]}') from None
 
     def _compute(self, expression: str) -> None:
+        """Work out the variables that an expression names; one that fails is missed only where it is looked at."""
         defined = {variable["name"]: variable["expression"] for variable in self.spec.get("variables") or ()}
         for name in _VARIABLE.findall(expression):
-            if name in defined and name not in self._values:
-                self._values[name] = None  # until it is known; one that asks for itself does not get far
-                self._values[name] = self.value(defined[name])
+            if name in defined and name not in self._values and name not in self._failed:
+                self._failed[name] = "it asks for itself"
+                try:
+                    self._values[name] = self._evaluated(defined[name])
+                    del self._failed[name]
+                except CelError as error:
+                    self._failed[name] = str(error)
 
 
 class Policies(Dynamic):
