@@ -108,7 +108,7 @@ def test_a_null_in_a_map_is_the_zero_of_what_the_map_holds() -> None:
         node = schema.compiled("v1", kind)
         assert node is not None
         checked = check(node, {"apiVersion": "v1", "kind": kind, field: {"a": None, "b": "eA=="}})
-        assert (checked.errors, checked.obj[field]) == ([], {"a": "", "b": "eA=="})
+        assert (checked.errors, checked.obj[field]) == ((), {"a": "", "b": "eA=="})
 
 
 def test_twin_keys_are_found_where_they_stand() -> None:
