@@ -87,3 +87,13 @@ async def test_an_empty_list_is_a_table_without_rows(world: World) -> None:
     """The columns come although there is nothing to show in them."""
     _, table = await answer(world, "/api/v1/pods", META.format("Table", "v1"))
     assert table["rows"] == [] and table["columnDefinitions"][0]["name"] == "Name"
+
+
+async def test_the_object_beside_a_row_is_in_the_version_that_was_asked_for(world: World) -> None:
+    """A row of events.k8s.io has its object in that version, although core/v1 is what is stored."""
+    await world.client.create("events", {"metadata": {"name": "e"}, "involvedObject": {"kind": "Pod", "name": "p"},
+                                         "reason": "R", "message": "m", "type": "Normal"})
+    path = "/apis/events.k8s.io/v1/namespaces/default/events?includeObject=Object"
+    _, table = await answer(world, path, META.format("Table", "v1"))
+    beside = table["rows"][0]["object"]
+    assert (beside["apiVersion"], beside["note"], table["rows"][0]["cells"][3]) == ("events.k8s.io/v1", "m", "pod/p")
