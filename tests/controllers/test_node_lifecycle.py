@@ -29,6 +29,7 @@ async def test_a_silent_node_is_found_and_forgiven(make_world: Any) -> None:
     """One of two nodes stops renewing: Unknown, tainted, its pods not ready and evicted; then it comes back."""
     world = await make_world(2, node_grace_s=0.4)
     await world.client.create("pods", pod("stays", "node-2", tolerates_s=300))
+    await world.client.create("pods", pod("goes", "node-2", tolerates_s=300))
     await world.client.create("pods", pod("leaves", "node-2", tolerates_s=1))
 
     async def silent() -> Any:
@@ -46,13 +47,15 @@ async def test_a_silent_node_is_found_and_forgiven(make_world: Any) -> None:
 
     async def evicted() -> Any:
         await renew(world, "node-1")
-        return [p["metadata"]["name"] for p in await world.items("pods")] == ["stays"]
+        return {p["metadata"]["name"] for p in await world.items("pods")} == {"stays", "goes"}
 
     await world.until(evicted)
+    await world.client.delete("pods", "goes")
 
     async def told() -> bool:
         events = {(about, reason, message) for about, _, reason, message, _ in await world.events()}
         return {("Pod/leaves", "TaintManagerEviction", "Marking for deletion Pod default/leaves"),
+                ("Pod/goes", "TaintManagerEviction", "Cancelling deletion of Pod default/goes"),
                 ("Pod/stays", "NodeNotReady", "Node is not ready"),
                 ("Node/node-2", "NodeNotReady", "Node node-2 status is now: NodeNotReady")} <= events
 

@@ -59,7 +59,7 @@ class TaintEvictionController(Controller):
     def _on_pod(self, type_: str, pod: Obj, old: Obj | None) -> None:
         key = key_of(pod)
         if type_ == "DELETED":
-            self._since.pop(key, None)
+            self._spare(key, pod)
             return
         node = pod["spec"].get("nodeName")
         if not node or (old is not None and old["spec"].get("nodeName") == node and old["metadata"].get("generation")
@@ -71,13 +71,11 @@ class TaintEvictionController(Controller):
     async def reconcile(self, key: str) -> None:
         pod = self.pods.get(key)
         if pod is None or is_terminating(pod) or is_finished(pod):
-            self._since.pop(key, None)
             return
         taints = no_execute(self.nodes.get(pod["spec"].get("nodeName", "")))
         leaves_s = leaves_in(taints, pod["spec"].get("tolerations") or ())
         if leaves_s is None:
-            if self._since.pop(key, None) is not None:
-                self.recorder.event(pod, "Normal", "TaintManagerEviction", f"Cancelling deletion of Pod {key}")
+            self._spare(key, pod)
             return
         now = self.clock.monotonic()
         left_s = self._since.setdefault(key, now) + leaves_s - now
@@ -86,8 +84,13 @@ class TaintEvictionController(Controller):
             return
         await self._evict(key, pod)
 
+    def _spare(self, key: str, pod: Obj) -> None:
+        """Forget a pod that was to leave: it may stay, or has gone on its own."""
+        if self._since.pop(key, None) is not None:
+            self.recorder.event(pod, "Normal", "TaintManagerEviction", f"Cancelling deletion of Pod {key}")
+
     async def _evict(self, key: str, pod: Obj) -> None:
-        meta = pod["metadata"]
+        meta, since = pod["metadata"], self._since.pop(key)
         self.recorder.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {key}")
         condition: dict[str, Any] = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager",
                                      "message": "Taint manager: deleting due to NoExecute taint",
@@ -100,8 +103,8 @@ class TaintEvictionController(Controller):
             await self.client.delete("pods", meta["name"], meta["namespace"], uid=meta["uid"])
         except ApiError as error:
             if error.code not in (404, 409):
+                self._since[key] = since
                 raise
-        self._since.pop(key, None)
 
 
 def _shape(taints: Sequence[Taint]) -> list[tuple[Any, Any]]:
