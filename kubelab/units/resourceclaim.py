@@ -5,7 +5,6 @@
            .constraints[], .config[] ───────► name requests: "gpu", "gpu/big"
 
 Models:    pkg/registry/resource/{resourceclaim,resourceclaimtemplate,deviceclass}, pkg/apis/resource of kube-apiserver
-Left out:  admin access is not held against the namespace's label
 """
 
 from __future__ import annotations

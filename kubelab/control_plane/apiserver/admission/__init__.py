@@ -17,6 +17,7 @@ from kubelab.control_plane.apiserver.admission.certificates import Certificates
 from kubelab.control_plane.apiserver.admission.chain import Chain
 from kubelab.control_plane.apiserver.admission.claim_resize import PersistentVolumeClaimResize
 from kubelab.control_plane.apiserver.admission.default_class import DefaultIngressClass, DefaultStorageClass
+from kubelab.control_plane.apiserver.admission.devices import DeviceAdminAccess
 from kubelab.control_plane.apiserver.admission.dynamic import Dynamic, Outside
 from kubelab.control_plane.apiserver.admission.limit_ranger import LimitRanger
 from kubelab.control_plane.apiserver.admission.mutating_policy import MutatingAdmissionPolicy
@@ -44,7 +45,7 @@ FLAGS = frozenset({"stdin", "stdout", "stderr", "tty"})
 ORDER: tuple[type[Plugin], ...] = (
     NamespaceLifecycle, LimitRanger, ServiceAccount, NodeRestriction, TaintNodesByCondition, PodSecurity, Priority,
     DefaultTolerationSeconds, DefaultStorageClass, PersistentVolumeClaimResize, RuntimeClass, DefaultIngressClass,
-    PodTopologyLabels)
+    PodTopologyLabels, DeviceAdminAccess)
 DYNAMIC: tuple[type[Dynamic], ...] = (
     MutatingAdmissionPolicy, MutatingAdmissionWebhook, ValidatingAdmissionPolicy, ValidatingAdmissionWebhook)
 
