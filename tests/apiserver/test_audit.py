@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 import pytest
 
+from kubelab.client.audit_log import ERRORS, MEGABYTE, AuditLog
 from kubelab.client.client import Client
 from kubelab.client.transport import InProcess
 from kubelab.control_plane.apiserver.audit import EVENTS, LEVELS, AuditOptions
-from kubelab.control_plane.apiserver.audit_log import ERRORS, MEGABYTE, AuditLog
 from kubelab.control_plane.apiserver.server import ApiServer
 from kubelab.control_plane.etcd.embedded import EmbeddedEtcd
 from kubelab.machinery.clock import SteppedClock

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from kubelab.control_plane.apiserver.authentication import ANONYMOUS
-from kubelab.control_plane.apiserver.authorization import Authorizer
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, User
 from kubelab.machinery.routes import RequestInfo
+from kubelab.units.authorization import Authorizer
 from kubelab.units.bootstrap_policy import policy_objects
 
 GROUP = "rbac.authorization.k8s.io"

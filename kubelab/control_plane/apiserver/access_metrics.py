@@ -29,9 +29,6 @@ AUTHORIZATIONS = metrics.histogram("authorization_duration_seconds",
                                    "Authorization duration in seconds broken out by result.", ("result",), BUCKETS)
 metrics.gauge("authorization_attempts_total", "Counter of authorization attempts broken down by result. It can be "
               "either 'allowed', 'denied', 'no-opinion' or 'error'.", ("result",), AUTHORIZATIONS.totals, "counter")
-DECISIONS = metrics.counter(
-    "apiserver_authorization_decisions_total", "Total number of terminal decisions made by an authorizer split by "
-    "authorizer type, name, and decision.", ("type", "name", "decision"))
 Authenticate = Callable[[Mapping[str, str], bytes | None], User | None]
 Authorise = Callable[[User, RequestInfo], None]
 

@@ -15,11 +15,11 @@ import random
 from collections.abc import Sequence
 
 from kubelab.control_plane.apiserver.cache import Collection
-from kubelab.control_plane.apiserver.service_ranges import ServiceRanges
 from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.machinery.errors import ApiError, invalid, invalid_value
 from kubelab.machinery.request import Obj, WatchEvent
 from kubelab.units.addresses import parse_ip
+from kubelab.units.service_ranges import ServiceRanges
 from kubelab.units.service_validation import has_node_ports, needs_health_check
 
 NODE_PORTS = range(30000, 32768)
@@ -31,7 +31,8 @@ class ServiceAllocator:
     """Hands out the addresses of the stored ServiceCIDRs and the node ports of the cluster."""
 
     def __init__(self, services: Collection, cidrs: Collection) -> None:
-        self._services, self._ranges = services, ServiceRanges(cidrs)
+        self._services, self._ranges = services, ServiceRanges(
+            lambda: (body.obj for body in cidrs.objects.values()))
         self._ips: dict[str, str] = {}  # address -> namespace/name
         self._ports: dict[int, str] = {}
         self._random = random.Random()

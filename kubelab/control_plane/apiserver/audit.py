@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from kubelab.control_plane.apiserver.audit_log import AuditLog
+from kubelab.client.audit_log import AuditLog
 from kubelab.control_plane.apiserver.decode import read_body
 from kubelab.control_plane.apiserver.watch import Watcher
 from kubelab.machinery import metrics

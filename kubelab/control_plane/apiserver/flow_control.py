@@ -15,13 +15,12 @@ Left out:  seats borrowed between levels, the work of lists and watches as a num
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections import deque
 from collections.abc import Callable, Iterable
 
 from kubelab.control_plane.apiserver.deadline import Way, is_long_running
 from kubelab.control_plane.apiserver.flow_metrics import FlowMetrics, Tally
 from kubelab.control_plane.apiserver.storage import Storage
+from kubelab.machinery.fair_queue import Level, Limits
 from kubelab.machinery.request import Obj, Request, Response, User
 from kubelab.machinery.routes import RequestInfo
 from kubelab.units.flow_defaults import built_in
@@ -32,74 +31,7 @@ SEATS = 120  # of the whole server. Upstream has 600 threads; here this many rea
 WAIT_S = 15.0  # in a queue: a quarter of a request's time
 REMEMBERED = 4096
 MASTERS = "system:masters"
-Limits = tuple[int, int, int, int]  # shares, queues, hand size, queue length
 Objects = Callable[[str], Iterable[Obj]]
-
-
-class Level:
-    """The seats and queues of one priority level."""
-
-    def __init__(self, name: str, uid: str, seats: int, limits: Limits) -> None:
-        self.name, self.uid, self.seats = name, uid, seats
-        _, self.queues, self.hand_size, self.queue_length = limits
-        self.taken = 0
-        self._returned = 0  # seats whose requests ended in this turn of the loop
-        self._queues: dict[int, deque[asyncio.Future[None]]] = {}  # those with somebody in them
-        self._turn: deque[int] = deque()  # whose turn it is, each waiting queue once
-
-    @property
-    def waiting(self) -> int:
-        return sum(map(len, self._queues.values()))
-
-    @property
-    def crowded(self) -> bool:
-        """Say whether somebody waits: who comes now does not jump the queue."""
-        return bool(self._turn)
-
-    def hand(self, flow: str) -> tuple[int, ...]:
-        """Deal a flow its queues: with few flows, hardly any two are dealt the same hand."""
-        value = int.from_bytes(hashlib.blake2b(flow.encode(), digest_size=16).digest(), "big")
-        cards, dealt = list(range(self.queues)), []
-        for _ in range(min(self.hand_size, self.queues)):
-            value, index = divmod(value, len(cards))
-            dealt.append(cards.pop(index))
-        return tuple(dealt)
-
-    def enqueue(self, hand: tuple[int, ...]) -> tuple[asyncio.Future[None], int] | None:
-        """Wait in the shortest queue of a hand; return the place and its number. None when there is no room."""
-        if not hand:
-            return None
-        number = min(hand, key=lambda n: len(self._queues.get(n, ())))
-        queue = self._queues.get(number)
-        if queue is None:
-            queue = self._queues[number] = deque()
-            self._turn.append(number)
-        elif len(queue) >= self.queue_length:
-            return None
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        queue.append(place)
-        return place, len(queue)
-
-    def leave(self) -> None:
-        """Give a seat back at the end of this turn of the loop."""
-        if not self._returned:
-            asyncio.get_running_loop().call_soon(self._next_turn)
-        self._returned += 1
-
-    def _next_turn(self) -> None:
-        self.taken -= self._returned
-        self._returned = 0
-        while self.taken < self.seats and self._turn:
-            number = self._turn.popleft()
-            queue = self._queues[number]
-            place = queue.popleft()
-            if queue:
-                self._turn.append(number)
-            else:
-                del self._queues[number]
-            if not place.done():
-                self.taken += 1
-                place.set_result(None)
 
 
 class Classified:

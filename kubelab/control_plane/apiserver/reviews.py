@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 
 from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.authentication import Authenticator
-from kubelab.control_plane.apiserver.authorization import Authorizer
 from kubelab.control_plane.apiserver.call import Call, manager_of
 from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.present import only_json
@@ -18,6 +17,7 @@ from kubelab.machinery.errors import bad_request, invalid, invalid_value, requir
 from kubelab.machinery.request import Obj, Response, User
 from kubelab.machinery.routes import RequestInfo
 from kubelab.units.answers import AUTHN, AUTHZ, REVIEWS
+from kubelab.units.authorization import Authorizer
 from kubelab.units.catalogue import Kind
 from kubelab.units.tokens import InvalidToken
 

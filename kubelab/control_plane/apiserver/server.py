@@ -29,7 +29,6 @@ from kubelab.control_plane.apiserver.admission.escalation import Escalation
 from kubelab.control_plane.apiserver.aggregation import Aggregator, authentication_config
 from kubelab.control_plane.apiserver.allocator import ServiceAllocator
 from kubelab.control_plane.apiserver.authentication import UNAUTHORIZED, Authenticator, impersonated
-from kubelab.control_plane.apiserver.authorization import Authorizer
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.component_statuses import ComponentStatuses, Probe
 from kubelab.control_plane.apiserver.connect import Connect
@@ -55,6 +54,7 @@ from kubelab.machinery.request import Obj, Request, Response, User
 from kubelab.machinery.routes import RequestInfo, request_info
 from kubelab.units import CATALOGUE
 from kubelab.units.answers import VIRTUAL
+from kubelab.units.authorization import Authorizer
 from kubelab.units.bootstrap_policy import policy_objects
 from kubelab.units.catalogue import Kind
 from kubelab.units.discovery import Discovery

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from kubelab.control_plane.apiserver.admission.plugin import Attributes, Plugin
-from kubelab.control_plane.apiserver.authorization import MASTERS, Authorizer
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.machinery.errors import not_found, shown
 from kubelab.machinery.request import Obj
 from kubelab.machinery.routes import RequestInfo
+from kubelab.units.authorization import MASTERS, Authorizer
 from kubelab.units.rbac_rules import compact, covers, single
 
 GROUP = "rbac.authorization.k8s.io"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from kubelab.control_plane.apiserver.access_metrics import DECISIONS
+from kubelab.machinery import metrics
 from kubelab.machinery.errors import ApiError, forbidden
 from kubelab.machinery.request import Obj, User
 from kubelab.machinery.routes import RequestInfo
@@ -22,6 +22,9 @@ from kubelab.units.rbac_rules import allows_path, allows_resource
 MASTERS, NODES, NODE_PREFIX = "system:masters", "system:nodes", "system:node:"
 CONTROLLER_MANAGER, CONTROLLER_ROLES = "system:kube-controller-manager", "system:controller:"
 BY_NODE, BY_RBAC = ("Node", "node", "allowed"), ("RBAC", "rbac", "allowed")
+DECISIONS = metrics.counter(
+    "apiserver_authorization_decisions_total", "Total number of terminal decisions made by an authorizer split by "
+    "authorizer type, name, and decision.", ("type", "name", "decision"))
 REMEMBERED = 4096  # users, and answers a user
 
 List = Callable[[str], Iterable[Obj]]

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import ipaddress
 import random
-from collections.abc import Container
+from collections.abc import Callable, Container, Iterable
 from functools import lru_cache
 from ipaddress import IPv4Network
 
-from kubelab.control_plane.apiserver.cache import Collection
 from kubelab.machinery.meta import get_condition, is_terminating
 from kubelab.machinery.request import Obj
 
@@ -24,15 +23,15 @@ TRIES = 64  # at random, before the addresses are tried in turn
 
 
 class ServiceRanges:
-    """Chooses addresses; `cidrs` are the stored ServiceCIDRs."""
+    """Chooses addresses; `cidrs` returns the stored ServiceCIDRs."""
 
-    def __init__(self, cidrs: Collection) -> None:
+    def __init__(self, cidrs: Callable[[], Iterable[Obj]]) -> None:
         self._cidrs = cidrs
         self._random = random.Random()
 
     def ready(self) -> list[IPv4Network]:
         """Return the networks that addresses may come from, the oldest first."""
-        objects = sorted((body.obj for body in self._cidrs.objects.values() if is_ready(body.obj)),
+        objects = sorted((obj for obj in self._cidrs() if is_ready(obj)),
                          key=lambda obj: (obj["metadata"]["creationTimestamp"], obj["metadata"]["name"]))
         networks = (network(cidr) for obj in objects for cidr in obj["spec"].get("cidrs") or ())
         return list(dict.fromkeys(found for found in networks if isinstance(found, IPv4Network)))
