@@ -24,10 +24,10 @@ from kubelab.machinery.fieldset import (
 )
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.ownership import (
-    IGNORED,
     blank,
     compared,
     identity_of,
+    ignored_by,
     in_order,
     new_entry,
     track_update,
@@ -52,7 +52,7 @@ def apply(live: Obj | None, applied: Obj, manager: str, force: bool, now: str, *
     """
     node = node or compiled(applied["apiVersion"], applied["kind"]) or ANY
     _check_applied(node, applied)
-    ignored = IGNORED.get(subresource)
+    ignored = ignored_by(node, subresource)
     sent = {name: part for name, part in copy_obj(applied).items() if name != ignored}
     entry = new_entry(manager, "Apply", applied["apiVersion"], subresource, now)
     entry["fieldsV1"] = to_fieldset(node, tracked(sent, ignored))
@@ -97,8 +97,9 @@ def _applied_over(live: Obj, sent: Obj, entries: list[Obj], entry: Obj, force: b
         fields = difference(difference(other["fieldsV1"], changed), removed)
         if fields:
             kept.append(other if fields is other["fieldsV1"] else {**other, "fieldsV1": fields})
-    if last is not None and not changed and not removed and last["fieldsV1"] == entry["fieldsV1"]:
-        entry = last
+    if not changed and not removed:  # an apply that leaves the object as it is leaves its time too
+        entry = {**entry, "time": (last or {}).get("time")}
+        entry = last if last == entry else {name: part for name, part in entry.items() if part is not None}
     if entry["fieldsV1"]:
         kept.append(entry)
     if entry["manager"] == "kubectl":
@@ -107,7 +108,8 @@ def _applied_over(live: Obj, sent: Obj, entries: list[Obj], entry: Obj, force: b
     if new == bare and kept == entries:
         return live
     new = copy_obj(new if node is builtin else typed.filled(new, bare))
-    new["metadata"]["managedFields"] = kept
+    if kept:
+        new["metadata"]["managedFields"] = kept
     return new
 
 

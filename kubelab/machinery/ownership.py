@@ -24,7 +24,7 @@ ANCIENT = "ancient-changes"
 
 _UNTRACKED = frozenset({"name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation",
                         "managedFields", "resourceVersion"})  # of metadata: the server's, or the object's identity
-IGNORED = {"": "status", "status": "spec"}  # what a write to this subresource cannot change
+_IGNORED = {"": "status", "status": "spec"}  # what a write to this subresource cannot change
 # Structs that Go holds by value are there, empty, in an object that says nothing, and so are never "added".
 # Besides required fields these are:
 _BY_VALUE = frozenset({
@@ -56,6 +56,11 @@ def _blank_struct(node: Node) -> Obj:
     return out
 
 
+def ignored_by(node: Node, subresource: str) -> str | None:
+    """Return the part of an object that a write to this subresource, or to the object itself, cannot change."""
+    return _IGNORED.get(subresource) if node.status_apart else None
+
+
 def compared(node: Node, old: Obj, new: Obj, ignored: str | None) -> tuple[FieldSet, FieldSet]:
     """Return (changed or added, removed) of what is tracked at all."""
     changed: FieldSet = {}
@@ -82,7 +87,7 @@ def track_update(old: Obj | None, new: Obj, manager: str, operation: str, subres
         return new  # an object that was never tracked, or was reset to that, stays so until it is applied to
     node = node or compiled(new["apiVersion"], new["kind"]) or ANY
     before = blank(new["apiVersion"], new["kind"]) if old is None else old
-    changed, removed = compared(node, before, new, IGNORED.get(subresource))
+    changed, removed = compared(node, before, new, ignored_by(node, subresource))
     if changed or removed:
         entry = new_entry(manager, operation, new["apiVersion"], subresource, now)
         entries = _updated(entries, entry, changed, removed)

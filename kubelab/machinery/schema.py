@@ -36,6 +36,7 @@ _SCALARS = {("string", "byte"): "bytes", ("string", "date-time"): "time", ("inte
 _GO_SCALARS = {"string": "string", "boolean": "bool", "int32": "int32", "int64": "int64", "number": "float64",
                "bytes": "[]uint8", "any": "interface {}", "quantity": "resource.Quantity",
                "intorstring": "intstr.IntOrString", "time": "v1.Time", "microtime": "v1.MicroTime"}
+KEY_DEFAULTS, STATUS_APART = "x-kubelab-key-defaults", "x-kubelab-status-apart"  # what custom schemas tell us so
 _KEY_DEFAULTS = {"protocol": "TCP"}  # an element that leaves this key out is the one with the default
 
 
@@ -46,8 +47,8 @@ class Node:
     intorstring. `fields` (of a struct) and `element` (of a map or list) are built when first asked for.
     """
 
-    __slots__ = ("_raw", "atomic", "clean", "element", "fields", "go", "keys", "kind", "list_type", "merge_key",
-                 "open", "required", "strategy", "struct")
+    __slots__ = ("_raw", "atomic", "clean", "element", "fields", "go", "key_defaults", "keys", "kind", "list_type",
+                 "merge_key", "open", "required", "status_apart", "strategy", "struct")
 
     fields: dict[str, Node]
     element: Node
@@ -64,6 +65,8 @@ class Node:
         self.strategy = frozenset(filter(None, raw.get("x-kubernetes-patch-strategy", "").split(",")))
         self.merge_key: str = raw.get("x-kubernetes-patch-merge-key", "")
         self.keys: tuple[str, ...] = tuple(raw.get("x-kubernetes-list-map-keys", ()))
+        self.key_defaults: dict[str, Any] = raw.get(KEY_DEFAULTS, _KEY_DEFAULTS)
+        self.status_apart = bool(raw.get(STATUS_APART, True))  # the status is written by a subresource alone
         self.list_type = _list_type(raw, self) if self.kind == "list" else ""
         self.atomic = (raw.get("x-kubernetes-map-type") == "atomic" or self.list_type == "atomic")
 
@@ -89,7 +92,7 @@ class Node:
         """Return the values of the map keys of a list element, None when it lacks one."""
         if type(item) is not dict:
             return None
-        found = tuple(item.get(key, _KEY_DEFAULTS.get(key)) for key in self.keys)
+        found = tuple(item.get(key, self.key_defaults.get(key)) for key in self.keys)
         return None if None in found and all(v is None for v in found) else found
 
 

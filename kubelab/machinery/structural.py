@@ -16,7 +16,7 @@ from typing import Any
 from kubelab.machinery.decoding import Checked, check
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj
-from kubelab.machinery.schema import Node, compile_schema
+from kubelab.machinery.schema import KEY_DEFAULTS, STATUS_APART, Node, compile_schema
 
 PRESERVE, EMBEDDED, INT_OR_STRING = ("x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource",
                                      "x-kubernetes-int-or-string")
@@ -171,9 +171,9 @@ def fill_defaults(schema: Obj, value: Any) -> None:
                 fill_defaults(child, part)
 
 
-def node_of(schema: Obj) -> Node:
+def node_of(schema: Obj, *, status_apart: bool = True) -> Node:
     """Compile the schema of a custom resource for server-side apply."""
-    return compile_schema(_for_merging({**schema, EMBEDDED: True}))
+    return compile_schema({**_for_merging({**schema, EMBEDDED: True}), STATUS_APART: status_apart})
 
 
 def _for_merging(schema: Obj) -> Obj:
@@ -189,6 +189,9 @@ def _for_merging(schema: Obj) -> Obj:
                              "metadata": OBJECT_META}
     if "items" in schema:
         out["items"] = _for_merging(schema["items"])
+        known = schema["items"].get("properties") or {}
+        out[KEY_DEFAULTS] = {key: known[key]["default"] for key in schema.get("x-kubernetes-list-map-keys") or ()
+                             if known.get(key, {}).get("default") is not None}
     if "additionalProperties" in schema:
         child = schema["additionalProperties"]
         out["additionalProperties"] = _for_merging(child) if isinstance(child, dict) else {}

@@ -36,7 +36,7 @@ class CustomSchema:
     def __init__(self, crd: Obj, version: Obj) -> None:
         spec = crd["spec"]
         self.schema: Obj = (version.get("schema") or {}).get("openAPIV3Schema") or {}
-        self.node = structural.node_of(self.schema)
+        self.node = structural.node_of(self.schema, status_apart="status" in (version.get("subresources") or {}))
         self.scale: Obj | None = (version.get("subresources") or {}).get("scale")
         self.storage_version = next(v["name"] for v in spec["versions"] if v.get("storage"))
         self.definition_name = ".".join([*reversed(spec["group"].split(".")), version["name"], spec["names"]["kind"]])

@@ -61,9 +61,12 @@ def selector_text(selector: Obj | None) -> str:
 
 
 def with_replicas(obj: Obj, scale: Obj, paths: Obj | None = None) -> Obj:
-    """Put a Scale's replicas into the object that is scaled. Raises `Invalid` for a negative number."""
+    """Put a Scale's replicas into the object that is scaled.
+
+    Raises: Invalid for a negative number; of a custom resource its own rules say so.
+    """
     wanted = (scale.get("spec") or {}).get("replicas", 0)
-    if wanted < 0:
+    if wanted < 0 and paths is None:
         raise invalid("autoscaling", "Scale", obj["metadata"]["name"],
                       [invalid_value("spec.replicas", wanted, "must be greater than or equal to 0")])
     *way, last = jsonpath.names(paths["specReplicasPath"]) or [] if paths is not None else ["spec", "replicas"]

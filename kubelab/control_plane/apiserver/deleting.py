@@ -153,7 +153,8 @@ class Deleter:
                 if error.code != 404:
                     raise
         kind = call.kind
-        return {"kind": kind.list_kind or f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": page.metadata,
+        return {"kind": kind.list_kind or f"{kind.kind}List", "apiVersion": kind.api_version,
+                "metadata": page.metadata_of(kind),
                 "items": [body.obj for body in page.items]}
 
     def check(self, call: Call, options: DeleteOptions, old: Obj) -> None:

@@ -21,6 +21,7 @@ from kubelab.machinery import continuing
 from kubelab.machinery.errors import ApiError, FieldError, bad_request, forbidden_field, gone
 from kubelab.machinery.request import Encoded, Obj
 from kubelab.machinery.selectors import FieldSelector, Selector, parse_field_selector, parse_label_selector
+from kubelab.units.catalogue import Kind
 
 MATCHES = ("Exact", "NotOlderThan")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
@@ -48,6 +49,10 @@ class Page:
             if self.remaining is not None:
                 out["remainingItemCount"] = self.remaining
         return out
+
+    def metadata_of(self, kind: Kind) -> Obj:
+        """Return the metadata of a list of a kind; lists of custom resources say also that there is no more."""
+        return self.metadata if kind.own is None else {"continue": "", **self.metadata}
 
 
 @dataclass(frozen=True, slots=True)

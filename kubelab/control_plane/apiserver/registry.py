@@ -270,7 +270,7 @@ def _virtual_call(request: Request, info: RequestInfo, user: User) -> Call:
 def _list_response(call: Call, page: Page) -> Response:
     kind = call.kind
     head: Obj = {"kind": kind.list_kind or f"{kind.kind}List", "apiVersion": kind.api_version,
-                 "metadata": page.metadata if kind.own is None else {"continue": "", **page.metadata}}
+                 "metadata": page.metadata_of(kind)}
     item = call.collection.item
 
     def joined() -> bytes:

@@ -53,10 +53,10 @@ async def create(call: Call, pipeline: Pipeline) -> Encoded:
 async def update(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
     """Replace an object by the body of the request; return it and whether it is new."""
     sent = read_update(call)
-    uid = sent["metadata"].get("uid")
+    uid, stored = sent["metadata"].get("uid"), call.collection.objects.get(call.key)
     creates = call.kind.builtin in CREATED_BY_UPDATE and not call.subresource
-    if uid and creates and call.key not in call.collection.objects:
-        raise prepare.another(call, uid, "")
+    if uid and (creates if stored is None else uid != stored.obj["metadata"]["uid"]):
+        raise prepare.another(call, uid, stored.obj["metadata"]["uid"] if stored is not None else "")
     needs_version = call.kind.own is not None or call.kind.builtin in NEEDS_VERSION
     if needs_version and not prepare.pinned(sent) and call.key in call.collection.objects:
         raise prepare.unversioned(call.kind, call.info.name)
