@@ -23,8 +23,8 @@ from typing import Any
 import orjson
 
 from kubelab.machinery.clock import micro_timestamp, timestamp
-from kubelab.machinery.errors import bad_request
 from kubelab.machinery.request import Obj
+from kubelab.machinery.serializer import Unreadable
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 MAGIC = b"k8s\x00"
@@ -35,19 +35,24 @@ Field = tuple[str, str]  # (JSON name, type)
 
 
 def decode(body: bytes) -> Obj:
-    """Return the object of a protobuf body. Raises `BadRequest`."""
+    """Return the object of a protobuf body. Raises `Unreadable`."""
     if not body.startswith(MAGIC):
-        raise bad_request("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
+        raise Unreadable("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
+                         if body else "empty data")
+    if body == MAGIC:
+        raise Unreadable("empty body")
     try:
         unknown = dict(fields(body[len(MAGIC):]))
         about = {number: _text(value) for number, value in fields(unknown[1])}
         api_version, kind = about.get(1, ""), about.get(2, "")
         message = _message_of(api_version, kind)
         if message is None:
-            raise bad_request(f'no kind "{kind}" is registered for version "{api_version}" in protobuf')
+            raise Unreadable(f'no kind "{kind}" is registered for version "{api_version}" in protobuf')
         return {"kind": kind, "apiVersion": api_version, **_object(unknown.get(2, b""), message, 0)}
+    except Unreadable:
+        raise
     except (IndexError, KeyError, ValueError, TypeError, struct.error) as error:
-        raise bad_request(f"couldn't decode the protobuf body: {error}") from None
+        raise Unreadable(f"couldn't decode the protobuf body: {error}") from None
 
 
 @lru_cache(maxsize=1)

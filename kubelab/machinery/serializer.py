@@ -30,8 +30,8 @@ class Malformed(ValueError):
     """The text is not JSON or YAML; the message is Go's."""
 
 
-class MalformedYaml(Malformed):
-    """The text is not YAML."""
+class Unreadable(Malformed):
+    """What came is not what its media type says: YAML, protobuf. The message is Go's, and needs no more words."""
 
 
 def read_json(body: bytes) -> tuple[Any, list[str]]:
@@ -93,14 +93,14 @@ class Document:
 
 
 def read_yaml(body: bytes) -> Document:
-    """Return the one document of a YAML body, of keys that stand twice the last. Raises `MalformedYaml`."""
+    """Return the one document of a YAML body, of keys that stand twice the last. Raises `Unreadable`."""
     from kubelab.machinery.yaml import load_values
 
     twins: list[str] = []
     try:
         values = load_values(body, twins)
     except ApiError as error:
-        raise MalformedYaml(error.message.removeprefix(CONVERTING)) from None
+        raise Unreadable(error.message.removeprefix(CONVERTING)) from None
     if len(values) > 1:
-        raise MalformedYaml("yaml: the body holds more than one document")
+        raise Unreadable("yaml: the body holds more than one document")
     return Document(values[0] if values else None, tuple(twins))

@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
-from kubelab.machinery.errors import ApiError
 from kubelab.machinery.protobuf import MAGIC, decode
+from kubelab.machinery.serializer import Unreadable
 
 
 def field(number: int, value: bytes | int) -> bytes:
@@ -52,11 +52,10 @@ def test_inlined_fields_quantities_and_ports_are_decoded() -> None:
 
 @pytest.mark.parametrize("body", [b"{}", MAGIC, MAGIC + b"\xff\xff", envelope(b"v1", b"Nope", b""),
                                   envelope(b"v1", b"Pod", b"\x0a\xff"), envelope(b"v1", b"Pod", b"\x0b")])
-def test_broken_protobuf_is_a_bad_request(body: bytes) -> None:
-    """Whatever bytes come, the answer is 400."""
-    with pytest.raises(ApiError) as caught:
+def test_broken_protobuf_is_unreadable(body: bytes) -> None:
+    """Whatever bytes come, they are an object or are refused as none."""
+    with pytest.raises(Unreadable):
         decode(body)
-    assert caught.value.code == 400
 
 
 def test_a_custom_resource_definition_is_decoded() -> None:

@@ -18,7 +18,7 @@ from kubelab.machinery.decoding import json_type
 from kubelab.machinery.errors import ApiError, bad_request, invalid, invalid_value
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj, Request
-from kubelab.machinery.serializer import Document, Malformed, MalformedYaml, read_json, read_yaml
+from kubelab.machinery.serializer import Document, Malformed, Unreadable, read_json, read_yaml
 from kubelab.units.catalogue import Kind
 
 JSON_TYPE, YAML_TYPE = "application/json", "application/yaml"
@@ -70,7 +70,7 @@ def read_object(request: Request, kind: Kind) -> tuple[Obj, list[str]]:
     """Return the object of a create or update, and what a strict reader says. Raises `BadRequest`."""
     try:
         value, strict = read_body(request)
-    except MalformedYaml as error:
+    except Unreadable as error:
         raise _unrecognized(kind, str(error), request.body) from None
     except Malformed as error:
         raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {error}", request.body) from None

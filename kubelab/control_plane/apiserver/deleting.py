@@ -33,7 +33,7 @@ from kubelab.machinery.errors import (
 from kubelab.machinery.options import delete_errors
 from kubelab.machinery.request import Encoded, Obj
 from kubelab.machinery.routes import is_true
-from kubelab.machinery.serializer import Malformed
+from kubelab.machinery.serializer import Malformed, Unreadable
 from kubelab.units.crd import CUSTOM_RESOURCE_DEFINITION as CRD
 from kubelab.units.crd_status import FINALIZER as CRD_FINALIZER
 from kubelab.units.crd_status import mark_terminating
@@ -81,7 +81,8 @@ def read_delete_options(call: Call) -> DeleteOptions:
     try:
         body, _ = read_body(call.request) if call.request.body else (None, [])
     except Malformed as error:
-        raise bad_request(f"couldn't get version/kind; json parse error: {error}") from None
+        prefix = "" if isinstance(error, Unreadable) else "couldn't get version/kind; json parse error: "
+        raise bad_request(f"{prefix}{error}") from None
     given: Obj = _typed({} if body is None else body) if call.request.body else _from_query(call)
     if errors := delete_errors(given):
         raise invalid_options("DeleteOptions", errors)

@@ -18,7 +18,7 @@ from kubelab.machinery.decoding import json_type
 from kubelab.machinery.errors import ApiError, bad_request, invalid, invalid_value
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj
-from kubelab.machinery.serializer import CONVERTING, Malformed, MalformedYaml, read_json
+from kubelab.machinery.serializer import CONVERTING, Malformed, Unreadable, read_json
 from kubelab.units.catalogue import Kind
 
 FORMATS = {"application/json-patch+json": "json", "application/merge-patch+json": "merge",
@@ -51,7 +51,7 @@ def read_patch(call: Call, format_: str) -> Any:
             call.strict = [f'duplicate field "{path}"' for path in twins]
         else:
             value, call.strict = read_body(call.request)
-    except MalformedYaml as error:
+    except Unreadable as error:
         raise bad_request(f"{prefix}{CONVERTING}{error}") from None
     except Malformed as error:
         raise bad_request(f"{prefix}{error}") from None

@@ -116,7 +116,7 @@ def keep_identity(call: Call, obj: Obj, old: Obj) -> None:
         raise bad_request(f'strconv.ParseUint: parsing "{given}": invalid syntax')
     if uid and uid != before["uid"] and call.info.verb == "update":
         raise another(call, uid, before["uid"])
-    if given and given != before["resourceVersion"]:
+    if given not in ("", "0", before["resourceVersion"]):
         raise conflict(call.told_group, kind.plural, before["name"], STALE)
     wished = {key: metadata[key] for key in IMMUTABLE if metadata.get(key) not in (None, "", before.get(key))}
     if "deletionTimestamp" in before:
@@ -180,7 +180,7 @@ def pinned(obj: Obj) -> str:
     """Return the resourceVersion that a write depends on, or ""."""
     metadata = obj.get("metadata")
     version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
-    return version if isinstance(version, str) else ""
+    return version if isinstance(version, str) and version != "0" else ""
 
 
 def main_part(kind: Kind, obj: Obj, old: Obj) -> Obj:

@@ -48,7 +48,7 @@ from kubelab.control_plane.apiserver.upkeep import NETWORKING, Upkeep
 from kubelab.control_plane.apiserver.webhook_client import WebhookClient
 from kubelab.control_plane.etcd.api import EtcdApi, EtcdError
 from kubelab.machinery.clock import Clock, timestamp
-from kubelab.machinery.errors import ApiError, method_not_allowed
+from kubelab.machinery.errors import ApiError, bad_request, method_not_allowed
 from kubelab.machinery.journal import Journal
 from kubelab.machinery.request import Obj, Request, Response, User
 from kubelab.machinery.routes import RequestInfo, request_info
@@ -188,6 +188,8 @@ class ApiServer(Component):
         self.spawn(self.aggregator.run, name="aggregator")
 
     async def _connected(self, call: Call) -> Response:
+        if "dryRun" in call.query and call.subresource != "log":
+            raise bad_request("dryRun is not supported")
         if call.subresource in STREAMED and call.info.verb == "get":  # a WebSocket begins with GET, and is no reading
             self.authorizer.check(call.user, replace(call.info, verb="create"))
         if call.subresource != "log":

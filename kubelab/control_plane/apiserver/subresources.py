@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from kubelab.control_plane.apiserver import patching, prepare, scale_apply, writing
-from kubelab.control_plane.apiserver.call import Call
+from kubelab.control_plane.apiserver.call import Call, invalid_options
 from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.deleting import DeleteOptions, Deleter
 from kubelab.control_plane.apiserver.eviction import Budgets
@@ -33,6 +33,7 @@ from kubelab.machinery.errors import (
     required,
 )
 from kubelab.machinery.meta import copy_obj, with_condition
+from kubelab.machinery.options import delete_errors
 from kubelab.machinery.request import Encoded, Obj, Response
 from kubelab.machinery.routes import is_true
 from kubelab.units.answers import BINDING, EVICTION
@@ -156,6 +157,8 @@ class Subresources:
     async def eviction(self, call: Call) -> Response:
         """Ask a pod to leave: it is deleted gracefully, with a condition that says why."""
         sent = self._read(call, EVICTION)
+        if errors := delete_errors(sent.get("deleteOptions") or {}):
+            raise invalid_options("DeleteOptions", errors)
         options = DeleteOptions.of(sent.get("deleteOptions") or {}, call.dry_run)
         if sent["metadata"].get("name") != call.info.name:
             raise bad_request("name in URL does not match name in Eviction object")

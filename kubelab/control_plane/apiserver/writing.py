@@ -45,7 +45,7 @@ async def create(call: Call, pipeline: Pipeline) -> Encoded:
     obj, call.strict = read_object(call.request, call.kind)
     prepare.place(call, obj)
     obj = prepare.check_schema(call, obj, call.kind)
-    if obj["metadata"].get("resourceVersion"):
+    if prepare.pinned(obj):
         raise bad_request("resourceVersion should not be set on objects to be created")
     return await pipeline.write(call, obj, None)
 
