@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 from kubelab.machinery import meta, names
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
@@ -27,6 +28,8 @@ DECISIONS = ("Approved", "Denied")
 FINAL = (*DECISIONS, "Failed")
 STATUSES = ("False", "True", "Unknown")
 CONDITIONS = "status.conditions"
+LONGEST_DOMAIN, LONGEST_SIGNER = 253, 253 + 253 + 63 + 1 + 1
+_BLOCK = re.compile(rb"-----BEGIN ([^-]+)-----\r?\n(.*?)-----END \1-----", re.DOTALL)
 
 
 def _prepare(csr: Obj) -> None:
@@ -44,7 +47,7 @@ def _validate(csr: Obj) -> Sequence[FieldError]:
 def _spec_errors(spec: Obj) -> rules.Errors:
     why = _request_problem(spec.get("request") or "")
     if why:
-        yield invalid_value("spec.request", list(_decoded(spec.get("request") or "")), why)
+        yield invalid_value("spec.request", spec.get("request") or "", why)
     usages, signer, seconds = spec.get("usages") or (), spec.get("signerName", ""), spec.get("expirationSeconds")
     if not usages:
         yield required("spec.usages")
@@ -81,21 +84,50 @@ def _request_problem(request: str) -> str:
     return "" if parsed.is_signature_valid else "x509: invalid signature"
 
 
+def _certificate_problem(data: bytes) -> str:
+    """Return what is wrong with certificates in PEM, or ""."""
+    if not data:
+        return ""
+    blocks = _BLOCK.findall(data)
+    if not blocks:
+        return "must contain at least one CERTIFICATE PEM block"
+    from cryptography import x509
+
+    for kind, body in blocks:
+        if kind != b"CERTIFICATE":
+            return f'only CERTIFICATE PEM blocks are allowed, found "{kind.decode(errors="replace")}"'
+        if b":" in body:
+            return "no PEM block headers are permitted"
+        try:
+            x509.load_der_x509_certificate(base64.b64decode(body))
+        except (ValueError, binascii.Error):
+            return "x509: malformed certificate"
+    return ""
+
+
 def _signer_errors(path: str, signer: str) -> rules.Errors:
     if not signer:
         yield required(path)
-        return
     domain, slash, rest = signer.partition("/")
     if not slash or "/" in rest:
         yield invalid_value(path, signer, "must be a fully qualified domain and path of the form "
                                           "'example.com/signer-name'")
         return
-    yield from (invalid_value(path, domain, f"validating label \"{part}\": {message}") for part in domain.split(".")
-                for message in names.dns1123_label_errors(part))
+    if len(domain) > LONGEST_DOMAIN:
+        yield rules.too_long(path, LONGEST_DOMAIN)
+    yield from _first_wrong(path, domain, names.dns1123_label_errors)
     if "." not in domain:
         yield invalid_value(path, domain, "should be a domain with at least two segments separated by dots")
-    for message in names.dns1123_subdomain_errors(rest):
-        yield invalid_value(path, rest, f"validating label \"{rest}\": {message}")
+    yield from _first_wrong(path, rest, names.dns1123_subdomain_errors)
+    if len(signer) > LONGEST_SIGNER:
+        yield rules.too_long(path, LONGEST_SIGNER)
+
+
+def _first_wrong(path: str, dotted: str, check: Callable[[str], list[str]]) -> rules.Errors:
+    """Tell of the first part of a dotted name that is wrong; what is said of others would look the same."""
+    wrong = next(((part, found) for part in dotted.split(".") if (found := check(part))), None)
+    if wrong is not None:
+        yield from (invalid_value(path, dotted, f'validating label "{wrong[0]}": {message}') for message in wrong[1])
 
 
 def _conditions(csr: Obj) -> list[Obj]:
@@ -122,6 +154,10 @@ def _condition_errors(csr: Obj) -> rules.Errors:
 
 def _update_errors(new: Obj, old: Obj, *, approval: bool, certificate: bool) -> rules.Errors:
     yield from _condition_errors(new)
+    issued, now = ((csr.get("status") or {}).get("certificate") or "" for csr in (old, new))
+    why = _certificate_problem(_decoded(now)) if now != issued and not _certificate_problem(_decoded(issued)) else ""
+    if why:
+        yield invalid_value("status.certificate", "<certificate data>", why)
     for type_ in FINAL:
         if len(_of_type(new, type_)) < len(_of_type(old, type_)):
             yield rules.forbidden(CONDITIONS, f'updates may not remove a condition of type "{type_}"')
@@ -131,8 +167,7 @@ def _update_errors(new: Obj, old: Obj, *, approval: bool, certificate: bool) -> 
             yield rules.forbidden(CONDITIONS, f'updates may not add a condition of type "{type_}"')
         elif len(after) == len(before) and after != before:
             yield rules.forbidden(CONDITIONS, f'updates may not modify a condition of type "{type_}"')
-    issued = (old.get("status") or {}).get("certificate") or ""
-    if ((new.get("status") or {}).get("certificate") or "") != issued:
+    if now != issued:
         if not certificate:
             yield rules.forbidden("status.certificate", "updates may not set certificate content")
         elif issued:

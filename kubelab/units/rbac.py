@@ -53,7 +53,9 @@ def _role_errors(role: Obj, namespaced: bool) -> rules.Errors:
         yield required("aggregationRule.clusterRoleSelectors", "at least one clusterRoleSelector required if "
                                                                "aggregationRule is non-nil")
     for i, selector in enumerate(selectors or ()):
-        yield from rules.label_selector(f"aggregationRule.clusterRoleSelectors[{i}]", selector)
+        path = f"aggregationRule.clusterRoleSelectors[{i}]"
+        found = list(rules.label_selector(path, selector))
+        yield from (*found, *([invalid_value(path, None, "invalid label selector.")] if found else ()))
 
 
 def _validate_role(role: Obj) -> Sequence[FieldError]:

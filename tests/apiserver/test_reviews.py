@@ -48,9 +48,9 @@ async def test_what_may_i_lists_the_rules(world: World) -> None:
 @pytest.mark.parametrize(("path", "spec", "code"), [
     (f"{AUTHZ}/selfsubjectaccessreviews", {}, 422),
     (f"{AUTHZ}/subjectaccessreviews", {"resourceAttributes": {"verb": "get"}}, 422),
-    (f"{AUTHN}/tokenreviews", {}, 422),
+    (f"{AUTHN}/tokenreviews", {}, 400),
     (f"{AUTHZ}/namespaces/default/localsubjectaccessreviews",
-     {"user": "u", "resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "other"}}, 400),
+     {"user": "u", "resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "other"}}, 422),
 ])
 async def test_a_question_without_sense_is_refused(world: World, path: str, spec: Obj, code: int) -> None:
     """A review that asks nothing, or about elsewhere, is a 4xx."""

@@ -13,10 +13,11 @@ from kubelab.control_plane.apiserver.call import Call, manager_of
 from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.present import only_json
 from kubelab.machinery import apply
-from kubelab.machinery.errors import bad_request, invalid, invalid_value, required
+from kubelab.machinery.errors import bad_request, invalid
 from kubelab.machinery.request import Obj, Response, User
 from kubelab.machinery.routes import RequestInfo
-from kubelab.units.answers import AUTHN, AUTHZ, REVIEWS
+from kubelab.units.access_reviews import LOCAL, review_errors
+from kubelab.units.answers import AUTHZ, REVIEWS
 from kubelab.units.authorization import Authorizer
 from kubelab.units.catalogue import Kind
 from kubelab.units.tokens import InvalidToken
@@ -42,19 +43,19 @@ class Reviews:
             only_json(call.request)
             sent, _ = read_object(call.request, kind)
             review = prepare.check_schema(call, sent, kind)
-            status = answer(call, review)
             self._track(call, review)
+            status = answer(call, review)
             return Response(201, {**review, "status": status})
 
         return handle
 
     def _track(self, call: Call, review: Obj) -> None:
-        """Note who wrote the question, as for any object; those without one have only a time, or nothing."""
+        """Note who wrote the question, as for any object; one about oneself has only a time, or nothing."""
         if review["kind"] == "SelfSubjectReview":
             review["metadata"] = {"creationTimestamp": self._stamp()}
-        elif review["kind"] == "SelfSubjectRulesReview":
-            review["metadata"], review["spec"] = {}, {}
-        else:
+        elif review["kind"] != "SelfSubjectRulesReview":
+            if review["kind"] == LOCAL:
+                review.setdefault("metadata", {})["namespace"] = call.info.namespace
             manager = manager_of(call.request.headers.get("user-agent", ""))
             apply.track_update(None, review, manager, "Update", "", self._stamp())
 
@@ -64,7 +65,7 @@ class Reviews:
     def _whose_token(self, call: Call, review: Obj) -> Obj:
         spec = review.get("spec") or {}
         if not spec.get("token"):
-            raise invalid(AUTHN, "TokenReview", "", [required("spec.token")])
+            raise bad_request("token is required for TokenReview in authentication")
         try:
             verified = self._authenticator.review(spec["token"], spec.get("audiences") or ())
         except InvalidToken:
@@ -76,25 +77,17 @@ class Reviews:
         return self._decide(call.user, self._asked(review))
 
     def _may_they(self, call: Call, review: Obj) -> Obj:
-        spec = review.get("spec") or {}
-        asked = self._asked(review)
-        if not spec.get("user") and not spec.get("groups"):
-            raise invalid(AUTHZ, "", "", [invalid_value("spec.user", "",
-                                                        "at least one of user or group must be specified")])
-        if review["kind"] == "LocalSubjectAccessReview" and asked.namespace != call.info.namespace:
-            raise bad_request("namespace of the request does not match the namespace in spec.resourceAttributes")
+        asked, spec = self._asked(review), review["spec"]
         extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
         user = User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""), extra)
         return self._decide(user, asked)
 
     def _asked(self, review: Obj) -> RequestInfo:
-        spec = review.get("spec") or {}
-        resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-        if (resource is None) == (path is None):
-            why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-            raise invalid(AUTHZ, "", "", [invalid_value("spec.resourceAttributes", None, why)])
-        if resource is None:
-            assert path is not None
+        errors = review_errors(review)
+        if errors:
+            raise invalid(AUTHZ, "", "", errors)
+        resource, path = (review["spec"].get(part) for part in ("resourceAttributes", "nonResourceAttributes"))
+        if path is not None:
             return RequestInfo(path.get("verb", ""), path.get("path", ""))
         return RequestInfo(resource.get("verb", ""), "", resource.get("group", ""), resource.get("version", ""),
                            resource.get("namespace", ""), resource.get("resource", ""), resource.get("name", ""),
@@ -108,5 +101,6 @@ class Reviews:
         namespace = (review.get("spec") or {}).get("namespace", "")
         if not namespace:
             raise bad_request("no namespace on request")
+        review["metadata"], review["spec"] = {}, {}
         resources, paths = self._authorizer.rules_of(call.user, namespace)
         return {"resourceRules": resources, "nonResourceRules": paths, "incomplete": False}
