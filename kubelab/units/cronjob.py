@@ -10,7 +10,7 @@ from typing import Any
 
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units import rules, schedule, warnings
+from kubelab.units import pod_warnings, rules, schedule
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, NONE, selector_text, since, template_columns
 from kubelab.units.job import Job, default_patterns, many_indexes
@@ -101,7 +101,7 @@ def _zone_errors(zone: str | None) -> rules.Errors:
 
 def _warnings(new: Obj, old: Obj | None) -> Iterable[str]:
     path = ("spec", "jobTemplate", "spec")
-    yield from warnings.workload(*path, "template", also=lambda cron: many_indexes(
+    yield from pod_warnings.workload(*path, "template", also=lambda cron: many_indexes(
         cron["spec"]["jobTemplate"]["spec"], ".".join(path)))(new, old)
     if "TZ" in new["spec"].get("schedule", ""):
         yield ("CRON_TZ or TZ used in spec.spec.schedule is not officially supported, see "

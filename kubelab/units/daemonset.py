@@ -10,7 +10,7 @@ from typing import Any
 
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units import rules, status_validation, warnings
+from kubelab.units import pod_warnings, rules, status_validation
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, labels_text, selector_text, template_columns
 from kubelab.units.pod_defaults import template_defaults
@@ -111,7 +111,7 @@ DAEMON_SET = Kind(
     default=_default, default_status=_default_status, prepare_create=_prepare_create, prepare_update=_prepare_update,
     validate=_validate, validate_update=_validate_update, update_first=True,
     validate_part=status_validation.DAEMON_SET,
-    warnings=warnings.workload("spec", "template", named=False),
+    warnings=pod_warnings.workload("spec", "template", named=False),
     columns=(
         NAME,
         *(Column(name, _status(key), type="integer", path=f"status.{key}") for name, key in (

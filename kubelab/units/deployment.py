@@ -10,7 +10,7 @@ from typing import Any
 
 from kubelab.machinery.errors import FieldError, invalid_value
 from kubelab.machinery.request import Obj
-from kubelab.units import rules, status_validation, warnings
+from kubelab.units import pod_warnings, rules, status_validation
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, selector_text, template_columns
 from kubelab.units.pod_defaults import template_defaults
@@ -93,7 +93,7 @@ DEPLOYMENT = Kind(
     counted_metadata="annotations",  # they travel to its ReplicaSets
     default=_default, prepare_create=_prepare_create, validate=_validate, validate_update=_validate_update,
     validate_part=status_validation.DEPLOYMENT,
-    warnings=warnings.workload("spec", "template"),
+    warnings=pod_warnings.workload("spec", "template"),
     columns=(
         NAME,
         Column("Ready", lambda o, now: f"{(o.get('status') or {}).get('readyReplicas', 0)}/{o['spec']['replicas']}",

@@ -11,7 +11,7 @@ from typing import Any
 from kubelab.machinery import clock, meta, names
 from kubelab.machinery.errors import FieldError
 from kubelab.machinery.request import Obj
-from kubelab.units import job_status_validation, job_validation, warnings
+from kubelab.units import job_status_validation, job_validation, pod_warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, selector_text, template_columns
 from kubelab.units.pod_defaults import template_defaults
@@ -124,7 +124,7 @@ JOB = Kind(
     default=_default, prepare_create=_prepare_create, validate=_validate,
     validate_update=job_validation.update_errors,
     validate_part=job_status_validation.errors,
-    warnings=warnings.workload("spec", "template", also=lambda job: many_indexes(job["spec"], "spec")),
+    warnings=pod_warnings.workload("spec", "template", also=lambda job: many_indexes(job["spec"], "spec")),
     columns=(
         NAME,
         Column("Status", lambda o, now: _state(o), description="Status of the job."),

@@ -11,15 +11,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubelab.machinery.request import Obj
-from kubelab.units import pod_changes, pod_status_validation, pod_validation, warnings
+from kubelab.units import pod_changes, pod_status_validation, pod_validation, pod_warnings
 from kubelab.units.catalogue import Kind
 from kubelab.units.pod_columns import COLUMNS, row_conditions
-from kubelab.units.pod_defaults import pod_defaults, qos_class
+from kubelab.units.pod_defaults import pod_defaults, qos_class, select_own_labels
 
 WELL_KNOWN_PORTS = {"nginx": 80, "httpd": 80, "whoami": 80, "redis": 6379}
 
 
 def _prepare_create(pod: Obj) -> None:
+    select_own_labels(pod)
     pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod["spec"])}
     if pod["spec"].get("schedulingGates"):
         pod["status"]["conditions"] = [{
@@ -34,6 +35,21 @@ def _default_status(pod: Obj) -> None:
     conditions = status.get("conditions") or ()
     if any("lastProbeTime" not in c for c in conditions):
         pod["status"] = {**status, "conditions": [{"lastProbeTime": None, **c} for c in conditions]}
+
+
+def _prepare_status(new: Obj, old: Obj, now: str) -> None:
+    """Keep what older kubelets do not tell: the class of service, and of which generation a condition is."""
+    status, before = new.get("status") or {}, old.get("status") or {}
+    known: dict[str, list[int]] = {}
+    for condition in before.get("conditions") or ():
+        known.setdefault(condition.get("type", ""), []).append(condition.get("observedGeneration", 0))
+    conditions = []
+    for condition in status.get("conditions") or ():
+        seen = known.get(condition.get("type", ""))
+        generation = condition.get("observedGeneration") or (seen.pop(0) if seen else 0)
+        conditions.append({**condition, "observedGeneration": generation} if generation else condition)
+    kept = {key: before[key] for key in ("qosClass", "observedGeneration") if before.get(key) and not status.get(key)}
+    new["status"] = {**status, **kept, **({"conditions": conditions} if conditions else {})}
 
 
 def _fields(pod: Obj) -> Mapping[str, str]:
@@ -57,9 +73,10 @@ POD = Kind(
     subresources=frozenset({"status", "log", "exec", "attach", "portforward", "proxy", "binding", "eviction",
                             "ephemeralcontainers", "resize"}),
     default=pod_defaults, default_status=_default_status, prepare_create=_prepare_create,
+    prepare_status=_prepare_status,
     validate=pod_validation.validate, validate_update=pod_changes.validate_update,
     validate_part=pod_status_validation.validate_part,
-    warnings=warnings.pod,
+    warnings=pod_warnings.pod,
     columns=COLUMNS, row_conditions=row_conditions, selectable=_fields,
     selectable_keys=("spec.nodeName", "spec.host", "spec.restartPolicy", "spec.schedulerName",
                      "spec.serviceAccountName", "spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs",

@@ -17,6 +17,7 @@ from kubelab.units.claim_validation import claim_spec_defaults
 from kubelab.units.pod_resources import amounts, container_amounts, written
 
 FILE_MODE = 0o644
+WHEN = "DuringSchedulingIgnoredDuringExecution"
 WHOLE_PODS = ("cpu", "memory")  # what may be asked for a pod as a whole
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = (r"(?:localhost|[A-Za-z0-9-]*[A-Z][A-Za-z0-9-]*|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+(?=:)"
@@ -66,6 +67,23 @@ def pod_defaults(pod: Obj) -> None:
                 port["hostPort"] = port.get("hostPort") or port.get("containerPort", 0)
     if spec.get("resources"):
         _pod_level(spec, spec["resources"])
+
+
+def select_own_labels(pod: Obj) -> None:
+    """Let selectors that name labels of the pod itself ask for the values that these have, or for others."""
+    labels, spec = pod["metadata"].get("labels") or {}, pod["spec"]
+    terms = list(spec.get("topologySpreadConstraints") or ())
+    for kind in ("podAffinity", "podAntiAffinity"):
+        affinity = (spec.get("affinity") or {}).get(kind) or {}
+        terms += [one.get("podAffinityTerm") or {} for one in affinity.get(f"preferred{WHEN}") or ()]
+        terms += affinity.get(f"required{WHEN}") or ()
+    for term in terms:
+        selector = term.get("labelSelector")
+        for field, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")):
+            for key in term.get(field) or () if selector is not None else ():
+                rule = {"key": key, "operator": operator, "values": [labels.get(key)]}
+                if key in labels and rule not in selector.setdefault("matchExpressions", []):
+                    selector["matchExpressions"].append(rule)
 
 
 def _requests_from_limits(container: Obj) -> None:

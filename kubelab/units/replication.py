@@ -10,7 +10,7 @@ from typing import Any
 
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units import rules, status_validation, warnings
+from kubelab.units import pod_warnings, rules, status_validation
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, labels_text, selector_text, template_columns
 from kubelab.units.pod_defaults import template_defaults
@@ -110,7 +110,7 @@ REPLICA_SET = Kind(
     default=_default_set, default_status=default_status, prepare_create=_prepare_create,
     validate=_validate_set, validate_update=_same_selector,
     validate_part=status_validation.REPLICAS,
-    warnings=warnings.workload("spec", "template"),
+    warnings=pod_warnings.workload("spec", "template"),
     columns=_count_columns(Column("Selector", lambda o, now: selector_text(o["spec"].get("selector")), priority=1,
                                   path="spec.selector")),
     selectable=_fields, selectable_keys=("status.replicas",),
@@ -122,7 +122,7 @@ REPLICATION_CONTROLLER = Kind(
     default=_default_controller, default_status=default_status, prepare_create=_prepare_create,
     validate=_validate_controller, validate_update=lambda new, old: _validate_controller(new),  # upstream looks twice
     validate_part=status_validation.REPLICAS,
-    warnings=warnings.workload("spec", "template"),
+    warnings=pod_warnings.workload("spec", "template"),
     columns=_count_columns(Column("Selector", lambda o, now: labels_text(o["spec"].get("selector")), priority=1,
                                   path="spec.selector")),
     selectable=_fields, selectable_keys=("status.replicas",),

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from kubelab.machinery.errors import FieldError, invalid_value
 from kubelab.machinery.request import Obj
-from kubelab.units import rules, status_validation, warnings
+from kubelab.units import pod_warnings, rules, status_validation, warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.claim_validation import claim_spec_errors
 from kubelab.units.columns import AGE, NAME, template_columns
@@ -139,7 +139,7 @@ def _service_errors(spec: Obj) -> rules.Errors:
 
 def _warnings(new: Obj, old: Obj | None) -> Iterable[str]:
     spec = new["spec"]
-    yield from warnings.workload("spec", "template", named=False)(new, old)
+    yield from pod_warnings.workload("spec", "template", named=False)(new, old)
     for i, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
         path = f"spec.volumeClaimTemplates[{i}]" + ("" if old is None else ".Spec")  # upstream's own spelling
         yield from warnings.claim_spec(claim["spec"], path)

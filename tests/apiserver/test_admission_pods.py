@@ -103,3 +103,37 @@ async def test_a_stricter_namespace_tells_of_its_pods(world: World) -> None:
         '\\"baseline:latest\\""\n299 - "p: host namespaces"')
     error = await refused(labelled(world, enforce="strict"))
     assert (error.code, "must be one of privileged, baseline, restricted" in error.message) == (422, True)
+
+
+async def test_a_pod_is_written_again_as_it_was_first(world: World) -> None:
+    """What admission computed and added is not for its author to know: it is kept, or added again."""
+    mine: Obj = pod("a", serviceAccountName="default", automountServiceAccountToken=False)
+    first = await world.client.create("pods", mine)
+    mine["spec"]["containers"][0]["image"] = "other"
+    again = await world.client.update("pods", mine)
+    assert again["spec"]["containers"][0]["image"] == "other"
+    assert all(again["spec"][key] == first["spec"][key] for key in ("priority", "tolerations"))
+
+
+async def test_labels_that_a_pod_selects_by_get_its_own_values(world: World) -> None:
+    """The keys become rules of the selectors, once."""
+    keys = {"topologyKey": "zone", "labelSelector": {}, "matchLabelKeys": ["app", "none"]}
+    mine: Obj = pod("a", affinity={"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {**keys, "mismatchLabelKeys": ["tenant"]}]}},
+        topologySpreadConstraints=[{**keys, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}])
+    mine["metadata"]["labels"] = {"app": "web", "tenant": "t"}
+    spec = (await world.client.create("pods", mine))["spec"]
+    same = {"key": "app", "operator": "In", "values": ["web"]}
+    [term] = spec["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert term["labelSelector"]["matchExpressions"] == [same, {"key": "tenant", "operator": "NotIn", "values": ["t"]}]
+    assert spec["topologySpreadConstraints"][0]["labelSelector"]["matchExpressions"] == [same]
+
+
+async def test_a_kubelet_that_tells_less_takes_nothing_back(world: World) -> None:
+    """The class of service stays, and so does the generation that a condition is of."""
+    await world.client.create("pods", pod("a"))
+    for condition in ({"observedGeneration": 1}, {}):
+        status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", **condition}]}
+        told = await world.client.update("pods", {"metadata": {"name": "a"}, "status": status}, subresource="status")
+        assert told["status"]["qosClass"] == "BestEffort"
+        assert told["status"]["conditions"][0]["observedGeneration"] == 1

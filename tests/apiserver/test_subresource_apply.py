@@ -72,3 +72,19 @@ async def test_a_dry_run_of_a_part_shows_and_stores_nothing(world: World) -> Non
     shown = await apply(world, "/api/v1/namespaces/default/pods/p/ephemeralcontainers", "m", body, dryRun="All")
     assert shown.body.obj["spec"]["ephemeralContainers"][0]["name"] == "d"
     assert "ephemeralContainers" not in (await world.client.get("pods", "p"))["spec"]
+
+
+async def test_a_resize_reaches_sidecars_and_the_pod_as_a_whole(world: World) -> None:
+    """Resources and resize policies change, wherever they stand; the containers stay which they are."""
+    made = Pod("p", image="nginx")
+    small, large = ({"limits": {"cpu": cpu, "memory": "1Gi"}} for cpu in ("1", "2"))
+    made["spec"] |= {"resources": {"limits": {"cpu": "3"}, "requests": {"cpu": "2"}}, "initContainers": [
+        {"name": "s", "image": "i", "restartPolicy": "Always", "resources": {**small, "requests": {"cpu": "1"}}}]}
+    await world.client.create("pods", made)
+    body: Obj = {"spec": {"initContainers": [{"name": "s", "resources": large}], "resources": {"limits": {"cpu": "4"}}}}
+    spec = (await world.client.patch("pods", "p", body, type="strategic", subresource="resize"))["spec"]
+    assert spec["initContainers"][0]["resources"]["limits"] == large["limits"]
+    assert spec["resources"] == {"limits": {"cpu": "4"}, "requests": {"cpu": "2", "memory": "1Gi"}}
+    gone = {"spec": {"initContainers": None}}
+    error = await refused(world.client.patch("pods", "p", gone, type="merge", subresource="resize"))
+    assert error.message == 'Pod "p" is invalid: spec: Forbidden: initContainers may not be added or removed on resize'

@@ -40,6 +40,16 @@ AFFINITY = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution"
      "spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]"),
     (pod(containers=[{**C, "resources": {"limits": {"memory": "100m"}}}]),
      'spec.containers[0].resources.limits[memory]: fractional byte value "100m" is invalid, must be an integer'),
+    (pod(containers=[{**C, "ports": [{"containerPort": 80, "protocol": "TCP", "hostIP": "10.0.0.1"}]}]),
+     "spec.containers[0].ports[0]: hostIP set without hostPort: {Name: HostPort:0 ContainerPort:80 Protocol:TCP "
+     "HostIP:10.0.0.1}"),
+    (pod(initContainers=[{**C, "ports": [{"containerPort": 80}]}],
+         containers=[{**C, "ports": [{"containerPort": 80, "hostPort": 80}]}]),
+     "spec.containers[0].ports[0]: overlapping port definition with spec.initContainers[0].ports[0]"),
+    (pod(hostAliases=[{"ip": "10.0.0.1"}, {"ip": "10.0.0.1"}]), 'spec.hostAliases[1].ip: duplicate ip "10.0.0.1"'),
+    (pod(imagePullSecrets=[{}]), 'spec.imagePullSecrets[0].name: invalid empty name ""'),
+    (pod(overhead={"memory": "100m"}),
+     'spec.overhead[memory]: fractional byte value "100m" is invalid, must be an integer'),
     (pod(terminationGracePeriodSeconds=-1), "spec.terminationGracePeriodSeconds: must be >= 0; negative values are "
      "invalid and will be treated as 1"),
     (pod(volumes=[{"name": "v", "gitRepo": {"repository": "r"}}]), "spec.volumes[0].gitRepo: deprecated in v1.11"),
@@ -52,10 +62,15 @@ def test_a_warning_is_worded_as_upstream_does(new: Obj, said: str) -> None:
 
 
 def test_an_update_is_warned_about_what_it_changes() -> None:
-    """A pod whose spec stays is not told again; one whose spec changes is."""
-    old, new = pod(nodeSelector={"beta.kubernetes.io/os": "linux"}), pod(nodeSelector={"beta.kubernetes.io/arch": "x"})
+    """A template that changes is told of; what changes a pod writes often, and is no person."""
+    spec = {"nodeSelector": {"beta.kubernetes.io/os": "linux"}}
+    old, new = (Deployment("web", image="nginx") for _ in range(2))
+    for made, generation in ((old, 1), (new, 2)):
+        made["metadata"]["generation"] = generation
+        made["spec"]["template"]["spec"] |= spec
     assert warned(old, old) == []
     assert len(warned(new, old)) == 1
+    assert warned(pod(**spec), pod()) == []
 
 
 def test_plain_objects_are_not_warned_about() -> None:

@@ -14,9 +14,13 @@ from kubelab.control_plane.apiserver import patching, prepare, writing
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.machinery import apply
+from kubelab.machinery.errors import forbidden_field, invalid
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj, Response
 from kubelab.machinery.routes import is_true
+
+CONTAINERS = ("containers", "initContainers")
+RESIZED = ("resources", "resizePolicy")  # of a container
 
 
 def _ephemeral(spec: Obj) -> Obj:
@@ -24,8 +28,9 @@ def _ephemeral(spec: Obj) -> Obj:
 
 
 def _resources(spec: Obj) -> Obj:
-    return {"containers": [{"name": c.get("name"), "resources": c.get("resources") or {}}
-                           for c in spec.get("containers") or ()]}
+    part: Obj = {key: [{field: c[field] for field in ("name", *RESIZED) if field in c} for c in spec[key]]
+                 for key in CONTAINERS if spec.get(key)}
+    return {**part, "resources": spec["resources"]} if spec.get("resources") else part
 
 
 def _with_ephemeral(spec: Obj, part: Obj) -> Obj:
@@ -33,9 +38,22 @@ def _with_ephemeral(spec: Obj, part: Obj) -> Obj:
 
 
 def _with_resources(spec: Obj, part: Obj) -> Obj:
-    wanted = {c["name"]: c["resources"] for c in part["containers"]}
-    containers = [{**c, "resources": wanted.get(c["name"], c.get("resources") or {})} for c in spec["containers"]]
-    return {**spec, "containers": containers}
+    out = {key: value for key, value in spec.items() if key != "resources"}
+    for key in CONTAINERS:
+        if spec.get(key):
+            out[key] = [{**{k: v for k, v in c.items() if k not in RESIZED}, "resources": {}, **wanted}
+                        for c, wanted in zip(spec[key], part[key], strict=True)]
+    return {**out, "resources": part["resources"]} if "resources" in part else out
+
+
+def _same_containers(new: Obj, old: Obj) -> None:
+    """Raise `Invalid` when a resize brings other containers, or in another order."""
+    for key in CONTAINERS:
+        given, known = ([c.get("name") for c in pod["spec"].get(key) or ()] for pod in (new, old))
+        if given != known:
+            how = "added or removed" if len(given) != len(known) else "renamed or reordered"
+            raise invalid("", "Pod", old["metadata"]["name"],
+                          [forbidden_field("spec", f"{key} may not be {how} on resize")])
 
 
 # subresource: what of a spec it is about, and how that is put into a stored spec
@@ -82,6 +100,8 @@ class PodParts:
 def _placed(call: Call, new: Obj, old: Obj, owners: object = None) -> Obj:
     """Return the stored pod with the one part of `new`."""
     part, put = PARTS[call.subresource]
+    if call.subresource == "resize":
+        _same_containers({**new, "spec": new.get("spec") or {}}, old)
     metadata = {**old["metadata"], "resourceVersion": prepare.pinned(new) or old["metadata"]["resourceVersion"]}
     if owners is not None:
         metadata["managedFields"] = owners

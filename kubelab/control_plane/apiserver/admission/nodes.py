@@ -8,20 +8,22 @@ Models:    plugin/pkg/admission/noderestriction, nodetaint
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kubelab.control_plane.apiserver.admission.plugin import Attributes, Plugin
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj
+from kubelab.units.pod_annotations import MIRROR
+from kubelab.units.pod_references import references
 
 NOT_READY = "node.kubernetes.io/not-ready"
 NODES, PREFIX = "system:nodes", "system:node:"
-MIRROR = "kubernetes.io/config.mirror"
 OWN_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
 OWN_LABELS = frozenset({
     "kubernetes.io/hostname", "kubernetes.io/arch", "kubernetes.io/os", "beta.kubernetes.io/arch",
     "beta.kubernetes.io/os", "beta.kubernetes.io/instance-type", "topology.kubernetes.io/region",
     "topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region",
     "failure-domain.beta.kubernetes.io/zone"})
-NOT_IN_MIRRORS = ("secret", "configMap", "persistentVolumeClaim", "projected")
 
 
 class NodeRestriction(Plugin):
@@ -39,7 +41,7 @@ class NodeRestriction(Plugin):
             case "nodes":
                 why = _node(own, a)
             case "pods" if a.operation == "CREATE":
-                why = _mirror(own, a.obj)
+                why = _mirror(own, a.obj, self.get("", "nodes", own))
             case "pods" if a.obj["metadata"].get("labels") != a.old["metadata"].get("labels"):
                 why = f'node "{own}" cannot update labels through pod status'
             case "leases.coordination.k8s.io" if a.name != own:
@@ -52,16 +54,15 @@ def _node(own: str, a: Attributes) -> str:
     """Return why a kubelet may not write its Node like this, or ""."""
     if a.name != own:
         return f'node "{own}" is not allowed to modify node "{a.name}"'
+    updates = a.operation != "CREATE"
+    if updates and (a.obj.get("spec") or {}).get("taints") != (a.old.get("spec") or {}).get("taints"):
+        return f'node "{own}" is not allowed to modify taints'
     now, before = a.obj["metadata"].get("labels") or {}, a.old.get("metadata", {}).get("labels") or {}
     labels = sorted(key for key in now.keys() | before.keys() if now.get(key) != before.get(key) and _kept_from(key))
     if labels:
-        verb = "set the following" if a.operation == "CREATE" else "modify"
+        verb = "modify" if updates else "set the following"
         return f'node "{own}" is not allowed to {verb} labels: {", ".join(labels)}'
-    if a.operation == "CREATE":
-        return ""
-    if (a.obj.get("spec") or {}).get("taints") != (a.old.get("spec") or {}).get("taints"):
-        return f'node "{own}" is not allowed to modify taints'
-    if a.obj["metadata"].get("ownerReferences") != a.old["metadata"].get("ownerReferences"):
+    if updates and a.obj["metadata"].get("ownerReferences") != a.old["metadata"].get("ownerReferences"):
         return f'node "{own}" is not allowed to modify ownerReferences'
     return ""
 
@@ -74,17 +75,39 @@ def _kept_from(label: str) -> bool:
     return any(domain == d or domain.endswith(f".{d}") for d in ("kubernetes.io", "k8s.io"))
 
 
-def _mirror(own: str, pod: Obj) -> str:
+def _mirror(own: str, pod: Obj, node: Obj | None) -> str:
     """Return why a kubelet may not create this Pod, or "": it shows what it runs from files, and nothing else."""
-    spec = pod.get("spec") or {}
-    if MIRROR not in (pod["metadata"].get("annotations") or {}):
+    spec, metadata = pod.get("spec") or {}, pod["metadata"]
+    if MIRROR not in (metadata.get("annotations") or {}):
         return f'pod does not have "{MIRROR}" annotation, node "{own}" can only create mirror pods'
     if spec.get("nodeName") != own:
         return f'node "{own}" can only create pods with spec.nodeName set to itself'
+    why = _owner(own, metadata.get("ownerReferences") or [], node)
+    if why:
+        return why
     if spec.get("serviceAccountName"):
         return f'node "{own}" can not create pods that reference a service account'
-    used = next((key for volume in spec.get("volumes") or () for key in NOT_IN_MIRRORS if key in volume), "")
-    return f'node "{own}" can not create pods that reference {used.lower()}s' if used else ""
+    used = [kind.lower() + "s" for kind in ("secret", "configMap") if references(spec, kind)]
+    used += ["persistentvolumeclaims"] * any(v.get("persistentVolumeClaim") for v in spec.get("volumes") or ())
+    used += ["resourceclaims"] * bool(spec.get("resourceClaims"))
+    return f'node "{own}" can not create pods that reference {used[0]}' if used else ""
+
+
+def _owner(own: str, owners: Sequence[Obj], node: Obj | None) -> str:
+    """Return why a mirror Pod does not belong to its Node, or ""."""
+    if len(owners) > 1:
+        return f'node "{own}" can only create pods with a single owner reference set to itself'
+    owner = owners[0] if owners else {}
+    if (owner.get("apiVersion"), owner.get("kind"), owner.get("name")) != ("v1", "Node", own):
+        return f'node "{own}" can only create pods with an owner reference set to itself'
+    if not owner.get("controller"):
+        return f'node "{own}" can only create pods with a controller owner reference set to itself'
+    if owner.get("blockOwnerDeletion"):
+        return f'node "{own}" must not set blockOwnerDeletion on an owner reference'
+    if node is None:
+        return f'node "{own}" not found'
+    uid = node["metadata"]["uid"]
+    return "" if owner.get("uid") == uid else f"node {own} UID mismatch: expected {owner.get('uid', '')} got {uid}"
 
 
 def check_token(user_name: str, bound: Obj | None) -> None:

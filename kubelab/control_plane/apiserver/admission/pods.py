@@ -12,6 +12,8 @@ from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes,
 from kubelab.machinery.meta import random_suffix
 from kubelab.machinery.quantity import parse
 from kubelab.machinery.request import Obj
+from kubelab.units.pod_annotations import MIRROR
+from kubelab.units.pod_references import references
 
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path, not a secret
 TOKEN_SECONDS = 3607
@@ -28,7 +30,7 @@ class ServiceAccount(Plugin):
 
     def admit(self, a: Attributes) -> None:
         spec, metadata = a.obj["spec"], a.obj["metadata"]
-        if "kubernetes.io/config.mirror" in (metadata.get("annotations") or {}):
+        if MIRROR in (metadata.get("annotations") or {}):
             return
         name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
         account = self.get("", "serviceaccounts", f"{a.namespace}/{name}")
@@ -44,6 +46,18 @@ class ServiceAccount(Plugin):
         secrets = account.get("imagePullSecrets")
         if secrets and not spec.get("imagePullSecrets"):
             spec["imagePullSecrets"] = list(secrets)
+
+    def validate(self, a: Attributes) -> None:
+        spec = a.obj["spec"]
+        if MIRROR not in (a.obj["metadata"].get("annotations") or {}):
+            return
+        if spec.get("serviceAccountName"):
+            raise a.forbidden("a mirror pod may not reference service accounts")
+        if references(spec, "secret"):
+            raise a.forbidden("a mirror pod may not reference secrets")
+        projected = [volume.get("projected") or NO_OBJ for volume in spec.get("volumes") or ()]
+        if any(source.get("serviceAccountToken") is not None for p in projected for source in p.get("sources") or ()):
+            raise a.forbidden("a mirror pod may not use ServiceAccountToken volume projections")
 
 
 def mount_token(spec: Obj) -> None:
@@ -70,12 +84,17 @@ class Priority(Plugin):
     """A pod's class becomes the number that the scheduler compares."""
 
     name = "Priority"
-    handles = ("CREATE pods", "CREATE priorityclasses", "UPDATE priorityclasses")
+    handles = ("CREATE pods", "UPDATE pods", "CREATE priorityclasses", "UPDATE priorityclasses")
 
     def admit(self, a: Attributes) -> None:
         if a.call.kind.plural != "pods":
             return
         spec = a.obj["spec"]
+        if a.operation == "UPDATE":  # what was computed is not for who writes the pod again to know
+            for key in ("priority", "preemptionPolicy"):
+                if spec.get(key) is None and a.old["spec"].get(key) is not None:
+                    spec[key] = a.old["spec"][key]
+            return
         name = spec.get("priorityClassName")
         found = self.get(SCHEDULING, "priorityclasses", name) if name else self._default()
         if name and found is None:
@@ -110,7 +129,7 @@ class DefaultTolerationSeconds(Plugin):
     """A pod stays five minutes on a node that is lost, unless it says otherwise."""
 
     name = "DefaultTolerationSeconds"
-    handles = ("CREATE pods",)
+    handles = ("CREATE pods", "UPDATE pods")
 
     def admit(self, a: Attributes) -> None:
         add_tolerations(a.obj["spec"])
