@@ -5,7 +5,7 @@ Models: pkg/registry/storage and pkg/apis/storage of kube-apiserver
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
@@ -59,6 +59,18 @@ def _driver_errors(spec: Obj) -> rules.Errors:
     if period is not None and period < 10:
         yield invalid_value("spec.nodeAllocatableUpdatePeriodSeconds", period,
                             "must be greater than or equal to 10 seconds")
+    in_secrets = spec.get("serviceAccountTokenInSecrets")
+    if in_secrets is not None and not spec.get("tokenRequests"):
+        yield invalid_value("spec.serviceAccountTokenInSecrets", in_secrets,
+                            "serviceAccountTokenInSecrets is set but no tokenRequests are specified")
+
+
+def _driver_warnings(new: Obj, old: Obj | None) -> Iterable[str]:
+    spec, before = new["spec"], old["spec"].get("tokenRequests") if old else None
+    asked = spec.get("tokenRequests")
+    if asked and asked != before and spec.get("serviceAccountTokenInSecrets") is None:
+        yield ("spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent "
+               "possible logging of tokens in volume attributes")
 
 
 def _driver_update(new: Obj, old: Obj) -> Sequence[FieldError]:
@@ -80,8 +92,8 @@ def _audiences(driver: Obj) -> str:
 
 
 CSI_DRIVER = Kind(
-    "CSIDriver", "csidrivers", group=GROUP, namespaced=False,
-    default=_default_driver, validate=_validate_driver, validate_update=_driver_update,
+    "CSIDriver", "csidrivers", group=GROUP, namespaced=False, generation=True,
+    default=_default_driver, validate=_validate_driver, validate_update=_driver_update, warnings=_driver_warnings,
     columns=(
         NAME, _flag("AttachRequired"), _flag("PodInfoOnMount"), _flag("StorageCapacity"),
         Column("TokenRequests", lambda o, now: _audiences(o), path="spec.tokenRequests"),

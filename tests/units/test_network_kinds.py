@@ -89,6 +89,9 @@ REFUSED = [
     (topologies({"zone": ["a", "a"]}, {"zone": ["a"]}), [
         'allowedTopologies[0].matchLabelExpressions[0].values[1]: Duplicate value: "a"',
         'allowedTopologies[1].matchLabelExpressions: Duplicate value: ""']),
+    (obj(STORE, "CSIDriver", spec={"serviceAccountTokenInSecrets": False}), [
+        "spec.serviceAccountTokenInSecrets: Invalid value: false: serviceAccountTokenInSecrets is set but no "
+        "tokenRequests are specified"]),
     (obj(STORE, "CSIStorageCapacity", storageClassName="s", capacity="-1Gi"), [
         'capacity: Invalid value: "-1Gi": must be greater than or equal to 0']),
 ]
@@ -143,3 +146,18 @@ def test_a_lease_has_no_strategy_yet() -> None:
     sent = obj("coordination.k8s.io/v1", "Lease", spec={"holderIdentity": "h", "strategy": "X", "preferredHolder": "y"})
     assert complete(sent)["spec"] == {"holderIdentity": "h"}
     assert errors(sent) == []
+
+
+@pytest.mark.parametrize(("spec", "before", "warned"), [
+    ({"tokenRequests": [{"audience": "a"}]}, None, True),
+    ({"tokenRequests": [{"audience": "a"}], "serviceAccountTokenInSecrets": False}, None, False),
+    ({"tokenRequests": [{"audience": "a"}]}, {"tokenRequests": [{"audience": "a"}]}, False),
+    ({"tokenRequests": [{"audience": "a"}]}, {"tokenRequests": [{"audience": "b"}]}, True),
+    ({}, {"tokenRequests": [{"audience": "b"}]}, False),
+])
+def test_a_driver_is_to_say_where_tokens_go(spec: dict[str, Any], before: dict[str, Any] | None, warned: bool) -> None:
+    """Whoever asks for tokens anew and says nothing is told that they may be logged."""
+    kind = units.by_kind(STORE, "CSIDriver")
+    assert kind is not None
+    old = None if before is None else obj(STORE, "CSIDriver", spec=before)
+    assert bool(list(kind.warnings(obj(STORE, "CSIDriver", spec=spec), old))) is warned
