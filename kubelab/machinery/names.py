@@ -6,7 +6,8 @@ Models: k8s.io/apimachinery/pkg/util/validation and pkg/api/validation
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 import orjson
@@ -83,6 +84,12 @@ def path_segment_errors(value: str) -> list[str]:
 
 def qualified_name_errors(value: str) -> list[str]:
     """Return what is wrong with a label key or the like: an optional DNS subdomain, a slash, a name."""
+    return list(_qualified_name_errors(value))
+
+
+@lru_cache(maxsize=4096)
+def _qualified_name_errors(value: str) -> Sequence[str]:
+    """Look once at a key: a cluster has few of them, on every object."""
     errors: list[str] = []
     *prefix, name = value.split("/")
     if len(prefix) > 1:
