@@ -10,8 +10,9 @@ Left out:  times in list elements; the budget of an evaluation (what an expressi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import orjson
@@ -80,14 +81,15 @@ Costs = list[tuple[str, int]]
 def compile_errors(schema: Obj, path: str, at: Where, costs: Costs) -> Errors:
     """Yield what keeps the rules at one part of a schema from being asked; add to `costs` what they may cost."""
     shape = shape_of(schema, resource=at.resource) or DYN
+    types = cache(lambda: Typed({"self": shape, "oldSelf": shape}))  # made for the first rule, and once
     often = MAX_REQUEST // (shape.bytes + 1) if at.repeats is None else at.repeats
     for i, rule in enumerate(schema.get(RULES) or ()):
         where = f"{path}.{RULES}[{i}]"
-        found = _compiled(f"{where}.rule", rule, "rule", shape, often, costs)
+        found = _compiled(f"{where}.rule", rule, "rule", shape, types, often, costs)
         yield from found
         compiles = not any(error.reason == "FieldValueInvalid" for error in found)
         if compiles and rule.get("messageExpression"):
-            yield from _compiled(f"{where}.messageExpression", rule, "messageExpression", shape, 1, costs)
+            yield from _compiled(f"{where}.messageExpression", rule, "messageExpression", shape, types, 1, costs)
         if compiles and _is_transition(rule):
             if at.uncorrelated:
                 yield invalid_value(f"{where}.rule", rule["rule"], "oldSelf cannot be used on the uncorrelatable "
@@ -97,10 +99,11 @@ def compile_errors(schema: Obj, path: str, at: Where, costs: Costs) -> Errors:
                                 "may not be set if oldSelf is not used in rule")
 
 
-def _compiled(field: str, rule: Obj, which: str, shape: Shape, often: int, costs: Costs) -> list[FieldError]:
+def _compiled(field: str, rule: Obj, which: str, shape: Shape, types: Callable[[], Typed], often: int,
+              costs: Costs) -> list[FieldError]:
     wanted, lead, otherwise, costly = _ASKED[which]
     try:
-        program = _typed(rule, rule[which], shape)
+        program = types().compile(_with_optional(rule, rule[which]))
     except CelError as error:
         return [_not_a_rule(field, rule, f"{lead}compilation failed: {error}")]
     if program.returns != wanted:
@@ -110,11 +113,9 @@ def _compiled(field: str, rule: Obj, which: str, shape: Shape, often: int, costs
     return [forbidden_field(field, over_budget(costly, cost, PER_RULE))] if cost > PER_RULE else []
 
 
-def _typed(rule: Obj, expression: str, shape: Shape) -> Program:
-    """Compile an expression for the types of a schema. Raises `CelError`."""
-    if not rule.get("optionalOldSelf"):
-        return Typed({"self": shape, "oldSelf": shape}).compile(expression)
-    return Typed({"self": shape, "oldSelf": shape}).compile(re.sub(r"\boldSelf\b", "optional.of(oldSelf)", expression))
+def _with_optional(rule: Obj, expression: str) -> str:
+    """Write what a rule may have as its old self, which may be nothing."""
+    return re.sub(r"\boldSelf\b", "optional.of(oldSelf)", expression) if rule.get("optionalOldSelf") else expression
 
 
 def over_budget(what: str, cost: int, limit: int) -> str:

@@ -35,6 +35,7 @@ from kubelab.control_plane.controllers.policy_status import PolicyStatusControll
 from kubelab.control_plane.controllers.replicaset import ReplicaSetController
 from kubelab.control_plane.controllers.replicationcontroller import ReplicationControllerController
 from kubelab.control_plane.controllers.resource_quota import ResourceQuotaController
+from kubelab.control_plane.controllers.role_aggregation import RoleAggregationController
 from kubelab.control_plane.controllers.root_ca import RootCaPublisher
 from kubelab.control_plane.controllers.service_cidrs import ServiceCidrController
 from kubelab.control_plane.controllers.serviceaccount import ServiceAccountController
@@ -96,6 +97,7 @@ class ControllerManager(Component):
         self._add("volumeattributesclass-protection-controller", self._plain(AttributesProtectionController))
         self._add("disruption-controller", self._telling(DisruptionController))
         self._add("resourcequota-controller", self._plain(ResourceQuotaController))
+        self._add("clusterrole-aggregation-controller", self._plain(RoleAggregationController))
         self._add("validatingadmissionpolicy-status-controller", self._plain(PolicyStatusController))
         self._add("endpoints-controller", self._plain(EndpointsController))
         self._add("endpointslice-controller", self._telling(EndpointSliceController))
