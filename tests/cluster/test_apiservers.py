@@ -41,7 +41,8 @@ class Browser:
             try:
                 async with self._session.request(method, self._url + path, json=body) as answer:
                     if answer.status < 500:
-                        return answer.status, await answer.json()
+                        said = answer.content_type == "application/json"  # an unknown path is answered in plain words
+                        return answer.status, await answer.json() if said else None
             except aiohttp.ClientError:
                 await asyncio.sleep(0)
             await asyncio.sleep(0.05)
