@@ -68,3 +68,9 @@ def delete_errors(options: Mapping[str, Any]) -> list[FieldError]:
 
 def _dry_run_errors(given: list[str]) -> list[FieldError]:
     return [] if all(value == "All" for value in given) else [not_supported("dryRun", given, ["All"])]
+
+
+def manager_of(user_agent: str) -> str:
+    """Return the field manager of a client that named none: its user agent up to the first slash, what can be read."""
+    name = "".join(char for char in user_agent.partition("/")[0] if char.isprintable())
+    return name.encode()[:MAX_MANAGER].decode(errors="ignore") or "unknown"

@@ -58,11 +58,16 @@ def _operated(obj: Obj, operations: list[Any]) -> Any:
     import jsonpointer
 
     copied, out = 0, copy_obj(obj)
-    for operation in operations:
+    for said in operations:
+        operation = {"value": None, **said} if said["op"] in ("add", "replace", "test") else said  # Go's zero value
         if operation["op"] == "copy":
             copied += len(orjson.dumps(jsonpointer.resolve_pointer(out, operation["from"])))
             if copied > MAX_COPIED_BYTES:
                 raise OverflowError(copied)
+        if operation["op"] == "test" and operation["value"] is None:
+            inside, _, key = operation["path"].rpartition("/")
+            if jsonpointer.resolve_pointer(jsonpointer.resolve_pointer(out, inside), f"/{key}", None) is None:
+                continue  # what is not there is null
         out = jsonpatch.JsonPatch([operation]).apply(out, in_place=True)
     return out
 

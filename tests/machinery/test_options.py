@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kubelab.machinery.errors import FieldError
-from kubelab.machinery.options import delete_errors, errors_of
+from kubelab.machinery.options import delete_errors, errors_of, manager_of
 
 DRY = 'dryRun: Unsupported value: {}: supported values: "All"'
 BOTH = 'propagationPolicy: Invalid value: "{}": orphanDependents and deletionPropagation cannot be both set'
@@ -27,6 +27,12 @@ def texts(errors: list[FieldError]) -> list[str]:
 def test_what_is_wrong_with_a_query_is_told_in_order(verb: str, query: dict[str, str], wanted: list[str]) -> None:
     """All at once: manager, dry run, validation; an empty parameter is a given one."""
     assert texts(errors_of(verb, query)) == wanted
+
+
+def test_a_client_that_names_no_manager_is_its_program() -> None:
+    """The user agent up to the first slash, without what cannot be printed, in at most 128 bytes."""
+    assert manager_of("kubectl/v1.36 (linux)") == "kubectl"
+    assert (manager_of("a\tb/1"), manager_of("/1"), len(manager_of("é" * 65).encode())) == ("ab", "unknown", 128)
 
 
 def test_an_apply_needs_a_manager_and_may_force() -> None:

@@ -98,7 +98,11 @@ def test_json_patch_works_and_fails_as_a_whole() -> None:
                                    {"op": "replace", "path": "/spec/replicas", "value": 3},
                                    {"op": "add", "path": "/metadata/finalizers/-", "value": "c/c"}])
     assert done["spec"]["replicas"] == 3 and done["metadata"]["finalizers"][-1] == "c/c"
-    for bad in ([{"op": "remove", "path": "/spec/nope"}], [{"op": "test", "path": "/spec/replicas", "value": 2}],
+    unsaid = patch.json_patch(LIVE, [{"op": "test", "path": "/spec/nope", "value": None},
+                                     {"op": "replace", "path": "/spec/replicas"}])
+    assert unsaid["spec"]["replicas"] is None  # what is not there, and what is not said, is null
+    for bad in ([{"op": "remove", "path": "/spec/nope"}], [{"op": "test", "path": "/nope/nope", "value": None}],
+                [{"op": "test", "path": "/spec/replicas", "value": 2}],
                 [{"op": "x", "path": "/a"}], [{"op": "add"}], [5], [{"op": "add", "path": "a", "value": 1}]):
         with pytest.raises(ApiError) as refused:
             patch.json_patch(LIVE, bad)

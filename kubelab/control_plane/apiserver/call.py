@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from kubelab.control_plane.apiserver.cache import Collection
 from kubelab.control_plane.apiserver.decode import APPLY
 from kubelab.machinery.errors import ApiError, FieldError, invalid, not_found
-from kubelab.machinery.options import KIND_OF_VERB, errors_of
+from kubelab.machinery.options import KIND_OF_VERB, errors_of, manager_of
 from kubelab.machinery.request import Encoded, Obj, Request, User
 from kubelab.machinery.routes import RequestInfo
 from kubelab.units.catalogue import Kind
@@ -107,11 +107,6 @@ class Call:
         manager, validation = query.get("fieldManager", ""), query.get("fieldValidation", "")
         self.field_validation = validation or "Warn"
         self.manager = manager or manager_of(self.request.headers.get("user-agent", ""))
-
-
-def manager_of(user_agent: str) -> str:
-    """Return the field manager of a client that named none: its user agent up to the first slash."""
-    return user_agent.partition("/")[0][:128] or "unknown"
 
 
 def invalid_options(kind: str, errors: list[FieldError]) -> ApiError:
