@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 MAX_DEPTH = 200
+_UNKNOWN, _TWIN = 'unknown field "', 'duplicate field "'
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -37,10 +38,16 @@ def parse_json(data: bytes | str) -> tuple[Any, list[str]]:
 
 
 def told_in_order(data: bytes, told: list[str]) -> list[str]:
-    """Sort `unknown field "a.b"` and `duplicate field "a.c"` as the fields stand in the text."""
+    """Sort `unknown field "a.b"` and `duplicate field "a.c"` as the fields stand in the text.
+
+    What is unknown is passed over whole: whatever stands twice in it, or as it, is not told beside it.
+    """
+    passed_over = [text.removeprefix(_UNKNOWN).removesuffix('"') for text in told if text.startswith(_UNKNOWN)]
+    hidden = tuple(_TWIN + path + end for path in passed_over for end in ('"', ".", "["))
+    told = [text for text in told if not text.startswith(hidden)]
     places: dict[str, int] = {}
     for place, (path, again) in enumerate(_paths(_read(data.decode()), "")):
-        places.setdefault(f'{"duplicate" if again else "unknown"} field "{path}"', place)
+        places.setdefault(f'{_TWIN if again else _UNKNOWN}{path}"', place)
     return sorted(told, key=lambda text: places.get(text, len(places)))
 
 

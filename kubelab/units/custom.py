@@ -52,7 +52,7 @@ class CustomSchema:
         unknown: list[str] = []
         out = structural.pruned(self.schema, obj, unknown)
         structural.drop_nulls(self.schema, out)
-        return judged(out, mode, [*strict, *(f'unknown field "{path}"' for path in unknown)])
+        return judged(out, mode, [*strict, *(f'unknown field "{path}"' for path in sorted(unknown))])
 
     def default(self, obj: Obj) -> None:
         structural.fill_defaults(self.schema, obj)

@@ -126,3 +126,16 @@ async def test_what_does_not_fit_is_told_of_the_patch_as_it_was_sent(world: Worl
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": [{"a": 1}]}
     assert status(await send(world, "PATCH", f"{MAPS}/a?fieldManager=m", body, APPLY)) == (
         400, "failed to create typed patch object (/a; /v1, Kind=ConfigMap): .data: expected map, got &{[map[a:1]]}")
+
+
+async def test_a_watch_that_ends_leaves_a_last_bookmark(world: World) -> None:
+    """Two seconds before, so that its client goes on from there."""
+    watcher = await world.watch(f"{MAPS}?timeoutSeconds=10&allowWatchBookmarks=true&resourceVersion=1")
+    made = await world.client.create("cm", config_map("a"))
+    await world.client.create("pods", pod("elsewhere"))
+    await world.clock.step(8)
+    events = [await anext(watcher) for _ in range(2)]
+    assert [event.type for event in events] == ["ADDED", "BOOKMARK"]
+    assert int(events[1].obj["metadata"]["resourceVersion"]) > int(made["metadata"]["resourceVersion"])
+    await world.clock.step(2)
+    assert watcher.closed

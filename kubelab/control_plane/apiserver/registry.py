@@ -33,6 +33,7 @@ from kubelab.units.catalogue import Kind
 from kubelab.units.versions import FACES
 
 Handler = Callable[[Call], Awaitable[Response]]
+LAST_BOOKMARK_S = 2  # before a watch ends, its client is told how far it has come
 MIN_WATCH_S = 1800  # a watch without timeoutSeconds over the wire ends between this and twice this
 NAMED = {"create": False, "update": True, "patch": True}  # whether the URL of a write ends in a name
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
@@ -215,8 +216,11 @@ class Registry:
         if not timeout_s and call.request.headers.get("host"):  # over the wire; in process nobody forgets a watch
             timeout_s = MIN_WATCH_S * (1 + random.random())
         if timeout_s > 0:
-            timer = self.pipeline.clock.call_later(timeout_s, watcher.close)
-            watcher.on_close.append(timer.cancel)
+            later = self.pipeline.clock.call_later
+            watcher.on_close.append(later(timeout_s, watcher.close).cancel)
+            if watcher.bookmarks and timeout_s > LAST_BOOKMARK_S:
+                watcher.on_close.append(later(timeout_s - LAST_BOOKMARK_S, lambda: watcher.push(
+                    call.collection.bookmark(self.storage.revision))).cancel)
 
     def _presentation(self, call: Call) -> Presentation | None:
         return presentation(call, self.pipeline.clock.now)
