@@ -11,11 +11,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kubelab.machinery.clock import Clock, timestamp
+from kubelab.machinery.clock import Clock, parse_timestamp, timestamp
 from kubelab.machinery.request import Obj, User
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ ISSUER = "https://kubernetes.default.svc"
 PREFIX = "system:serviceaccount:"
 ALGORITHM = "ES256"
 REMEMBERED = 1024  # tokens whose signature has been checked
+LEEWAY_S = 60  # what is going to go lets its tokens live so long
+UNKNOWN, INVALIDATED = "invalid bearer token", "service account token has been invalidated"
 
 GetObject = Callable[[str, str, str], Obj | None]
 """(plural, namespace, name) -> the stored object."""
@@ -87,7 +89,8 @@ class TokenIssuer:
         wanted = tuple(audiences) or self.audiences
         matching = tuple(a for a in wanted if a in claims["aud"])
         if not matching:
-            raise InvalidToken(f"token audiences {claims['aud']} is invalid for the target audiences {list(wanted)}")
+            raise InvalidToken(f"token audiences {_quoted(claims['aud'])} is invalid for the target audiences "
+                               f"{_quoted(wanted)}")
         return Verified(self._user(claims), matching)
 
     def _claims(self, token: str) -> Mapping[str, Any]:
@@ -101,8 +104,10 @@ class TokenIssuer:
                 token, self._key().public_key(), algorithms=[ALGORITHM], issuer=self.issuer,
                 options={"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False,
                          "require": ["exp", "nbf", "aud", "sub", "kubernetes.io"]})
+        except jwt.InvalidSignatureError as error:
+            raise InvalidToken("go-jose/go-jose: error in cryptographic primitive") from error
         except jwt.InvalidTokenError as error:  # the times are checked on the cluster's clock, not here
-            raise InvalidToken(str(error)) from error
+            raise InvalidToken(UNKNOWN) from error
         if len(self._checked) >= REMEMBERED:
             self._checked.clear()
         self._checked[token] = claims
@@ -111,27 +116,34 @@ class TokenIssuer:
     def _user(self, claims: Mapping[str, Any]) -> User:
         about = claims["kubernetes.io"]
         namespace, account = about["namespace"], about["serviceaccount"]
-        self._must_exist("serviceaccounts", namespace, account)
+        self._must_exist("ServiceAccount", "serviceaccounts", namespace, account)
         extra = {_AUTH + "credential-id": (f"JTI={claims['jti']}",)}
         for kind, plural in _PLURAL.items():
             bound = about.get(kind.lower())
             if bound is None:
                 continue
             if kind != "Node" or "pod" not in about:  # the node of a bound pod is told, not bound
-                self._must_exist(plural, "" if kind == "Node" else namespace, bound)
+                self._must_exist(kind, plural, "" if kind == "Node" else namespace, bound)
             if kind != "Secret":
                 extra[f"{_AUTH}{kind.lower()}-name"] = (bound["name"],)
                 extra[f"{_AUTH}{kind.lower()}-uid"] = (bound.get("uid", ""),)
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
         return User(f"{PREFIX}{namespace}:{account['name']}", groups, account["uid"], extra)
 
-    def _must_exist(self, plural: str, namespace: str, reference: Mapping[str, str]) -> None:
-        found = self._get(plural, namespace, reference["name"])
+    def _must_exist(self, kind: str, plural: str, namespace: str, reference: Mapping[str, str]) -> None:
+        """Raise InvalidToken, in upstream's words, for what is gone, has been going for a minute, or is another now."""
+        name, account = reference["name"], kind == "ServiceAccount"
+        found = self._get(plural, namespace, name)
         if found is None:
-            raise InvalidToken(f"service account token has been invalidated: {plural} {reference['name']} is gone")
-        if found["metadata"].get("uid") != reference.get("uid"):
-            raise InvalidToken(f"service account token has been invalidated: {plural} {reference['name']} is another "
-                               "object of this name")
+            raise InvalidToken(f'serviceaccounts "{name}" not found' if account else INVALIDATED)
+        since = found["metadata"].get("deletionTimestamp")
+        if since is not None and parse_timestamp(since) < self._clock.now() - LEEWAY_S:
+            raise InvalidToken(f"service account {namespace}/{name} has been deleted" if account else INVALIDATED)
+        now, told = found["metadata"].get("uid", ""), reference.get("uid", "")
+        if now != told:
+            ref = kind.lower()
+            raise InvalidToken(f"service account UID ({now}) does not match claim ({told})" if account else
+                               f"{ref} UID ({now}) does not match service account {ref} ref claim ({told})")
 
     def _node_of(self, bound_to: Obj) -> Mapping[str, str] | None:
         name = (bound_to.get("spec") or {}).get("nodeName") if bound_to["kind"] == "Pod" else None
@@ -164,6 +176,10 @@ class TokenIssuer:
             public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
             self._private, self._key_id = key, _base64url(hashlib.sha256(public).digest())
         return self._private
+
+
+def _quoted(values: Iterable[str]) -> str:
+    return "[" + " ".join(f'"{value}"' for value in values) + "]"
 
 
 def _reference(obj: Obj) -> Mapping[str, str]:

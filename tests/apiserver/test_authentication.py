@@ -116,6 +116,35 @@ def test_forged_tokens(world: World) -> None:
     assert world.ask(f"{head}.x{rest}") is None
 
 
+def test_why_a_token_is_refused(world: World) -> None:
+    """Audience, account, bound object and signature have words of their own; what goes has a minute left."""
+    token, _ = world.issuer.issue(ACCOUNT, bound_to=POD)
+
+    def why(shown: str = token, audiences: tuple[str, ...] = ()) -> str:
+        with pytest.raises(InvalidToken) as refused:
+            world.authenticator.review(shown, audiences)
+        return str(refused.value)
+
+    assert why(audiences=("a", "b")) == f'token audiences ["{ISSUER}"] is invalid for the target audiences ["a" "b"]'
+    assert why("nonsense") == "invalid bearer token"
+    head, body, _ = token.split(".")
+    assert why(f"{head}.{body}.{'A' * 86}") == "go-jose/go-jose: error in cryptographic primitive"
+    gone_for = {"deletionTimestamp": "2020-01-01T00:00:00Z"}
+    for key, uid, words in (
+            (("pods", "shop", "web"), "p-2", "pod UID (p-2) does not match service account pod ref claim (p-1)"),
+            (("serviceaccounts", "shop", "app"), "sa-2", "service account UID (sa-2) does not match claim (sa-1)")):
+        kept = world.objects[key]
+        world.objects[key] = {**kept, "metadata": {**kept["metadata"], "uid": uid}}
+        assert why() == words
+        world.objects[key] = {**kept, "metadata": {**kept["metadata"], **gone_for}}
+        assert why() == ("service account shop/app has been deleted" if uid == "sa-2" else
+                         "service account token has been invalidated")
+        del world.objects[key]
+        assert why() == ('serviceaccounts "app" not found' if uid == "sa-2" else
+                         "service account token has been invalidated")
+        world.objects[key] = kept
+
+
 def test_others_can_check_our_tokens(world: World) -> None:
     """The published key set verifies a token by the key id it names."""
     import jwt

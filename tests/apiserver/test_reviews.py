@@ -56,3 +56,10 @@ async def test_a_question_without_sense_is_refused(world: World, path: str, spec
     """A review that asks nothing, or about elsewhere, is a 4xx."""
     response = await world.send("POST", path, {"spec": spec}, User("a", ("system:masters",)))
     assert response.status == code
+
+
+async def test_a_token_review_says_what_is_wrong_with_a_token(world: World) -> None:
+    """A token that means nothing here is no more than invalid."""
+    admin = User("a", ("system:masters",))
+    status = await ask(world, f"{AUTHN}/tokenreviews", {"token": "x"}, admin)
+    assert status == {"user": {}, "error": "invalid bearer token"}

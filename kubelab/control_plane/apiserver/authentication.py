@@ -17,7 +17,7 @@ from typing import Any
 
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import User
-from kubelab.units.tokens import PREFIX, InvalidToken, TokenIssuer, Verified
+from kubelab.units.tokens import PREFIX, UNKNOWN, InvalidToken, TokenIssuer, Verified
 
 AUTHENTICATED = "system:authenticated"
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
@@ -56,7 +56,7 @@ class Authenticator:
         if user is not None:
             return Verified(user, tuple(audiences))
         if self.issuer is None:
-            raise InvalidToken("this API server issues no tokens")
+            raise InvalidToken(UNKNOWN)
         return self.issuer.verify(token, audiences)
 
     def _of_token(self, token: str) -> User | None:

@@ -21,7 +21,7 @@ from kubelab.units.access_reviews import LOCAL, review_errors
 from kubelab.units.answers import AUTHZ, REVIEWS
 from kubelab.units.authorization import Authorizer
 from kubelab.units.catalogue import Kind
-from kubelab.units.tokens import InvalidToken
+from kubelab.units.tokens import UNKNOWN, InvalidToken
 
 Answer = Callable[[Call, Obj], Obj]
 
@@ -69,8 +69,9 @@ class Reviews:
             raise bad_request("token is required for TokenReview in authentication")
         try:
             verified = self._authenticator.review(spec["token"], spec.get("audiences") or ())
-        except InvalidToken:
-            return {"user": {}, "error": "invalid bearer token"}
+        except InvalidToken as error:  # the server's own token is tried first
+            why = str(error)
+            return {"user": {}, "error": UNKNOWN if why == UNKNOWN else f"[{UNKNOWN}, {why}]"}
         out: Obj = {"authenticated": True, "user": verified.user.info}
         return out | ({"audiences": list(verified.audiences)} if verified.audiences else {})
 
