@@ -43,11 +43,11 @@ def _spec_changes(new: Obj, old: Obj) -> rules.Errors:
     if deadline and new.get("activeDeadlineSeconds") is not None:
         return
     yield from _toleration_changes(new.get("tolerations") or [], old.get("tolerations") or [])
-    known = {gate["name"] for gate in old.get("schedulingGates") or ()}
-    for i, gate in enumerate(new.get("schedulingGates") or ()):
-        if gate["name"] not in known:
+    after, before = ([gate.get("name", "") for gate in spec.get("schedulingGates") or ()] for spec in (new, old))
+    for i, gate in enumerate(after):
+        if gate not in before:
             yield rules.forbidden(f"spec.schedulingGates[{i}].name",
-                                  f"only deletion is allowed, but found new scheduling gate '{gate['name']}'")
+                                  f"only deletion is allowed, but found new scheduling gate '{gate}'")
     if old.get("schedulingGates"):
         yield from _place_changes(new, old)
     difference = spec_difference(old, _munged(new, old))

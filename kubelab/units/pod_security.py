@@ -3,8 +3,7 @@
     pod ─► (what, details) per check, as `privileged (container "c" must not set securityContext.privileged=true)`
 
 Models:    k8s.io/pod-security-admission/policy (https://kubernetes.io/docs/concepts/security/pod-security-standards/)
-Left out:  older versions of the standards; annotations from before there were fields; pods of Windows, beyond
-           hostProcess
+Left out:  older versions of the standards; annotations from before there were fields
 """
 
 from __future__ import annotations
@@ -65,7 +64,8 @@ def _where(containers: list[Obj], wrong: Callable[[Obj], object]) -> list[str]:
 def _offending(items: Iterable[Obj], found: Callable[[Obj], Collection[Any]]) -> tuple[list[str], list[Any]]:
     """Return the names of the items in which something is found, and all that is."""
     of = {item["name"]: found(item) for item in items}
-    return [name for name in of if of[name]], sorted({value for values in of.values() for value in values})
+    whole = {value for values in of.values() for value in values}
+    return [name for name in of if of[name]], sorted(whole, key=str)
 
 
 def _setting_check(what: str, path: str, wrong: Callable[[Any], object], words: str, *, of_pod: bool = True) -> Check:
@@ -118,8 +118,8 @@ def host_ports(spec: Obj, containers: list[Obj]) -> str:
 
 def probe_hosts(spec: Obj, containers: list[Obj]) -> str:
     names, hosts = _offending(containers, lambda c: {*_hosts(c)})
-    return f"probe or lifecycle host ({_uses(names)} {_several('probe or lifecycle host', hosts)} {_quoted(hosts)})" \
-        if names else ""
+    return f"probe or lifecycle host ({_uses(sorted(names))} {_several('probe or lifecycle host', hosts)} " \
+           f"{_quoted(hosts)})" if names else ""
 
 
 def _hosts(container: Obj) -> Iterator[str]:
@@ -128,7 +128,7 @@ def _hosts(container: Obj) -> Iterator[str]:
                     *(lifecycle.get(hook) or NO for hook in ("postStart", "preStop"))):
         for action in ("httpGet", "tcpSocket"):
             host = (handler.get(action) or NO).get("host")
-            if host and host not in ("127.0.0.1", "::1"):
+            if host:
                 yield host
 
 
@@ -138,17 +138,20 @@ def proc_mount(spec: Obj, containers: list[Obj]) -> str:
 
 
 def selinux(spec: Obj, containers: list[Obj]) -> str:
-    places: list[str] = []
-    details: list[str] = []
-    for place, of in (("pod", spec), *((_named([c["name"]]), c) for c in containers)):
-        options = _context(of).get("seLinuxOptions") or NO
-        wrong = [f'type "{options["type"]}"'] if options.get("type", "") not in SELINUX_TYPES else []
-        wrong += [f"{field} may not be set" for field in ("user", "role") if options.get(field)]
-        if wrong:
-            places.append(place)
-            details += [text for text in wrong if text not in details]
+    own = {c["name"]: _context(c).get("seLinuxOptions") or NO for c in containers}
+    whole = _context(spec).get("seLinuxOptions") or NO
+    names = [name for name, options in own.items() if _odd_labels(options)]
+    places = ["pod"] * _odd_labels(whole) + ([_named(names)] if names else [])
+    types = sorted({options.get("type", "") for options in (whole, *own.values())} - SELINUX_TYPES)
+    details = [_named(types, "type")] if types else []
+    details += [f"{field} may not be set" for field in ("user", "role")
+                if any(options.get(field) for options in (whole, *own.values()))]
     return f"seLinuxOptions ({' and '.join(places)} set forbidden securityContext.seLinuxOptions: " \
            f"{'; '.join(details)})" if places else ""
+
+
+def _odd_labels(options: Obj) -> bool:
+    return bool(options.get("type", "") not in SELINUX_TYPES or options.get("user") or options.get("role"))
 
 
 def sysctls(spec: Obj, containers: list[Obj]) -> str:
@@ -178,33 +181,28 @@ def volume_types(spec: Obj, containers: list[Obj]) -> str:
            f"{_quoted(types)})" if names else ""
 
 
-def non_root(spec: Obj, containers: list[Obj]) -> str:
-    whole = _context(spec).get("runAsNonRoot")
-    wrong = _where(containers, lambda c: _context(c).get("runAsNonRoot") is False)
-    details = ["pod must not set securityContext.runAsNonRoot=false"] if whole is False else []
-    details += [f"{_named(wrong)} must not set securityContext.runAsNonRoot=false"] if wrong else []
-    silent = [] if whole else _where(containers, lambda c: _context(c).get("runAsNonRoot") is None)
-    if silent and not details:
-        details = [f"pod or {_named(silent)} must set securityContext.runAsNonRoot=true"]
-    return f"runAsNonRoot != true ({' and '.join(details)})" if details else ""
+def _must_be(what: str, path: str, good: Callable[[Any], bool], bad: Callable[[list[Any]], str], must: str) -> Check:
+    """Return the check of a setting that the pod or each of its containers must make, and none may make otherwise."""
+    def check(spec: Obj, containers: list[Obj]) -> str:
+        whole, own = _setting(spec, path), {c["name"]: _setting(c, path) for c in containers}
+        names = [name for name, given in own.items() if given is not None and not good(given)]
+        places = ["pod"] if whole is not None and not good(whole) else []
+        places += [_named(names)] if names else []
+        if places:
+            values = sorted({given for given in (whole, *own.values()) if given is not None and not good(given)})
+            return f"{what} ({' and '.join(places)} must not set {bad(values)})"
+        silent = [] if whole is not None else [name for name, given in own.items() if given is None]
+        return f"{what} (pod or {_named(silent)} must set {must})" if silent else ""
+
+    return check
 
 
-def seccomp_restricted(spec: Obj, containers: list[Obj]) -> str:
-    good = ("RuntimeDefault", "Localhost")
-    whole = (_context(spec).get("seccompProfile") or NO).get("type")
-    of = {c["name"]: (_context(c).get("seccompProfile") or NO).get("type") for c in containers}
-    details: list[str] = []
-    if whole and whole not in good:
-        details.append(f'pod must not set securityContext.seccompProfile.type to "{whole}"')
-    wrong = [name for name, given in of.items() if given and given not in good]
-    if wrong:
-        details.append(f"{_named(wrong)} must not set securityContext.seccompProfile.type to "
-                       f"{_quoted(sorted({str(of[name]) for name in wrong}))}")
-    silent = [] if whole else [name for name, given in of.items() if not given]
-    if silent and not details:
-        details = [f'pod or {_named(silent)} must set securityContext.seccompProfile.type to "RuntimeDefault" or '
-                   '"Localhost"']
-    return f"seccompProfile ({' and '.join(details)})" if details else ""
+non_root = _must_be("runAsNonRoot != true", "runAsNonRoot", bool, lambda values: "securityContext.runAsNonRoot=false",
+                    "securityContext.runAsNonRoot=true")
+seccomp_restricted = _must_be(
+    "seccompProfile", "seccompProfile.type", lambda given: given in ("RuntimeDefault", "Localhost"),
+    lambda values: f"securityContext.seccompProfile.type to {_quoted(values)}",
+    'securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost"')
 
 
 BASELINE: tuple[Check, ...] = (app_armor, capabilities, host_namespaces, host_path, host_ports, probe_hosts, privileged,
@@ -215,8 +213,13 @@ RESTRICTED: tuple[Check, ...] = (*(check for check in BASELINE if check not in O
 LEVELS: dict[str, tuple[Check, ...]] = {"privileged": (), "baseline": BASELINE, "restricted": RESTRICTED}
 
 
+NOT_ON_WINDOWS = frozenset({escalation, all_capabilities, seccomp_restricted})
+
+
 def violations(level: str, spec: Obj) -> list[str]:
     """Return what a pod of this spec does that the level forbids."""
+    windows = (spec.get("os") or NO).get("name") == "windows"
     containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ()),
                   *(spec.get("ephemeralContainers") or ())]
-    return [found for check in LEVELS[level] if (found := check(spec, containers))]
+    return [found for check in LEVELS[level] if not (windows and check in NOT_ON_WINDOWS)
+            if (found := check(spec, containers))]

@@ -97,7 +97,8 @@ def _address_errors(addresses: Sequence[Obj], path: str) -> rules.Errors:
 
 
 def _ephemeral_errors(new: Obj, old: Obj) -> rules.Errors:
-    there, field = {one["name"]: one for one in new.get("ephemeralContainers") or ()}, "spec.ephemeralContainers"
+    field = "spec.ephemeralContainers"
+    there = {one.get("name", ""): one for one in new.get("ephemeralContainers") or ()}
     for one in old.get("ephemeralContainers") or ():
         if one["name"] not in there:
             yield rules.forbidden(field, f'existing ephemeral containers "{one["name"]}" may not be removed\n')

@@ -48,6 +48,28 @@ def test_places_and_values_are_joined() -> None:
             "containers": [{"name": name, "securityContext": loose, "ports": [{"hostPort": port}]}
                            for name, port in (("a", 80), ("b", 443))]}
     assert violations("baseline", spec) == [
-        'hostPort (containers "a", "b" use hostPorts 80, 443)',
+        'hostPort (containers "a", "b" use hostPorts 443, 80)',
         'procMount (containers "a", "b" must not set securityContext.procMount to "Unmasked")',
         'seccompProfile (pod and containers "a", "b" must not set securityContext.seccompProfile.type to "Unconfined")']
+
+
+def test_what_is_said_wrongly_is_told_before_what_is_not_said() -> None:
+    """The pod and its containers in one sentence, with all that they said."""
+    spec = {"securityContext": {"runAsNonRoot": False, "seccompProfile": {"type": "Unconfined"}}, "containers": [
+        {"name": "a", "securityContext": {**GOOD, "runAsNonRoot": False}}, {"name": "b", "securityContext": GOOD}]}
+    assert violations("restricted", spec) == [
+        'runAsNonRoot != true (pod and container "a" must not set securityContext.runAsNonRoot=false)',
+        'seccompProfile (pod must not set securityContext.seccompProfile.type to "Unconfined")']
+
+
+def test_windows_is_not_asked_for_what_it_has_not() -> None:
+    """No capabilities, no seccomp profile, no escalation."""
+    spec = {"os": {"name": "windows"}, "containers": [{"name": "c", "securityContext": {"runAsNonRoot": True}}]}
+    assert violations("restricted", spec) == []
+
+
+def test_a_probe_asks_its_own_container() -> None:
+    """A host in it is forbidden, whichever it is."""
+    probe = {"tcpSocket": {"port": 1, "host": "127.0.0.1"}}
+    assert violations("baseline", {"containers": [{"name": "c", "livenessProbe": probe}]}) == [
+        'probe or lifecycle host (container "c" uses probe or lifecycle host "127.0.0.1")']

@@ -18,6 +18,7 @@ from kubelab.units.pod_security import LEVELS, violations
 PREFIX = "pod-security.kubernetes.io/"
 TEMPLATED = ("replicationcontrollers", "replicasets", "deployments", "daemonsets", "statefulsets", "jobs", "cronjobs",
              "podtemplates")
+STRICTER = ("privileged", "baseline", "restricted")
 MODES = ("enforce", "audit", "warn")
 
 
@@ -54,11 +55,13 @@ class PodSecurity(Plugin):
         if not any(label.startswith(PREFIX) for label in labels):
             return
         errors = list(_label_errors(labels))
-        if errors and any(labels.get(key) != before.get(key) for key in labels if key.startswith(PREFIX)):
+        if errors and errors != list(_label_errors(before)):
             raise invalid("", "Namespace", a.name, errors)
-        level = labels.get(PREFIX + "enforce")
-        if a.old and level in LEVELS and level != before.get(PREFIX + "enforce"):
-            a.call.warnings += self._existing(a.name, str(level), _version(labels, "enforce"))
+        level, version = _enforced(labels)
+        if a.old and (level, version) != _enforced(before) and level != "privileged":
+            was, its_version = _enforced(before)
+            if version != its_version or STRICTER.index(level) > STRICTER.index(was):
+                a.call.warnings += self._existing(a.name, level, version)
 
     def _existing(self, namespace: str, level: str, version: str) -> Iterator[str]:
         by_reason: dict[str, list[str]] = {}
@@ -70,9 +73,18 @@ class PodSecurity(Plugin):
         if by_reason:
             yield (f'existing pods in namespace "{namespace}" violate the new PodSecurity enforce level '
                    f'"{level}:{version}"')
-        for reasons, names in by_reason.items():
-            others = f" (and {len(names) - 1} other pod{'s' if len(names) > 2 else ''})" if len(names) > 1 else ""
-            yield f"{names[0]}{others}: {reasons}"
+        yield from sorted(_told(names, reasons) for reasons, names in by_reason.items())
+
+
+def _told(names: list[str], reasons: str) -> str:
+    others = f" (and {len(names) - 1} other pod{'s' if len(names) > 2 else ''})" if len(names) > 1 else ""
+    return f"{names[0]}{others}: {reasons}"
+
+
+def _enforced(labels: Obj) -> tuple[str, str]:
+    """Return the level and the version that are enforced; what is no level is taken for the strictest."""
+    level = labels.get(PREFIX + "enforce", "privileged")
+    return level if level in LEVELS else "restricted", _version(labels, "enforce")
 
 
 def _spec_of(obj: Obj, plural: str) -> Obj | None:
