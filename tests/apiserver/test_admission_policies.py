@@ -64,6 +64,17 @@ async def test_variables_and_messages(world: World) -> None:
     assert (error.code, error.reason) == (403, "Forbidden")
 
 
+async def test_an_annotation_without_a_value_denies_if_the_policy_may_not_fail(world: World) -> None:
+    """What cannot be noted is refused, even where the binding only warns."""
+    await policy(world, "Validating", {"validationActions": ["Warn"]}, auditAnnotations=[
+        {"key": "k", "valueExpression": "string(object.spec.nope)"}])
+    error = await refused(world.client.create("deploy", Deployment("w", image="nginx", replicas=1)))
+    assert error.message.endswith("denied request: expression 'string(object.spec.nope)' resulted in error: no such "
+                                  "key: nope")
+    await world.client.patch("validatingadmissionpolicies", "p", {"spec": {"failurePolicy": "Ignore"}})
+    await world.client.create("deploy", Deployment("w", image="nginx", replicas=1))
+
+
 async def test_parameters_come_from_objects(world: World) -> None:
     """A binding names the object that holds the limits; without it the request is refused."""
     await policy(world, "Validating", {"paramRef": {"name": "limits", "namespace": "default",

@@ -20,6 +20,7 @@ from kubelab.machinery.request import Obj
 
 CODES = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413, "Invalid": 422}
 FAILED = "validation.policy.admission.k8s.io/validation_failure"
+MAX_MESSAGE_BYTES, MAX_NOTE = 5 * 1024, 10 * 1024
 LABELS = ("policy", "policy_binding", "error_type", "enforcement_action")
 CHECKS = metrics.counter(
     "apiserver_validating_admission_policy_check_total", "Validation admission policy check total, labeled by policy "
@@ -58,7 +59,7 @@ class ValidatingAdmissionPolicy(Policies):
         for found in self.evaluations(a):
             if isinstance(found, Evaluation):
                 denials = list(_denials(found))
-                _note(found, a)
+                denied += _note(found, a)
             else:
                 denials = list(_failure(*found))
             for denial in denials:
@@ -99,8 +100,9 @@ def _message(evaluation: Evaluation, validation: Obj) -> str:
             text = evaluation.value(validation["messageExpression"])
         except CelError:
             text = ""
-        if isinstance(text, str) and text.strip() and "\n" not in text:
-            return text.strip()
+        text = text.strip() if isinstance(text, str) else ""
+        if text and "\n" not in text and len(text.encode()) <= MAX_MESSAGE_BYTES:
+            return text
     given = (validation.get("message") or "").strip()
     return given or f"failed expression: {validation['expression'].strip()}"
 
@@ -121,15 +123,18 @@ def _act(denial: Denial, a: Attributes, denied: list[Denial]) -> None:
             a.call.audit[FAILED] = orjson.dumps(noted).decode()
 
 
-def _note(evaluation: Evaluation, a: Attributes) -> None:
-    """Write the policy's own annotations into the audit log."""
+def _note(evaluation: Evaluation, a: Attributes) -> Iterator[Denial]:
+    """Write the policy's own annotations into the audit log; one without a value denies, whatever the binding says."""
     for annotation in evaluation.spec.get("auditAnnotations") or ():
         try:
             value = evaluation.value(annotation["valueExpression"])
-        except CelError:
+        except CelError as error:
+            yield from _failure(evaluation.policy, evaluation.binding, error)
             continue
-        if isinstance(value, str) and value:
-            a.call.audit[f"{evaluation.policy['metadata']['name']}/{annotation['key']}"] = value
+        if isinstance(value, str) and value.strip():
+            key, text = f"{evaluation.policy['metadata']['name']}/{annotation['key']}", value.strip()[:MAX_NOTE]
+            told = [one for one in a.call.audit.get(key, "").split(", ") if one]  # of other bindings and parameters
+            a.call.audit[key] = ", ".join(told if text in told else [*told, text])
 
 
 def _refusal(denial: Denial, a: Attributes) -> ApiError:
