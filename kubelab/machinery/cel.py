@@ -25,6 +25,7 @@ _WORDS = ((re.compile(r'Key not found in map : "?(.*?)"?$'), r"no such key: \1")
           (re.compile(r"No matching overloads found.*"), "no such overload"),
           (re.compile(r"Applying SELECT to non-message type"), "no such overload"),
           (re.compile(r"Index error: index=(-?\d+).*"), r"index out of bounds: \1"),
+          (re.compile(r"^cannot convert (\w+) to (\w+)$"), r"type conversion error from '\1' to '\2'"),
           (re.compile(r"divide by zero"), "division by zero"))
 
 _CHAIN = re.compile(r"(?P<lead>ERROR: <input>:\d+:)(?P<column>\d+): undeclared reference to '(?P<chain>\w+(?:\.\w+)+)'"
@@ -36,7 +37,7 @@ _COMPILING = ((re.compile(r"(undefined field '[^']*') not found in struct '[^']*
               (re.compile(r"expression of type ('[^']*') cannot be the operand of a select operation"),
                r"type \1 does not support field selection"),
               (re.compile(r"cannot be the range of a comprehension"), "cannot be range of a comprehension"),
-              (re.compile(r"\bt\.T\d+\b"), "object"))
+              (re.compile(r"\bt\.T\d+\b"), "object"), (re.compile(r"\bnull_type\b"), "null"))
 
 
 class CelError(Exception):

@@ -62,7 +62,7 @@ def _type(given: Fields) -> str:
         return _PRIMITIVES[given[3][0]]
     if 5 in given:
         return _WELL_KNOWN[given[5][0]]
-    for number, name in ((6, "list"), (7, "map"), (9, "message")):
+    for number, name in ((6, "list"), (7, "map"), (9, "message"), (11, "type")):
         if number in given:
             return name
     return "dyn"

@@ -20,7 +20,8 @@ UNBOUNDED = 2**64 - 1
 TRAVERSAL, REGEX = Fraction(1, 10), Fraction(1, 4)  # units a character
 CHECK, LIST, MAP, MESSAGE = 350_000, 10, 30, 40
 ADDRESS_BYTES, SCALAR_TEXT = 16, 32  # bytes of an address; characters of a number or a time
-_SCALARS = ("bool", "double", "duration", "int", "timestamp", "uint")
+_SCALARS = ("bool", "double", "duration", "int", "timestamp", "type", "uint")
+_SMALL = frozenset(("quantity", "ip", "cidr", "semver", "url"))  # make what is compared in one step
 _NOMINAL = frozenset((
     "serviceAccount", "path", "group", "resource", "subresource", "namespace", "name", "allowed", "reason", "error",
     "errored", "masked", "prefixLength", "family", "isUnspecified", "isLoopback", "isLinkLocalMulticast",
@@ -148,6 +149,8 @@ class _Coster:
             return _times(sizes[0], TRAVERSAL)
         if name in ("replace", "split", "join", "find", "findAll") and node.member:
             return self._strings(node, sizes)
+        if name.startswith("sets."):
+            return _times(sizes[0], sizes[1] * (2 if name == "sets.equivalent" else 1))
         if name in ("containsIP", "containsCIDR"):
             masked = _times(ADDRESS_BYTES, TRAVERSAL) + 1 if name == "containsCIDR" else 0
             return _times(2 * ADDRESS_BYTES, TRAVERSAL) + masked
@@ -192,6 +195,8 @@ class _Coster:
             return _times(sizes[0], TRAVERSAL)
         if node.name == "string" and node.parts[0].type in _SCALARS:
             self._sizes[id(node)] = SCALAR_TEXT
+        if overload in _COMPARED and all(part.kind == "call" and part.name in _SMALL for part in node.parts):
+            return 1
         if overload in _COMPARED:
             return _times(min(sizes), TRAVERSAL)
         return 1

@@ -63,7 +63,7 @@ def _is(make: Callable[[str], Any]) -> Callable[[str], bool]:
 def _url(text: str) -> Opaque:
     parts = urlsplit(text)
     if not (parts.scheme or text.startswith("/")):
-        raise ValueError(f"URL parse error during conversion from string: parse {text!r}: invalid URI for request")
+        raise ValueError(f'URL parse error during conversion from string: parse "{text}": invalid URI for request')
     return {"url": text}
 
 
@@ -186,6 +186,9 @@ GLOBALS: tuple[Row, ...] = (
     ("url", "s", "o", _url), ("isURL", "s", "b", _is(_url)),
     ("ip", "s", "o", _ip), ("isIP", "s", "b", _is(_ip)),
     ("jsonpatch.escapeKey", "s", "s", lambda key: key.replace("~", "~0").replace("/", "~1")),
+    ("sets.contains", "ll", "b", lambda a, b: all(x in a for x in b)),
+    ("sets.intersects", "ll", "b", lambda a, b: any(x in a for x in b)),
+    ("sets.equivalent", "ll", "b", lambda a, b: all(x in a for x in b) and all(x in b for x in a)),
     ("cidr", "s", "o", _cidr), ("isCIDR", "s", "b", _is(_cidr)),
     ("semver", "s", "o", _semver), ("semver", "sb", "o", _semver), ("isSemver", "s", "b", _is(_semver)),
 )

@@ -20,8 +20,8 @@ import orjson
 from kubelab.machinery.cel import CelError, Program, compiled
 from kubelab.machinery.cel_ast import tree
 from kubelab.machinery.cel_cost import UNBOUNDED, estimate
-from kubelab.machinery.cel_types import DYN, MAX_REQUEST, Shape, Typed, escaped, shape_of
-from kubelab.machinery.errors import FieldError, duplicate, forbidden_field, invalid_value, required
+from kubelab.machinery.cel_types import BOTH_WAYS, DYN, MAX_REQUEST, Shape, Typed, escaped, shape_of
+from kubelab.machinery.errors import FieldError, forbidden_field, invalid_value, required, shown
 from kubelab.machinery.openapi_check import MISSING, check, map_key, old_items, twins
 from kubelab.machinery.request import Obj
 from kubelab.machinery.structural import child_of, children
@@ -33,6 +33,7 @@ _BLOCKING = ("FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "Fi
 _NOT_ASKED = ("some validation rules were not checked because the object was invalid; correct the existing errors to "
               "complete validation")
 _TYPES = {"string": "string", "integer": "int", "boolean": "bool", "number": "double"}
+_QUOTED = re.compile(r"\['((?:\\.|[^'\\])*)'\]")
 _STRINGS = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
 _NAMED = re.compile(r"\b(?:self|oldSelf)((?:\.[A-Za-z_]\w*(?![\w(]))*)")
 _TIMES = {"date-time": "timestamp({})", "date": "timestamp({} + 'T00:00:00Z')", "duration": "duration({})"}
@@ -218,11 +219,12 @@ def _asked(schema: Obj, rule: Obj, new: Any, old: Any, path: str) -> Errors:
     except CelError as error:
         text = f"{error} evaluating rule: {rule.get('message') or rule['rule']}"
         if str(error) == "no such overload":
-            text = ("call arguments did not match a supported operator, function or macro signature for rule: "
-                    f"{rule['rule']}")
+            text = ("'no such overload': call arguments did not match a supported operator, function or macro "
+                    f"signature for rule: {rule['rule']}")
         yield invalid_value(path, type_, text)
         return
-    yield _refusal(rule, path + rule.get("fieldPath", ""), type_, _message(schema, rule, data))
+    shown_ = "" if type_ in ("object", "array") else f": {shown(new)}"
+    yield _refusal(rule, path + _QUOTED.sub(r"[\1]", rule.get("fieldPath", "")), shown_, _message(schema, rule, data))
 
 
 def _message(schema: Obj, rule: Obj, data: dict[str, Any]) -> str:
@@ -236,7 +238,7 @@ def _message(schema: Obj, rule: Obj, data: dict[str, Any]) -> str:
     return told if isinstance(told, str) and told.strip() and "\n" not in told else default
 
 
-def _refusal(rule: Obj, path: str, type_: str, message: str) -> FieldError:
+def _refusal(rule: Obj, path: str, value: str, message: str) -> FieldError:
     path = path.removeprefix(".")
     match rule.get("reason"):
         case "FieldValueForbidden":
@@ -244,15 +246,17 @@ def _refusal(rule: Obj, path: str, type_: str, message: str) -> FieldError:
         case "FieldValueRequired":
             return required(path, message)
         case "FieldValueDuplicate":
-            return duplicate(path, type_)
-    return invalid_value(path, type_, message)
+            return FieldError(path, "FieldValueDuplicate", f"Duplicate value{value}")
+    return FieldError(path, "FieldValueInvalid", f"Invalid value{value}: {message}")
 
 
 def _value(schema: Obj, value: Any) -> Any:
     """Return a value as CEL is to see it: fields by their escaped names, numbers as doubles."""
     match value:
         case dict() if "properties" in schema:
-            return {escaped(name): _value(child_of(schema, name) or {}, part) for name, part in value.items()}
+            named = {name: value[name] for name in BOTH_WAYS & value.keys()}
+            return named | {escaped(name): _value(child_of(schema, name) or {}, part) for name, part in value.items()
+                            if part is not None}  # a null is as good as no field
         case dict():
             return {name: _value(child_of(schema, name) or {}, part) for name, part in value.items()}
         case list():

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kubelab.machinery.cel import Program, compile_in, environment
+from kubelab.machinery.cel import CelError, Program, compile_in, environment
 from kubelab.machinery.request import Obj
 
 MAX_REQUEST = 3 * 1024 * 1024
@@ -52,6 +52,18 @@ class Shape:
 
 DYN, KEY = Shape("dyn", MAX_REQUEST - 2), Shape("string", 0, 2)
 _SCALARS = {"boolean": Shape("bool", 0, 4), "number": Shape("double"), "integer": Shape("int")}
+
+
+_MIXED = re.compile(r"no matching overload for '_[<>]=?_' applied to '\((int|double), (int|double)\)'")
+BOTH_WAYS = frozenset(("namespace",))  # words that were once CEL's own: fields of these names go by either
+
+
+def loosened(shape: Shape) -> Shape:
+    """Return the shape with numbers of any type, which are compared with each other as they come."""
+    if shape.type in ("int", "double"):
+        return Shape("dyn", 0, shape.bytes)
+    element = loosened(shape.element) if shape.element is not None else None
+    return replace(shape, fields={name: loosened(child) for name, child in shape.fields.items()}, element=element)
 
 
 def escaped(name: str) -> str:
@@ -126,6 +138,8 @@ class _Reader:
             if found is None or not _NAME.fullmatch(name):
                 continue
             fields[escaped(name)] = found
+            if name in BOTH_WAYS:
+                fields[name] = found
             if name in (schema.get("required") or ()) and child.get("default") is None:
                 least += len(name) + found.bytes + 4
         return Shape("object", 0, least, fields)
@@ -149,14 +163,24 @@ def _string(schema: Obj) -> Shape:
 class Typed:
     """An environment whose variables have the types of schemas, or those that CEL has a name for."""
 
+    _loose: Typed | None  # the same with numbers of any type
+
     def __init__(self, variables: Mapping[str, Shape | str]) -> None:
-        self._messages = _Messages()
+        self._variables, self._messages, self._loose = variables, _Messages(), None
         named = {name: self._messages.type(of) for name, of in variables.items()}
         self._environment = environment(named, self._messages.pool())
 
     def compile(self, expression: str) -> Program:
         """Return the expression with its type, not to be evaluated. Raises `CelError`."""
-        return compile_in(self._environment, expression)
+        try:
+            return compile_in(self._environment, expression)
+        except CelError as error:
+            if not all(_MIXED.search(part) for part in re.split(r"\n(?=ERROR: )", str(error))):
+                raise
+        if self._loose is None:
+            self._loose = Typed({name: of if isinstance(of, str) else loosened(of)
+                                 for name, of in self._variables.items()})
+        return compile_in(self._loose._environment, expression)
 
 
 class _Messages:

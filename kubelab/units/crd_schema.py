@@ -162,8 +162,6 @@ def _below(schema: Obj, path: str, place: _Place, keyword: str, name: str, *, ro
         place = replace(place, repeats=_times(place.repeats, schema.get("maxProperties")))
         return replace(place, no_default="inside additionalProperties applying to object metadata") if place.in_meta \
             else place
-    if schema.get(MAP_TYPE) == "atomic":
-        place = replace(place, uncorrelated=place.uncorrelated or path)
     if (root or schema.get(EMBEDDED)) and name in TYPE_META:
         place = replace(place, in_meta=True, no_default=f"in top-level {name}" if root else place.no_default)
     return place
