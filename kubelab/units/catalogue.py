@@ -16,6 +16,11 @@ from typing import Any
 from kubelab.machinery.errors import FieldError
 from kubelab.machinery.request import Obj
 
+RETURNED = frozenset({  # when they are deleted; of other kinds a Status says so
+    "csidrivers", "csinodes", "deviceclasses", "persistentvolumeclaims", "persistentvolumes", "pods", "podtemplates",
+    "resourceclaims", "resourceclaimtemplates", "resourcequotas", "resourceslices", "serviceaccounts", "services",
+    "storageclasses", "volumeattachments", "volumeattributesclasses"})
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -124,6 +129,11 @@ class Kind:
     def builtin(self) -> str:
         """Return the plural by which rules know a kind of our own; a custom one, whatever its plural, matches none."""
         return self.plural if self.own is None else self.qualified
+
+    @property
+    def returned(self) -> bool:
+        """Return whether what is deleted is answered with, instead of a Status."""
+        return self.builtin in RETURNED
 
     @property
     def any_finalizer(self) -> bool:

@@ -33,6 +33,10 @@ def _default_driver(driver: Obj) -> None:
             spec[key] = list(value) if isinstance(value, list) else value
 
 
+def _uncounted(driver: Obj) -> None:
+    driver["metadata"].pop("generation", None)  # it counts updates only
+
+
 def _validate_driver(driver: Obj) -> Sequence[FieldError]:
     return list(_driver_errors(driver["spec"]))
 
@@ -93,7 +97,8 @@ def _audiences(driver: Obj) -> str:
 
 CSI_DRIVER = Kind(
     "CSIDriver", "csidrivers", group=GROUP, namespaced=False, generation=True,
-    default=_default_driver, validate=_validate_driver, validate_update=_driver_update, warnings=_driver_warnings,
+    default=_default_driver, prepare_create=_uncounted, validate=_validate_driver, validate_update=_driver_update,
+    warnings=_driver_warnings,
     columns=(
         NAME, _flag("AttachRequired"), _flag("PodInfoOnMount"), _flag("StorageCapacity"),
         Column("TokenRequests", lambda o, now: _audiences(o), path="spec.tokenRequests"),

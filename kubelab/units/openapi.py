@@ -154,8 +154,8 @@ def _operation(path: str, kind: Kind, verb: str, answer: str, suffix: str, subre
     api_version = f"{group}/{version}" if group else version
     own, listed = (custom_openapi.name_of(kind, name) if kind.own is not None and group == kind.group else
                    schema.definition_name(api_version, name) for name in (answer, f"{answer}List"))
-    answered = {"description": "OK", "content": _content(
-        listed if verb == "list" else STATUS if verb.startswith("delete") else own)}
+    returned = not verb.startswith("delete") or (verb == "delete" and kind.returned and not subresource)
+    answered = {"description": "OK", "content": _content(listed if verb == "list" else own if returned else STATUS)}
     connects = subresource in CONNECTED
     out: Obj = {
         "operationId": _operation_id(path, kind, verb, connects=connects) + suffix,

@@ -105,3 +105,13 @@ async def test_the_labels_of_a_slice_count(world: World) -> None:
     for part, generation in (("annotations", 1), ("labels", 2)):
         changed = await client.patch("endpointslices", "x", {"metadata": {part: {"a": "b"}}}, "default", type="merge")
         assert changed["metadata"]["generation"] == generation
+
+
+async def test_a_driver_has_a_generation_from_its_first_change_on(world: World) -> None:
+    """Nothing counts its creation."""
+    made = await world.client.create("csidrivers", obj(STORE, "CSIDriver", spec={}))
+    assert "generation" not in made["metadata"]
+    for seconds, counted in ((30, 1), (30, 1), (40, 2)):
+        new = await world.client.patch("csidrivers", "x", {"spec": {"nodeAllocatableUpdatePeriodSeconds": seconds}},
+                                       type="merge")
+        assert new["metadata"]["generation"] == counted

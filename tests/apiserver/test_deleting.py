@@ -22,6 +22,13 @@ async def test_what_nothing_holds_goes_at_once(world: World) -> None:
     assert (await refused(world.client.get("cm", "a"))).message == 'configmaps "a" not found'
 
 
+async def test_some_kinds_are_answered_with(world: World) -> None:
+    """A client is given the last state of what held storage, devices or credentials."""
+    sent = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "s"}, "provisioner": "p"}
+    made = await world.client.create("storageclasses", sent)
+    assert (await world.client.delete("storageclasses", "s"))["metadata"]["uid"] == made["metadata"]["uid"]
+
+
 async def test_a_running_pod_gets_its_grace(world: World) -> None:
     """deletionTimestamp lies in the future; the kubelet's delete with grace 0 ends it."""
     await bound(world, "p", terminationGracePeriodSeconds=7)

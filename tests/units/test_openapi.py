@@ -29,6 +29,16 @@ def test_operations_have_the_names_of_kubernetes(name: str, action: str, tag: st
     assert (found["x-kubernetes-action"], found["tags"], sorted(found["responses"])) == (action, [tag], codes)
 
 
+@pytest.mark.parametrize(("name", "answer"), [
+    ("deleteStorageV1StorageClass", "io.k8s.api.storage.v1.StorageClass"),
+    ("deleteStorageV1CollectionStorageClass", "io.k8s.apimachinery.pkg.apis.meta.v1.Status"),
+    ("deleteCoreV1NamespacedSecret", "io.k8s.apimachinery.pkg.apis.meta.v1.Status"),
+    ("deleteResourceV1NamespacedResourceClaim", "io.k8s.api.resource.v1.ResourceClaim")])
+def test_a_deletion_answers_with_a_status_or_the_object(name: str, answer: str) -> None:
+    """Which of the two it is depends on the kind."""
+    assert answer in orjson.dumps(OPERATIONS[name]["responses"]["200"]).decode()
+
+
 def test_no_two_operations_share_a_name() -> None:
     """Each method of each path is an operation of its own."""
     assert len(OPERATIONS) == sum(len(item) for item in DOCUMENT["paths"].values())

@@ -43,9 +43,6 @@ Admit = Callable[[Call, Obj, Obj], Awaitable[None]]
 ATTEMPTS = 5
 DELETE_OPTIONS = {"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"}
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
-# Kinds whose deletion answers with the object instead of a Status.
-RETURNED = frozenset({"pods", "services", "serviceaccounts", "persistentvolumes", "persistentvolumeclaims",
-                      "podtemplates", "resourcequotas"})
 ORPHANING = frozenset({"replicationcontrollers", "jobs"})  # by default, kept for compatibility
 UNOWNING = frozenset({"events"})  # whose dependents nobody looks after
 JOB_WARNING = ("child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove "
@@ -180,11 +177,11 @@ class Deleter:
             return old
         held = not is_finished(new)
         if options.dry_run:
-            return new if held or call.kind.builtin in RETURNED else gone(call, old.obj)
+            return new if held or call.kind.returned else gone(call, old.obj)
         if held:
             return await self._storage.update(call.collection, call.key, new, old)
         await self._storage.delete(call.collection, call.key, old)
-        return new if call.kind.builtin in RETURNED else gone(call, old.obj)
+        return new if call.kind.returned else gone(call, old.obj)
 
     def _marked(self, call: Call, options: DeleteOptions, old: Obj) -> Obj | None:
         """Return the object marked as terminating; None when it is so already and nothing more is to be done."""
