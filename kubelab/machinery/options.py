@@ -9,6 +9,7 @@ Models:    k8s.io/apimachinery/pkg/apis/meta/v1/validation, Create-, Update-, Pa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from kubelab.machinery.errors import (
@@ -28,6 +29,8 @@ MAX_MANAGER = 128  # bytes
 
 def errors_of(verb: str, query: Mapping[str, str], *, applies: bool = False) -> list[FieldError]:
     """Return what is wrong with the options of a create, an update or a patch; `applies` is a server-side apply."""
+    if not query and not applies:
+        return []
     errors: list[FieldError] = []
     manager, validation = query.get("fieldManager", ""), query.get("fieldValidation", "")
     if applies and not manager:
@@ -70,6 +73,7 @@ def _dry_run_errors(given: list[str]) -> list[FieldError]:
     return [] if all(value == "All" for value in given) else [not_supported("dryRun", given, ["All"])]
 
 
+@lru_cache(256)
 def manager_of(user_agent: str) -> str:
     """Return the field manager of a client that named none: its user agent up to the first slash, what can be read."""
     name = "".join(char for char in user_agent.partition("/")[0] if char.isprintable())
