@@ -17,7 +17,6 @@ import orjson
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.twins import parse_json
 
-CONVERTING = "error converting YAML to JSON: "
 TWINS = "yaml: unmarshal errors:\n  "
 _LOOSE_KEY = re.compile(rb'"\s+:')
 _NEEDS = {"Expecting property name": "looking for beginning of object key string", "Illegal trailing comma":
@@ -94,7 +93,7 @@ class Document:
 
 def read_yaml(body: bytes) -> Document:
     """Return the one document of a YAML body, of keys that stand twice the last. Raises `Unreadable`."""
-    from kubelab.machinery.yaml import load_values
+    from kubelab.machinery.yaml import CONVERTING, load_values
 
     twins: list[str] = []
     try:

@@ -14,7 +14,7 @@ import pytest
 
 from kubelab.client.pki import Pki
 from kubelab.node.kubelet import spdy
-from kubelab.node.kubelet.exec_route import exit_status
+from kubelab.node.kubelet.channels import exit_status
 from kubelab.node.kubelet.log_route import log_options
 from kubelab.node.kubelet.routes import HttpError
 from kubelab.node.kubelet.server import KubeletServer

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable
 
 import orjson
 
-from kubelab.node.kubelet.exec_route import CLOSE, ERROR, RESIZE, STDERR, STDIN, STDOUT, Converse
+from kubelab.node.kubelet.channels import CLOSE, ERROR, RESIZE, STDERR, STDIN, STDOUT, Converse
 from kubelab.node.kubelet.spdy_session import Session, Stream, StreamReset
 from kubelab.node.kubelet.takeover import Send
 
