@@ -120,6 +120,7 @@ def conflict(group: str, plural: str, name: str, why: str) -> ApiError:
     return ApiError(409, "Conflict", message, _details(group, plural, name))
 
 
+CONVERTING = "error converting YAML to JSON: "  # so begins what is said of YAML
 STALE = "the object has been modified; please apply your changes to the latest version and try again"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from kubelab.machinery.errors import ApiError
+from kubelab.machinery.errors import CONVERTING, ApiError
 from kubelab.machinery.twins import parse_json
 
 TWINS = "yaml: unmarshal errors:\n  "
@@ -93,7 +93,7 @@ class Document:
 
 def read_yaml(body: bytes) -> Document:
     """Return the one document of a YAML body, of keys that stand twice the last. Raises `Unreadable`."""
-    from kubelab.machinery.yaml import CONVERTING, load_values
+    from kubelab.machinery.yaml import load_values
 
     twins: list[str] = []
     try:

@@ -11,10 +11,9 @@ from typing import Any
 
 import yaml
 
-from kubelab.machinery.errors import bad_request
+from kubelab.machinery.errors import CONVERTING, bad_request
 from kubelab.machinery.request import Obj
 
-CONVERTING = "error converting YAML to JSON: "
 MAX_NODES = 1_000_000
 MAX_MERGED = 100_000  # pairs that `<<` may bring
 MAX_DEPTH = 200

@@ -15,10 +15,10 @@ from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.decode import as_kind, misnamed, read_body
 from kubelab.machinery import patch, schema
 from kubelab.machinery.decoding import json_type
-from kubelab.machinery.errors import ApiError, bad_request, invalid, invalid_value
+from kubelab.machinery.errors import CONVERTING, ApiError, bad_request, invalid, invalid_value
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj
-from kubelab.machinery.serializer import CONVERTING, Malformed, Unreadable, read_json
+from kubelab.machinery.serializer import Malformed, Unreadable, read_json
 from kubelab.units.catalogue import Kind
 
 FORMATS = {"application/json-patch+json": "json", "application/merge-patch+json": "merge",

@@ -21,11 +21,10 @@ from kubelab.control_plane.apiserver.decode import as_kind, read_object
 from kubelab.control_plane.apiserver.storage import Changed
 from kubelab.machinery import apply
 from kubelab.machinery.decoding import judged
-from kubelab.machinery.errors import STALE, bad_request, conflict
+from kubelab.machinery.errors import CONVERTING, STALE, bad_request, conflict
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Encoded, Obj
 from kubelab.machinery.routes import is_true
-from kubelab.machinery.serializer import CONVERTING
 
 if TYPE_CHECKING:
     from kubelab.control_plane.apiserver.pipeline import Pipeline
