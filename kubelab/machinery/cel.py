@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from kubelab.machinery.cel_formats import with_optionals
+
 MISSING = ("CEL expressions need the optional package cel-expr-python: pip install 'kubelab[cel]'")
 _TYPES = {"int": "INT", "uint": "UINT", "bool": "BOOL", "string": "STRING", "double": "DOUBLE", "bytes": "BYTES",
           "duration": "DURATION", "timestamp": "TIMESTAMP", "null": "NULL", "dyn": "DYN"}
@@ -78,7 +80,7 @@ def compiled(expression: str, variables: tuple[str, ...], types: tuple[str, ...]
 def compile_in(made: Any, expression: str) -> Program:
     """Compile an expression in an environment. Raises `CelError`."""
     try:
-        return Program(expression, made.compile(expression))
+        return Program(expression, made.compile(with_optionals(expression)))
     except RuntimeError as error:
         text = str(error).removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
         raise CelError(_as_go_says(text)) from None

@@ -5,7 +5,7 @@ Each is one row: name, what it takes, what it gives, how. A receiver stands firs
 
 Invariant: a function is pure, but for the authorizer's `check`, which asks whoever evaluates.
 Models:    k8s.io/apiserver/pkg/cel/library
-Left out:  indexOf and lastIndexOf of lists, which cel-cpp keeps for strings; named formats
+Left out:  indexOf and lastIndexOf of lists, which cel-cpp keeps for strings; string() of addresses
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from kubelab.machinery import cel_formats
 from kubelab.machinery import quantity as q
 
 Opaque = dict[str, Any]
@@ -152,6 +153,8 @@ MEMBERS: tuple[Row, ...] = (
     ("family", "o", "i", lambda v: _address(v).version),
     ("isUnspecified", "o", "b", lambda v: _address(v).is_unspecified),
     ("isLoopback", "o", "b", lambda v: _address(v).is_loopback),
+    ("isLinkLocalMulticast", "o", "b", lambda v: _address(v).is_multicast and str(_address(v)).startswith(("224.0.0.",
+                                                                                                        "ff02:"))),
     ("isLinkLocalUnicast", "o", "b", lambda v: _address(v).is_link_local),
     ("isGlobalUnicast", "o", "b", lambda v: not (_address(v).is_multicast or _address(v).is_loopback
                                                  or _address(v).is_link_local or _address(v).is_unspecified)),
@@ -182,6 +185,7 @@ MEMBERS: tuple[Row, ...] = (
     ("errored", "o", "b", lambda decision: False), ("reason", "o", "s", lambda decision: ""),
 )
 GLOBALS: tuple[Row, ...] = (
+    ("ip.isCanonical", "s", "b", lambda text: str(ipaddress.ip_address(text)) == text),
     ("quantity", "s", "o", _quantity), ("isQuantity", "s", "b", q.is_quantity),
     ("url", "s", "o", _url), ("isURL", "s", "b", _is(_url)),
     ("ip", "s", "o", _ip), ("isIP", "s", "b", _is(_ip)),
@@ -198,9 +202,10 @@ def functions(cel: Any) -> list[Any]:
     """Return the declarations for an environment of `cel`, the module."""
     type_ = cel.Type
     types = {"l": type_.List(type_.DYN), "s": type_.STRING, "i": type_.INT, "b": type_.BOOL, "d": type_.DOUBLE,
-             "o": type_.Map(type_.STRING, type_.DYN), "*": type_.DYN, "S": type_.List(type_.STRING)}
+             "o": type_.Map(type_.STRING, type_.DYN), "*": type_.DYN, "S": type_.List(type_.STRING),
+             "M": type_.List(type_.Map(type_.STRING, type_.DYN))}
     overloads: dict[str, list[Any]] = {}
-    for rows, member in ((MEMBERS, True), (GLOBALS, False)):
+    for rows, member in ((MEMBERS + cel_formats.MEMBERS, True), (GLOBALS + cel_formats.GLOBALS, False)):
         for name, takes, gives, how in rows:
             overloads.setdefault(name, []).append(cel.Overload(
                 f"{name}_{'of' if member else ''}_{takes.replace('*', 'any')}", return_type=types[gives],
