@@ -26,16 +26,10 @@ from kubelab.units.persistentvolumeclaim import (
     protected,
 )
 from kubelab.units.placement_validation import node_selector_errors
-from kubelab.units.volume_sources import SOURCES, source_errors
+from kubelab.units.volume_sources import SOURCES, source_defaults, source_errors
 
 PROTECTION = "kubernetes.io/pv-protection"
 POLICIES = ("Delete", "Recycle", "Retain")
-SOURCE_DEFAULTS: dict[str, Obj] = {
-    "hostPath": {"type": ""}, "iscsi": {"iscsiInterface": "default"}, "scaleIO": {"storageMode": "ThinProvisioned",
-                                                                                "fsType": "xfs"},
-    "rbd": {"pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"},
-    "azureDisk": {"cachingMode": "ReadWrite", "fsType": "ext4", "readOnly": False, "kind": "Shared"},
-}
 _SECRET = {"name": "", "namespace": ""}
 # A source as upstream prints it, in its order; of what vendors have, only what was given.
 SHAPE = {
@@ -57,9 +51,7 @@ def _default(volume: Obj) -> None:
     spec = volume.setdefault("spec", {})
     spec["persistentVolumeReclaimPolicy"] = spec.get("persistentVolumeReclaimPolicy") or "Retain"
     spec["volumeMode"] = spec.get("volumeMode") or "Filesystem"
-    for source, given in SOURCE_DEFAULTS.items():
-        if spec.get(source) is not None:
-            spec[source] = {**given, **{key: value for key, value in spec[source].items() if value or key not in given}}
+    source_defaults(spec)
     status = volume.get("status") or {}
     if not status.get("phase"):
         volume["status"] = {**status, "phase": "Pending"}

@@ -15,6 +15,7 @@ from kubelab.machinery import quantity
 from kubelab.machinery.request import Obj
 from kubelab.units.claim_validation import claim_spec_defaults
 from kubelab.units.pod_resources import amounts, container_amounts, written
+from kubelab.units.volume_sources import source_defaults
 
 FILE_MODE = 0o644
 WHEN = "DuringSchedulingIgnoredDuringExecution"
@@ -169,8 +170,7 @@ def _volume(volume: Obj) -> None:
     for key in ("secret", "configMap", "downwardAPI", "projected"):
         if volume.get(key) is not None:
             volume[key].setdefault("defaultMode", FILE_MODE)
-    if volume.get("hostPath") is not None:
-        volume["hostPath"].setdefault("type", "")
+    source_defaults(volume)
     if volume.get("image") is not None:
         volume["image"]["pullPolicy"] = volume["image"].get("pullPolicy") or pull_policy(
             volume["image"].get("reference", ""))

@@ -35,6 +35,7 @@ from kubelab.units.volume_validation import check_volumes
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 PREEMPTION_POLICIES = ("PreemptLowerPriority", "Never")
+MAX_HOSTNAME = 64
 MAX_DNS_SERVERS, MAX_SEARCHES, MAX_SEARCH_TEXT = 3, 32, 2048
 _SEARCH_LABEL = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _SEARCH = rf"{_SEARCH_LABEL}(\.{_SEARCH_LABEL})*"
@@ -135,6 +136,10 @@ def _name_errors(spec: Obj, path: str) -> rules.Errors:
     for field in ("hostname", "subdomain"):
         if spec.get(field):
             yield from rules.label_name(f"{path}.{field}", spec[field])
+    if spec.get("hostnameOverride") is not None:
+        yield from rules.subdomain_name(f"{path}.hostnameOverride", spec["hostnameOverride"])
+        if len(spec["hostnameOverride"]) > MAX_HOSTNAME:
+            yield rules.too_long(f"{path}.hostnameOverride", MAX_HOSTNAME)
 
 
 def _alias_errors(aliases: Sequence[Obj], path: str) -> rules.Errors:

@@ -30,6 +30,21 @@ INITIATORS = (re.compile(r"iqn\.\d{4}-\d{2}\.([A-Za-z0-9.-]+)(:[^,;*&$|\s]+)$"),
 CSI_SECRETS = ("controllerPublishSecretRef", "controllerExpandSecretRef", "nodePublishSecretRef", "nodeExpandSecretRef")
 
 
+DEFAULTS: dict[str, Obj] = {
+    "hostPath": {"type": ""}, "iscsi": {"iscsiInterface": "default"},
+    "scaleIO": {"storageMode": "ThinProvisioned", "fsType": "xfs"},
+    "rbd": {"pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"},
+    "azureDisk": {"cachingMode": "ReadWrite", "fsType": "ext4", "readOnly": False, "kind": "Shared"},
+}
+
+
+def source_defaults(volume: Obj) -> None:
+    """Fill in the source of a PersistentVolume's spec or of a pod's volume."""
+    for key, given in DEFAULTS.items():
+        if volume.get(key) is not None:
+            volume[key] = {**given, **{k: v for k, v in volume[key].items() if v or k not in given}}
+
+
 def needs(source: Obj, path: str, *, fields: tuple[str, ...], secret: tuple[str, ...] = ()) -> rules.Errors:
     """Ask for fields, and for those of a secret where there is one."""
     yield from (required(f"{path}.{field}") for field in fields if not source.get(field))

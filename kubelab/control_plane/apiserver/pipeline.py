@@ -111,6 +111,8 @@ class Pipeline:
         """Take a new object (to replace `old`, if there is one) all the way into the store."""
         obj = self.prepare(call, obj, old.obj if old else None)
         await self.admission.admit(call, obj, old.obj if old else None)
+        if old is not None and not call.writes_status:
+            prepare.count_generation(call.kind, obj, old.obj)  # admission may have changed more, or put it back
         self.validate(call, obj, old.obj if old else None)
         await self.admission.validate(call, obj, old.obj if old else None)
         if not call.subresource:

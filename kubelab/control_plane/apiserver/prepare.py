@@ -207,7 +207,7 @@ def status_part(obj: Obj, old: Obj, *, custom: bool = False) -> Obj:
 
 
 def count_generation(kind: Kind, obj: Obj, old: Obj) -> None:
-    """Raise metadata.generation when something beside metadata and status changed."""
+    """Raise metadata.generation when something beside metadata and status changed, else leave it as it was."""
     if not kind.generation:
         return
     uncounted = HEAD if kind.own is not None else (*HEAD, "status")  # a status subresource has put the old one there
@@ -215,6 +215,8 @@ def count_generation(kind: Kind, obj: Obj, old: Obj) -> None:
     part = kind.counted_metadata
     if changed or obj["metadata"].get(part) != old["metadata"].get(part):
         obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+    elif "generation" in old["metadata"]:
+        obj["metadata"]["generation"] = old["metadata"]["generation"]
 
 
 def must_be_named(call: Call, obj: Obj, *, optional: bool = False) -> None:

@@ -29,7 +29,6 @@ from kubelab.machinery.errors import (
     bad_request,
     conflict,
     invalid,
-    not_supported,
     required,
 )
 from kubelab.machinery.meta import copy_obj, with_condition
@@ -38,6 +37,7 @@ from kubelab.machinery.request import Encoded, Obj, Response
 from kubelab.machinery.routes import is_true
 from kubelab.units.answers import BINDING, EVICTION
 from kubelab.units.catalogue import Kind
+from kubelab.units.rules import unsupported
 from kubelab.units.scale import SCALE, no_replicas, scale_of, with_replicas
 from kubelab.units.tokens import TokenIssuer
 
@@ -117,7 +117,7 @@ class Subresources:
         target = sent.get("target") or {}
         errors: list[FieldError] = []
         if target.get("kind") not in (None, "", "Node"):
-            errors.append(not_supported("target.kind", target["kind"], ["Node", "<empty>"]))
+            errors.append(unsupported("target.kind", target["kind"], ("Node", "<empty>")))
         if not target.get("name"):
             errors.append(required("target.name"))
         if errors:
