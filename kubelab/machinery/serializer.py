@@ -17,6 +17,8 @@ import orjson
 from kubelab.machinery.errors import CONVERTING, ApiError
 from kubelab.machinery.twins import parse_json
 
+_ESCAPED = {"'": "\\'", "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\a": "\\a", "\b": "\\b",
+            "\f": "\\f", "\v": "\\v"}
 TWINS = "yaml: unmarshal errors:\n  "
 _LOOSE_KEY = re.compile(rb'"\s+:')
 _NEEDS = {"Expecting property name": "looking for beginning of object key string", "Illegal trailing comma":
@@ -74,8 +76,13 @@ def _go_syntax_error(body: bytes, error: orjson.JSONDecodeError) -> str:
 
 
 def _quoted(char: str) -> str:
-    plain = {"'": "'\\''", "\n": "'\\n'", "\t": "'\\t'", "\r": "'\\r'"}.get(char)
-    return plain or (f"'{char}'" if char.isprintable() else f"'\\x{ord(char):02x}'")
+    """Quote a character as Go's scanner does, which takes each byte for one."""
+    byte = char.encode()[0]
+    if char in _ESCAPED:
+        return f"'{_ESCAPED[char]}'"
+    if chr(byte).isprintable():
+        return f"'{chr(byte)}'"
+    return f"'\\x{byte:02x}'" if byte < 0x80 else f"'\\u{byte:04x}'"
 
 
 @dataclass(frozen=True, slots=True)

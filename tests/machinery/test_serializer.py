@@ -16,6 +16,9 @@ from kubelab.machinery.serializer import Malformed, duplicate_fields, read_json
     (b'{"a" 1}', "invalid character '1' after object key"),
     (b'{"a":1 "b"}', "invalid character '\"' after object key:value pair"),
     (b'{"a":1} x', "invalid character 'x' after top-level value"),
+    (b"\x00", r"invalid character '\x00' looking for beginning of value"),
+    (b"\\", r"invalid character '\\' looking for beginning of value"),
+    ("é".encode(), "invalid character 'Ã' looking for beginning of value"),
     (b'{"a":' * 2000 + b"1" + b"}" * 2000, "exceeded max depth"),
     (b"[" * 400 + b"]" * 400, "exceeded max depth"),
 ])
