@@ -17,7 +17,7 @@ from kubelab.units.daemonset import DAEMON_SET, DaemonSet
 from kubelab.units.deployment import DEPLOYMENT, Deployment
 from kubelab.units.endpoints import ENDPOINT_SLICE, ENDPOINTS
 from kubelab.units.event import EVENT
-from kubelab.units.flowcontrol import FLOW_SCHEMA, PRIORITY_LEVEL_CONFIGURATION
+from kubelab.units.flowcontrol import FLOW_SCHEMA
 from kubelab.units.horizontalpodautoscaler import HORIZONTAL_POD_AUTOSCALER
 from kubelab.units.ingress import INGRESS, INGRESS_CLASS, Ingress
 from kubelab.units.job import JOB, Job
@@ -31,6 +31,7 @@ from kubelab.units.persistentvolumeclaim import PERSISTENT_VOLUME_CLAIM
 from kubelab.units.pod import POD, Pod, container
 from kubelab.units.poddisruptionbudget import POD_DISRUPTION_BUDGET
 from kubelab.units.priorityclass import PRIORITY_CLASS, RUNTIME_CLASS
+from kubelab.units.prioritylevel import PRIORITY_LEVEL_CONFIGURATION
 from kubelab.units.rbac import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING
 from kubelab.units.replication import REPLICA_SET, REPLICATION_CONTROLLER, ReplicaSet, ReplicationController
 from kubelab.units.resourceclaim import DEVICE_CLASS, RESOURCE_CLAIM, RESOURCE_CLAIM_TEMPLATE

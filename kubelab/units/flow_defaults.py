@@ -11,8 +11,9 @@ import uuid
 from collections.abc import Iterable
 
 from kubelab.machinery.request import Obj
-from kubelab.units.flowcontrol import GROUP
 
+GROUP = "flowcontrol.apiserver.k8s.io"
+MANDATORY = ("exempt", "catch-all")  # what nobody may change: the first thing that is asked and the last
 # name: shares, percent lent, queues, hand size
 LEVELS = {"catch-all": (5, 0, 0, 0), "global-default": (20, 50, 128, 6), "leader-election": (10, 0, 16, 4),
           "node-high": (40, 25, 64, 6), "system": (30, 33, 64, 6), "workload-high": (40, 50, 128, 6),

@@ -1,4 +1,4 @@
-"""FlowSchema and PriorityLevelConfiguration: which requests wait behind which when the API server is flooded.
+"""FlowSchema: which requests wait behind which when the API server is flooded.
 
     request ─► the first FlowSchema that matches ─► its PriorityLevelConfiguration ─► a seat, or a queue
 
@@ -7,9 +7,7 @@ Models: pkg/registry/flowcontrol, pkg/apis/flowcontrol of kube-apiserver
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from kubelab.machinery import names
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
@@ -18,16 +16,15 @@ from kubelab.machinery.request import Obj
 from kubelab.units import rules
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, NONE
+from kubelab.units.flow_defaults import GROUP, MANDATORY, built_in
 
-GROUP = "flowcontrol.apiserver.k8s.io"
 DISTINGUISHERS = ("ByNamespace", "ByUser")
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch")
 SUBJECTS = {"Group": "group", "ServiceAccount": "serviceAccount", "User": "user"}
-MAX_PRECEDENCE, MAX_QUEUES, MAX_HASH_BITS = 10_000, 10_000_000, 60
-QUEUING_DEFAULTS = {"queues": 64, "handSize": 8, "queueLengthLimit": 50}
+MAX_PRECEDENCE = 10_000
 
 
-def _prepare(obj: Obj) -> None:
+def prepare(obj: Obj) -> None:
     obj["status"] = {}
 
 
@@ -41,7 +38,20 @@ def _default_schema(schema: Obj) -> None:
 
 
 def _validate_schema(schema: Obj) -> Sequence[FieldError]:
-    return list(_schema_errors(schema["metadata"].get("name") or "", schema.get("spec") or {}))
+    name, spec = schema["metadata"].get("name") or "", schema.get("spec") or {}
+    return [*_schema_errors(name, spec), *fixed("FlowSchema", name, spec, _default_schema)]
+
+
+def fixed(kind: str, name: str, spec: Obj, default: Callable[[Obj], None], free: str = "") -> rules.Errors:
+    """What is mandatory is as it was made; `free` is the part of it that may be changed."""
+    if name not in MANDATORY:
+        return
+    made = next(obj for obj in built_in(kind) if obj["metadata"]["name"] == name)
+    default(made)
+    wanted, given = ({key: value for key, value in one.items() if key != free} for one in (made["spec"], spec))
+    if wanted != given:
+        but = f" except the 'spec.{free}' field" if free else ""
+        yield invalid_value("spec", spec, f"spec of '{name}'{but} must equal the fixed value")
 
 
 def _schema_errors(name: str, spec: Obj) -> rules.Errors:
@@ -155,7 +165,7 @@ def _url_problem(url: str) -> str:
     return "wildcard can only do suffix matching" if "*" in url.removesuffix("/*") else ""
 
 
-def _condition_errors(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:
+def condition_errors(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:
     return list(_conditions((new.get("status") or {}).get("conditions") or ()))
 
 
@@ -176,8 +186,8 @@ def _dangling(schema: Obj) -> str:
 
 FLOW_SCHEMA = Kind(
     "FlowSchema", "flowschemas", group=GROUP, namespaced=False, subresources=frozenset({"status"}), generation=True,
-    default=_default_schema, prepare_create=_prepare, validate=_validate_schema,
-    validate_part=_condition_errors,
+    default=_default_schema, prepare_create=prepare, validate=_validate_schema,
+    validate_part=condition_errors,
     row_order=lambda o: (o["spec"]["matchingPrecedence"], o["metadata"]["name"]),
     columns=(
         NAME,
@@ -189,107 +199,5 @@ FLOW_SCHEMA = Kind(
         AGE,
         Column("MissingPL", lambda o, now: _dangling(o),
                description="references a broken or non-existent PriorityLevelConfiguration"),
-    ),
-)
-
-
-def _default_level(level: Obj) -> None:
-    spec = level.setdefault("spec", {})
-    limited, exempt = spec.get("limited"), spec.get("exempt")
-    if spec.get("type") == "Exempt":
-        exempt = spec.setdefault("exempt", {})
-        exempt.setdefault("nominalConcurrencyShares", 0)
-        exempt.setdefault("lendablePercent", 0)
-    if limited is not None:
-        limited.setdefault("nominalConcurrencyShares", 30)
-        limited.setdefault("lendablePercent", 0)
-        queuing = (limited.get("limitResponse") or {}).get("queuing")
-        if queuing is not None:
-            for key, value in QUEUING_DEFAULTS.items():
-                queuing[key] = queuing.get(key) or value
-
-
-def _validate_level(level: Obj) -> Sequence[FieldError]:
-    return list(_level_errors(level["metadata"].get("name") or "", level.get("spec") or {}))
-
-
-def _level_errors(name: str, spec: Obj) -> rules.Errors:
-    type_, limited, exempt = spec.get("type", ""), spec.get("limited"), spec.get("exempt")
-    if (name == "exempt") != (type_ == "Exempt"):
-        yield invalid_value("spec.type", type_, "type must be 'Exempt' if and only if name is 'exempt'")
-    if type_ == "Exempt":
-        if limited is not None:
-            yield rules.forbidden("spec.limited", "must be nil if the type is not Limited")
-        yield from _share_errors("spec.exempt", exempt or {})
-    elif type_ == "Limited":
-        if exempt is not None:
-            yield rules.forbidden("spec.exempt", "must be nil if the type is Limited")
-        if limited is None:
-            yield required("spec.limited", "must not be empty when type is Limited")
-            return
-        yield from _limit_errors("spec.limited.limitResponse", limited.get("limitResponse") or {})
-        yield from _share_errors("spec.limited", limited)
-    else:
-        yield rules.unsupported("spec.type", type_, ("Exempt", "Limited"))
-
-
-def _share_errors(path: str, shares: Obj) -> rules.Errors:
-    count, lent, borrowed = (shares.get(key) for key in
-                             ("nominalConcurrencyShares", "lendablePercent", "borrowingLimitPercent"))
-    if count is not None and count < 0:
-        yield invalid_value(f"{path}.nominalConcurrencyShares", count, "must be a non-negative integer")
-    yield from rules.in_range(f"{path}.lendablePercent", lent, 0, 100)
-    if borrowed is not None and borrowed < 0:
-        yield invalid_value(f"{path}.borrowingLimitPercent", borrowed, "if specified, must be a non-negative integer")
-
-
-def _limit_errors(path: str, response: Obj) -> rules.Errors:
-    type_, queuing = response.get("type", ""), response.get("queuing")
-    if type_ == "Reject":
-        if queuing is not None:
-            yield rules.forbidden(f"{path}.queuing", "must be nil if limited.limitResponse.type is not Limited")
-    elif type_ != "Queue":
-        yield rules.unsupported(f"{path}.type", type_, ("Queue", "Reject"))
-    elif queuing is None:
-        yield required(f"{path}.queuing", "must not be empty if limited.limitResponse.type is Limited")
-    else:
-        yield from _queue_errors(f"{path}.queuing", queuing)
-
-
-def _queue_errors(path: str, queuing: Obj) -> rules.Errors:
-    limit, queues, hand = (queuing.get(key, 0) for key in ("queueLengthLimit", "queues", "handSize"))
-    if limit <= 0:
-        yield invalid_value(f"{path}.queueLengthLimit", limit, "must be positive")
-    if queues <= 0:
-        yield invalid_value(f"{path}.queues", queues, "must be positive")
-    elif queues > MAX_QUEUES:
-        yield invalid_value(f"{path}.queues", queues, f"must not be greater than {MAX_QUEUES}")
-    if hand <= 0:
-        yield invalid_value(f"{path}.handSize", hand, "must be positive")
-    elif hand > queues:
-        yield invalid_value(f"{path}.handSize", hand, f"should not be greater than queues ({queues})")
-    elif math.ceil(sum(math.log2(queues - i) for i in range(min(hand, 64)))) > MAX_HASH_BITS:
-        yield invalid_value(f"{path}.handSize", hand, f"required entropy bits of deckSize {queues} and handSize {hand} "
-                                                      f"should not be greater than {MAX_HASH_BITS}")
-
-
-def _limited(key: str, *way: str) -> Column:
-    def cell(level: Obj, now: float) -> Any:
-        found = level["spec"].get("limited") or {}
-        for step in way:
-            found = found.get(step) or {}
-        return found.get(key, NONE)
-
-    return Column(key[0].upper() + key[1:], cell, path=".".join(("spec.limited", *way, key)))
-
-
-PRIORITY_LEVEL_CONFIGURATION = Kind(
-    "PriorityLevelConfiguration", "prioritylevelconfigurations", group=GROUP, namespaced=False,
-    subresources=frozenset({"status"}), generation=True, default=_default_level, prepare_create=_prepare,
-    validate=_validate_level, validate_part=_condition_errors,
-    columns=(
-        NAME, Column("Type", lambda o, now: o["spec"].get("type", ""), path="spec.type"),
-        _limited("nominalConcurrencyShares"), _limited("queues", "limitResponse", "queuing"),
-        _limited("handSize", "limitResponse", "queuing"), _limited("queueLengthLimit", "limitResponse", "queuing"), AGE,
     ),
 )

@@ -23,9 +23,8 @@ from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.machinery.fair_queue import Level, Limits
 from kubelab.machinery.request import Obj, Request, Response, User
 from kubelab.machinery.routes import RequestInfo
-from kubelab.units.flow_defaults import built_in
+from kubelab.units.flow_defaults import GROUP, built_in
 from kubelab.units.flow_schemas import Schema, schemas
-from kubelab.units.flowcontrol import GROUP
 
 SEATS = 120  # of the whole server. Upstream has 600 threads; here this many reads make a turn of 5 ms
 WAIT_S = 15.0  # in a queue: a quarter of a request's time

@@ -21,8 +21,8 @@ from kubelab.control_plane.apiserver.storage import Changed, Storage
 from kubelab.machinery.clock import Clock, timestamp
 from kubelab.machinery.meta import get_condition, with_condition
 from kubelab.machinery.request import Obj, WatchEvent
+from kubelab.units.flow_defaults import GROUP as FLOW
 from kubelab.units.flow_defaults import dangling
-from kubelab.units.flowcontrol import GROUP as FLOW
 from kubelab.units.system_objects import DEFAULT_RANGE, address, service_range
 
 NETWORKING = "networking.k8s.io"
