@@ -27,7 +27,7 @@ BAD: tuple[tuple[str | bytes, str, int, str], ...] = (  # body, media type, stat
     ("{oops", JSON, 400, UNREAD + "invalid character 'o' looking for beginning of object key string ({oops)"),
     ("", JSON, 400, UNREAD + "unexpected end of JSON input (<empty>)"),
     ("[]", JSON, 400, UNREAD + "json: cannot unmarshal array into Go value of type struct"),
-    ("null", JSON, 400, UNREAD + "json: cannot unmarshal null"),
+    ("null", JSON, 422, 'ConfigMap "" is invalid: metadata.name: Required value'),
     ('{"metadata":[]}', JSON, 400, 'ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal '
                                    "array into Go struct field ConfigMap.metadata of type v1.ObjectMeta"),
     ('{"metadata":{"name":5}}', JSON, 400, 'ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot '
@@ -47,8 +47,8 @@ BAD: tuple[tuple[str | bytes, str, int, str], ...] = (  # body, media type, stat
     ("a: &a [*a]", YAML, 400, OTHER + "yaml: exceeded max depth of 200"),
     ("a: [b", YAML, 400, OTHER + "yaml: line 1: did not find expected ',' or ']'"),
     ("x: !!python/object/apply:os.system [id]", YAML, 400, OTHER + "yaml: could not"),
-    ("x", PROTOBUF, 400, "provided data does not appear to be a protobuf message"),
-    (b"k8s\x00" + b"\xff" * 50, PROTOBUF, 400, "couldn't decode the protobuf body"),
+    ("x", PROTOBUF, 400, OTHER + "provided data does not appear to be a protobuf message"),
+    (b"k8s\x00" + b"\xff" * 50, PROTOBUF, 400, OTHER + "couldn't decode the protobuf body"),
     ("x", "text/plain", 415, "the body of the request was in an unknown format - accepted media types include: "),
     ("x" * 10_000_000, JSON, 413, "Request entity too large: limit is 3145728"),
 )

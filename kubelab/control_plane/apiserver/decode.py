@@ -77,8 +77,10 @@ def read_object(request: Request, kind: Kind) -> tuple[Obj, list[str]]:
     nameless = value is None or (isinstance(value, dict) and not value.get("kind") and not misnamed(value))
     if kind.own is not None and nameless and request.body:
         raise _unrecognized(kind, f"Object 'Kind' is missing in '{_text(request.body)}'", request.body)
+    if value is None and request.body:
+        value = {}  # null says nothing of an object, nor against it
     if not isinstance(value, dict):
-        if value is None and not request.body:
+        if value is None:
             raise _unrecognized(kind, "couldn't get version/kind; json parse error: unexpected end of JSON input", b"")
         raise _unrecognized(kind, "couldn't get version/kind; json parse error: json: cannot unmarshal "
                             f"{json_type(value)} into Go value of type {GO_TYPE}", request.body)
