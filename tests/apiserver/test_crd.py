@@ -60,6 +60,17 @@ async def test_objects_live_as_those_of_any_kind(world: World) -> None:
     assert [type_ for type_, _ in drain(watcher)] == ["ADDED", "MODIFIED", "MODIFIED", "DELETED"]
 
 
+async def test_nobody_answers_outside_the_scope(world: World) -> None:
+    """Objects of all namespaces can be listed, and nothing else; another version or resource is not there at all."""
+    await world.send("POST", CRDS, crd())
+    everywhere = "/apis/example.com/v1/widgets"
+    assert (await world.send("GET", everywhere)).status == 200
+    for method, path in (("DELETE", everywhere), ("POST", everywhere), ("GET", f"{everywhere}/a"),
+                         ("GET", "/apis/example.com/v9/widgets"), ("GET", "/apis/example.com/v1/gadgets")):
+        answer = await world.send(method, path, {} if method == "POST" else None)
+        assert (answer.status, answer.body) == (404, b"404 page not found\n"), path
+
+
 async def test_a_definition_goes_with_its_objects(world: World) -> None:
     """Deletion answers with the marked definition; objects go, then it, and nothing is served any more."""
     await world.send("POST", CRDS, crd())

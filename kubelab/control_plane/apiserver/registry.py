@@ -101,7 +101,11 @@ class Registry:
         self.custom.pop((kind.group, kind.version, kind.plural), None)
 
     def serves(self, info: RequestInfo) -> bool:
-        return (info.group, info.version, info.resource) in self.served
+        """Say whether anybody answers; for a custom resource nobody does outside its scope."""
+        kind = self.served.get((info.group, info.version, info.resource))
+        if kind is None or kind.own is None:
+            return kind is not None
+        return kind.namespaced == bool(info.namespace) or (kind.namespaced and info.verb in ("list", "watch"))
 
     def call(self, request: Request, info: RequestInfo, user: User) -> Call:
         """Make the call of a resource request. Raises NotFound when nothing of that name is served."""
