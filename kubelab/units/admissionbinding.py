@@ -11,7 +11,7 @@ from kubelab.machinery import names
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
-from kubelab.units.admissionpolicy import UNSET
+from kubelab.units.admissionpolicy import UNSET, mutating_operations
 from kubelab.units.admissionrules import CATEGORIES, GROUP, default_match, match_errors
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME
@@ -34,7 +34,7 @@ def _binding_errors(spec: Obj) -> rules.Errors:
     if spec.get("paramRef") is not None:
         yield from _param_ref_errors("spec.paramRef", spec["paramRef"])
     if spec.get("matchResources") is not None:
-        yield from match_errors("spec.matchResouces", spec["matchResources"])  # upstream writes it so
+        yield from match_errors("spec.matchResources", spec["matchResources"])
 
 
 def _param_ref_errors(path: str, ref: Obj) -> rules.Errors:
@@ -70,7 +70,8 @@ def _validate_binding(binding: Obj) -> Sequence[FieldError]:
 
 
 def _validate_mutating_binding(binding: Obj) -> Sequence[FieldError]:
-    return list(_binding_errors(binding.get("spec") or {}))
+    spec = binding.get("spec") or {}
+    return [*_binding_errors(spec), *mutating_operations("spec.matchResources", spec.get("matchResources") or {})]
 
 
 def _ref_text(binding: Obj) -> str:

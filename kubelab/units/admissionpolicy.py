@@ -27,7 +27,8 @@ from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME
 
 REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
-PATCH_TYPES = ("ApplyConfiguration", "JSONPatch")
+PATCHES = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}  # the field of each type
+MUTATED = ("CREATE", "UPDATE")
 MAX_ANNOTATIONS, MAX_VALUE_BYTES = 20, 5 * 1024
 _IDENTIFIER = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
 _RESERVED = frozenset(("true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function",
@@ -53,22 +54,18 @@ def _prepare(policy: Obj) -> None:
 
 def _validate(policy: Obj) -> Sequence[FieldError]:
     spec = policy.get("spec") or {}
-    expressions = _expressions(spec)
+    expressions = Expressions(params=DYN if spec.get("paramKind") else None, composed=bool(spec.get("variables")))
     own = _validation_errors(policy["metadata"].get("name") or "", spec, expressions)
     return [*_common_errors(spec, expressions), *own]
 
 
 def _validate_mutating(policy: Obj) -> Sequence[FieldError]:
     spec = policy.get("spec") or {}
-    expressions = _expressions(spec)
-    return [*_common_errors(spec, expressions), *_mutation_errors(spec, expressions)]
+    expressions = Expressions(params=DYN if spec.get("paramKind") else None, composed=True)
+    return [*_common_errors(spec, expressions, mutating=True), *_mutation_errors(spec, expressions)]
 
 
-def _expressions(spec: Obj) -> Expressions:
-    return Expressions(params=DYN if spec.get("paramKind") else None, composed=bool(spec.get("variables")))
-
-
-def _common_errors(spec: Obj, expressions: Expressions) -> rules.Errors:
+def _common_errors(spec: Obj, expressions: Expressions, *, mutating: bool = False) -> rules.Errors:
     yield from rules.known("spec.failurePolicy", spec.get("failurePolicy"), FAILURE_POLICIES)
     if spec.get("paramKind") is not None:
         yield from _param_kind_errors("spec.paramKind", spec["paramKind"])
@@ -79,6 +76,8 @@ def _common_errors(spec: Obj, expressions: Expressions) -> rules.Errors:
         yield from match_errors("spec.matchConstraints", match)
         if not match.get("resourceRules"):
             yield required("spec.matchConstraints.resourceRules")
+        if mutating:
+            yield from mutating_operations("spec.matchConstraints", match)
     conditions = Expressions(params=DYN if spec.get("paramKind") else None)  # they see no variables
     yield from condition_errors("spec.matchConditions", spec.get("matchConditions") or (), conditions)
     for i, variable in enumerate(spec.get("variables") or ()):
@@ -86,7 +85,7 @@ def _common_errors(spec: Obj, expressions: Expressions) -> rules.Errors:
         if not name.strip():
             yield required(f"{path}.name", "name is not specified")
         elif not _IDENTIFIER.fullmatch(name) or name in _RESERVED:
-            yield invalid_value(f"{path}.name", name, "name is not a valid CEL identifier")
+            yield invalid_value(f"{path}.name", name, "must be a valid CEL identifier")
         if not variable.get("expression", "").strip():
             yield required(f"{path}.expression", "expression is not specified")
         else:
@@ -130,9 +129,9 @@ def _validation_errors(name: str, spec: Obj, expressions: Expressions) -> rules.
         elif said:
             yield from expressions.errors(f"{path}.messageExpression", said, TEXT, authorizer=False)
         if message and not message.strip():
-            yield invalid_value(f"{path}.message", message, "message must be non-empty if specified")
+            yield invalid_value(f"{path}.message", message, "must be non-empty if specified")
         elif {"\n", "\r"} & {*message.strip()}:
-            yield invalid_value(f"{path}.message", message, "message must not contain line breaks")
+            yield invalid_value(f"{path}.message", message, "must not contain line breaks")
         yield from rules.known(f"{path}.reason", one.get("reason"), REASONS)
     if len(annotations) > MAX_ANNOTATIONS:
         yield invalid_value("spec.auditAnnotations", annotations,
@@ -153,24 +152,32 @@ def _validation_errors(name: str, spec: Obj, expressions: Expressions) -> rules.
         seen.add(key)
 
 
+def mutating_operations(path: str, match: Obj) -> rules.Errors:
+    """Only what is written can be changed."""
+    for rule in match.get("resourceRules") or ():
+        for operation in rule.get("operations") or ():
+            yield from rules.known(f"{path}.resourceRules.operations", operation, MUTATED)
+
+
 def _mutation_errors(spec: Obj, expressions: Expressions) -> rules.Errors:
     mutations = spec.get("mutations") or ()
     if not mutations:
         yield required("spec.mutations", "mutations must contain at least one item")
-    yield from rules.known("spec.reinvocationPolicy", spec.get("reinvocationPolicy"), REINVOCATION_POLICIES)
     for i, one in enumerate(mutations):
         path, patch = f"spec.mutations[{i}]", one.get("patchType", "")
-        yield from rules.one_of(f"{path}.patchType", patch, PATCH_TYPES)
-        for type_ in PATCH_TYPES:
-            key = type_[0].lower() + type_[1:] if type_ != "JSONPatch" else "jsonPatch"
-            if patch == type_ and one.get(key) is None:
-                yield required(f"{path}.{key}", f"must be specified when patchType is {type_}")
-            elif patch == type_ and not one[key].get("expression", "").strip():
-                yield required(f"{path}.{key}.expression", "expression is not specified")
-            elif patch == type_:
-                yield from expressions.mutation_errors(f"{path}.{key}.expression", one[key]["expression"])
-            elif patch in PATCH_TYPES and patch != type_ and one.get(key) is not None:
-                yield invalid_value(f"{path}.{key}", one[key], f"must not be specified when patchType is {patch}")
+        yield from rules.one_of(f"{path}.patchType", patch, tuple(PATCHES))
+        if patch not in PATCHES:
+            continue
+        key = PATCHES[patch]
+        if one.get(key) is None:
+            yield required(f"{path}.{key}", f"must be specified when patchType is {patch}")
+        elif not one[key].get("expression", "").strip():
+            yield required(f"{path}.{key}.expression")
+        else:
+            yield from expressions.mutation_errors(f"{path}.{key}.expression", one[key]["expression"].strip())
+        yield from (invalid_value(f"{path}.{other}", f"{{{other}}}", f"must not be specified when patchType is {patch}")
+                    for other in PATCHES.values() if other != key and one.get(other) is not None)
+    yield from rules.one_of("spec.reinvocationPolicy", spec.get("reinvocationPolicy"), REINVOCATION_POLICIES)
 
 
 def _param_text(policy: Obj) -> str:

@@ -69,7 +69,7 @@ def test_what_an_expression_may_name(expression: str, spec: dict[str, Any], mess
      ['spec.matchConditions[0].expression: Invalid value: "1": must evaluate to bool but got int',
       "spec.matchConditions[0].name: Required value"]),
     ({"validations": [{"expression": "true"}], "variables": [{"name": "in", "expression": "x"}]},
-     ['spec.variables[0].name: Invalid value: "in": name is not a valid CEL identifier',
+     ['spec.variables[0].name: Invalid value: "in": must be a valid CEL identifier',
       'spec.variables[0].expression: Invalid value: "x": compilation failed: ERROR: <input>:1:1: undeclared reference '
       "to 'x' (in container '')\n | x\n | ^"]),
     ({}, [f"spec.{part}: Required value: validations or auditAnnotations must contain at least one item"
@@ -88,6 +88,21 @@ def test_mutations_are_compiled_too() -> None:
     assert "undeclared reference to 'nope'" in found
 
 
+def test_what_a_mutating_policy_may_not_say() -> None:
+    """Only what is written is changed, in one way, and the policy says whether it looks again."""
+    match = {"resourceRules": [MATCH["resourceRules"][0] | {"operations": ["CREATE", "DELETE"]}]}
+    assert told(MUTATING, {"matchConstraints": match, "reinvocationPolicy": "Sometimes", "mutations": [
+        {"patchType": "JSONPatch", "jsonPatch": {"expression": " "}, "applyConfiguration": {"expression": "x"}},
+        {"patchType": "ApplyConfiguration"}, {"patchType": "X"}]}) == [
+        'spec.matchConstraints.resourceRules.operations: Unsupported value: "DELETE": supported values: "CREATE", '
+        '"UPDATE"', "spec.mutations[0].jsonPatch.expression: Required value",
+        'spec.mutations[0].applyConfiguration: Invalid value: "{applyConfiguration}": must not be specified when '
+        "patchType is JSONPatch",
+        "spec.mutations[1].applyConfiguration: Required value: must be specified when patchType is ApplyConfiguration",
+        'spec.mutations[2].patchType: Unsupported value: "X": supported values: "ApplyConfiguration", "JSONPatch"',
+        'spec.reinvocationPolicy: Unsupported value: "Sometimes": supported values: "IfNeeded", "Never"']
+
+
 def test_bindings() -> None:
     """A binding names a policy, what its parameters are, and what to do."""
     assert told(BINDING, {"policyName": "P", "paramRef": {"name": "x", "parameterNotFoundAction": "X"},
@@ -96,7 +111,7 @@ def test_bindings() -> None:
         "characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
         "for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
         'spec.paramRef.parameterNotFoundAction: Unsupported value: "X": supported values: "Deny", "Allow"',
-        'spec.matchResouces.matchPolicy: Unsupported value: "X": supported values: "Equivalent", "Exact"',
+        'spec.matchResources.matchPolicy: Unsupported value: "X": supported values: "Equivalent", "Exact"',
         'spec.validationActions[2]: Duplicate value: "Deny"',
         'spec.validationActions: Invalid value: ["Deny","Warn","Deny"]: must not contain both Deny and Warn (repeating '
         "the same validation failure information in the API response and headers serves no purpose)"]
