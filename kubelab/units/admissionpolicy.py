@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kubelab.machinery import names
+from kubelab.machinery import jsonpath, names
 from kubelab.machinery.cel_types import DYN
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units import rules
+from kubelab.units import rules, status_validation
 from kubelab.units.admission_expressions import BOOL, TEXT, TEXT_OR_NULL, Expressions
 from kubelab.units.admissionrules import (
     CATEGORIES,
@@ -152,6 +152,27 @@ def _validation_errors(name: str, spec: Obj, expressions: Expressions) -> rules.
         seen.add(key)
 
 
+def _status_errors(new: Obj, old: Obj, subresource: str) -> Sequence[FieldError]:
+    status = new.get("status") or {}
+    told = enumerate((status.get("typeChecking") or {}).get("expressionWarnings") or ())
+    found = [error for i, warning in told
+             for error in _warning_errors(f"status.typeChecking.expressionWarnings[{i}]", warning)]
+    return [*found, *status_validation.condition_errors(status.get("conditions") or (), "status.conditions")]
+
+
+def _warning_errors(path: str, warning: Obj) -> rules.Errors:
+    place = (warning.get("fieldRef") or "").strip()
+    if not warning.get("warning"):
+        yield required(f"{path}.warning")
+    if not place:
+        yield required(f"{path}.fieldRef")
+        return
+    try:
+        jsonpath.compiled(place)
+    except jsonpath.PathError as error:
+        yield invalid_value(f"{path}.fieldRef", place, f"invalid JSONPath: {error}")
+
+
 def mutating_operations(path: str, match: Obj) -> rules.Errors:
     """Only what is written can be changed."""
     for rule in match.get("resourceRules") or ():
@@ -199,6 +220,7 @@ def _columns(counted: str, description: str) -> tuple[Column, ...]:
 VALIDATING_ADMISSION_POLICY = Kind(
     "ValidatingAdmissionPolicy", "validatingadmissionpolicies", group=GROUP, namespaced=False, categories=CATEGORIES,
     subresources=frozenset({"status"}), generation=True, default=_default, prepare_create=_prepare, validate=_validate,
+    validate_part=_status_errors,
     columns=_columns("Validations", "Validations indicates the number of validation rules defined in this "
                                     "configuration"),
 )

@@ -103,6 +103,17 @@ def test_what_a_mutating_policy_may_not_say() -> None:
         'spec.reinvocationPolicy: Unsupported value: "Sometimes": supported values: "IfNeeded", "Never"']
 
 
+def test_what_is_told_of_a_policy_names_its_place() -> None:
+    """A warning has a text and a path; conditions are as everywhere."""
+    status = {"typeChecking": {"expressionWarnings": [{"fieldRef": "spec.validations[0].expression", "warning": "w"},
+                                                      {"fieldRef": "spec[", "warning": ""}, {"warning": "w"}]}}
+    found = [str(error) for error in POLICY.validate_part({"status": status}, {}, "status")]
+    place = "status.typeChecking.expressionWarnings"
+    assert found[0] == f"{place}[1].warning: Required value"
+    assert found[1].startswith(f'{place}[1].fieldRef: Invalid value: "spec[": invalid JSONPath: ')
+    assert found[2:] == [f"{place}[2].fieldRef: Required value"]
+
+
 def test_bindings() -> None:
     """A binding names a policy, what its parameters are, and what to do."""
     assert told(BINDING, {"policyName": "P", "paramRef": {"name": "x", "parameterNotFoundAction": "X"},
