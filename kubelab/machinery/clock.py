@@ -173,7 +173,8 @@ def timestamp(now: float) -> str:
 def micro_timestamp(now: float) -> str:
     """Write a time as metav1.MicroTime: 2026-01-02T03:04:05.678901Z."""
     micros = round(now * 1_000_000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(micros // 1_000_000)) + f".{micros % 1_000_000:06d}Z"
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(micros // 1_000_000)).zfill(19) \
+        + f".{micros % 1_000_000:06d}Z"
 
 
 _DATE = (("2006", r"\d{4}"), ("-", "-"), ("01", r"\d\d"), ("-", "-"), ("02", r"\d\d"), ("T", "T"), ("15", r"\d\d?"),
