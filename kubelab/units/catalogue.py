@@ -96,6 +96,7 @@ class Kind:
     update_first: bool = False  # what may not change is told before what is wrong with the object, as upstream does
     update_alone: bool = False  # an update is looked at by `validate_update` only: what was stored is not judged again
     validate_part: Callable[[Obj, Obj, str], Sequence[FieldError]] = _no_part_errors  # (new, old, subresource)
+    canonical: Callable[[Obj], None] = _nothing  # puts what was allowed into the layout that is stored
     warnings: Callable[[Obj, Obj | None], Iterable[str]] = _no_warnings  # (new, old): what is allowed but unwise
     validate_name: str = "subdomain"  # "subdomain" | "label" (RFC 1123) | "label1035" | "path"
     columns: tuple[Column, ...] = ()

@@ -14,6 +14,7 @@ from kubelab.units import rules
 from kubelab.units.addresses import ip_warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, NONE, shortened
+from kubelab.units.endpoint_subsets import repacked
 
 ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 MAX_ADDRESSES, MAX_ENDPOINTS, MAX_PORTS, MAX_HINTS = 100, 1000, 20_000, 8
@@ -29,6 +30,11 @@ def _default_endpoints(endpoints: Obj) -> None:
 
 def _validate_endpoints(endpoints: Obj) -> Sequence[FieldError]:
     return [e for i, subset in enumerate(endpoints.get("subsets") or ()) for e in _subset(f"subsets[{i}]", subset)]
+
+
+def _canonical(endpoints: Obj) -> None:
+    if endpoints.get("subsets"):
+        endpoints["subsets"] = repacked(endpoints["subsets"])
 
 
 def _endpoints_update(new: Obj, old: Obj) -> Sequence[FieldError]:
@@ -207,7 +213,7 @@ ENDPOINTS = Kind(
     "Endpoints", "endpoints", singular="endpoints", short_names=("ep",),
     deprecated="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     default=_default_endpoints, validate=_validate_endpoints, validate_update=_endpoints_update, update_alone=True,
-    warnings=_endpoints_warnings,
+    warnings=_endpoints_warnings, canonical=_canonical,
     columns=(NAME, Column("Endpoints", lambda o, now: _endpoints_text(o), path="subsets"), AGE),
 )
 

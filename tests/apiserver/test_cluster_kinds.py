@@ -115,3 +115,12 @@ async def test_a_driver_has_a_generation_from_its_first_change_on(world: World) 
         new = await world.client.patch("csidrivers", "x", {"spec": {"nodeAllocatableUpdatePeriodSeconds": seconds}},
                                        type="merge")
         assert new["metadata"]["generation"] == counted
+
+
+async def test_endpoints_are_stored_in_one_layout(world: World) -> None:
+    """Hosts with the same ports come together, in order, whatever was sent."""
+    port = {"port": 80, "protocol": "TCP"}
+    sent = [{"addresses": [{"ip": ip}], "ports": [port]} for ip in ("10.1.2.4", "10.1.2.3")]
+    made = await world.client.create("endpoints", {
+        "apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "x", "namespace": "default"}, "subsets": sent})
+    assert made["subsets"] == [{"addresses": [{"ip": "10.1.2.3"}, {"ip": "10.1.2.4"}], "ports": [port]}]

@@ -117,6 +117,7 @@ class Pipeline:
         await self.admission.validate(call, obj, old.obj if old else None)
         if not call.subresource:
             call.warnings += call.kind.warnings(obj, old.obj if old else None)
+            call.kind.canonical(obj)
         if old is not None and obj == old.obj:
             return old  # a write that changes nothing is none: no revision, no event
         if call.dry_run:

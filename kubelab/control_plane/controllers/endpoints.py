@@ -30,6 +30,7 @@ from kubelab.machinery.clock import Clock
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.journal import Journal
 from kubelab.machinery.request import Obj
+from kubelab.units.endpoint_subsets import repacked
 
 MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
@@ -39,36 +40,27 @@ CAPACITY = 1000
 def plan_subsets(service: Obj, pods: Iterable[Obj]) -> list[Obj]:
     """Group the pods' addresses by the ports they serve."""
     publish = bool(service["spec"].get("publishNotReadyAddresses"))
-    groups: dict[tuple[tuple[Any, ...], ...], tuple[list[Obj], list[Obj]]] = {}
+    subsets = []
     for pod in pods:
         if not may_serve(pod, publish):
             continue
         ports = _ports(service, pod)
         if not ports and not (is_headless(service) and not service["spec"].get("ports")):
             continue
-        ready, waiting = groups.setdefault(ports, ([], []))
-        (ready if publish or is_ready(pod) else waiting).append(_address(service, pod))
-    subsets = []
-    for ports, (ready, waiting) in sorted(groups.items()):
-        subset: Obj = {}
-        for name, addresses in (("addresses", ready), ("notReadyAddresses", waiting)):
-            if addresses:
-                subset[name] = sorted(addresses, key=lambda a: (a["ip"], a["targetRef"]["uid"]))
-        if ports:
-            subset["ports"] = [dict(port) for port in ports]
-        subsets.append(subset)
-    return subsets
+        place = "addresses" if publish or is_ready(pod) else "notReadyAddresses"
+        subsets.append({place: [_address(service, pod)], "ports": ports})
+    return repacked(subsets)
 
 
-def _ports(service: Obj, pod: Obj) -> tuple[tuple[Any, ...], ...]:
+def _ports(service: Obj, pod: Obj) -> list[Obj]:
     found = []
     for port in service["spec"].get("ports") or ():
         number = target_port(port, pod)
         if number is not None:
             one = {"name": port.get("name"), "port": number, "protocol": port.get("protocol", "TCP"),
                    "appProtocol": port.get("appProtocol")}
-            found.append(tuple((k, v) for k, v in one.items() if v))
-    return tuple(found)
+            found.append({key: value for key, value in one.items() if value})
+    return found
 
 
 def _address(service: Obj, pod: Obj) -> Obj:
