@@ -22,6 +22,19 @@ def review_errors(review: Obj) -> list[FieldError]:
     return list(_errors(review, review["kind"]))
 
 
+def selected(resource: Obj, field: str) -> str:
+    """Return the one value that a review's field selector leaves to a field, or ""."""
+    selector = resource.get("fieldSelector") or {}
+    for one in selector.get("requirements") or ():
+        if one.get("key") == field and one.get("operator") == "In" and len(one.get("values") or ()) == 1:
+            return str(one["values"][0])
+    for part in (selector.get("rawSelector") or "").split(","):
+        name, equals, value = part.replace("==", "=").partition("=")
+        if equals and name == field:
+            return str(value)
+    return ""
+
+
 def _errors(review: Obj, kind: str) -> rules.Errors:
     spec, meta = review.get("spec") or {}, review.get("metadata") or {}
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")

@@ -63,3 +63,13 @@ async def test_a_token_review_says_what_is_wrong_with_a_token(world: World) -> N
     admin = User("a", ("system:masters",))
     status = await ask(world, f"{AUTHN}/tokenreviews", {"token": "x"}, admin)
     assert status == {"user": {}, "error": "invalid bearer token"}
+
+
+async def test_a_node_may_list_its_own_pods(world: World) -> None:
+    """With a selector for its own name, and not without."""
+    admin, path = User("a", ("system:masters",)), f"{AUTHZ}/subjectaccessreviews"
+    asked: Obj = {"user": "system:node:n1", "groups": ["system:nodes"], "resourceAttributes": {
+        "verb": "list", "resource": "pods", "version": "v1", "fieldSelector": {"rawSelector": "spec.nodeName=n1"}}}
+    assert (await ask(world, path, asked, admin))["allowed"] is True
+    del asked["resourceAttributes"]["fieldSelector"]
+    assert (await ask(world, path, asked, admin))["allowed"] is False

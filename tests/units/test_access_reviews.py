@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kubelab.units.access_reviews import review_errors
+from kubelab.units.access_reviews import review_errors, selected
 
 PODS, PATH = {"verb": "get", "resource": "pods"}, {"path": "/healthz", "verb": "get"}
 
@@ -44,3 +44,14 @@ def test_a_question_has_no_name() -> None:
     assert told("LocalSubjectAccessReview", asked, {"namespace": "a"}) == []
     assert told("LocalSubjectAccessReview", asked, {"namespace": "b"}) == [
         'spec.resourceAttributes.namespace: Invalid value: "a": must match metadata.namespace']
+
+
+@pytest.mark.parametrize(("selector", "value"), [
+    ({"rawSelector": "a=b,spec.nodeName=n1"}, "n1"), ({"rawSelector": "spec.nodeName==n1"}, "n1"),
+    ({"rawSelector": "spec.nodeName!=n1"}, ""), (None, ""),
+    ({"requirements": [{"key": "spec.nodeName", "operator": "In", "values": ["n1"]}]}, "n1"),
+    ({"requirements": [{"key": "spec.nodeName", "operator": "NotIn", "values": ["n1"]}]}, ""),
+])
+def test_a_field_selector_may_leave_one_value(selector: dict[str, Any] | None, value: str) -> None:
+    """Which is what a node's own pods are told by."""
+    assert selected({"fieldSelector": selector}, "spec.nodeName") == value

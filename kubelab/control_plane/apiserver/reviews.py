@@ -17,7 +17,7 @@ from kubelab.machinery.errors import bad_request, invalid
 from kubelab.machinery.options import manager_of
 from kubelab.machinery.request import Obj, Response, User
 from kubelab.machinery.routes import RequestInfo
-from kubelab.units.access_reviews import LOCAL, review_errors
+from kubelab.units.access_reviews import LOCAL, review_errors, selected
 from kubelab.units.answers import AUTHZ, REVIEWS
 from kubelab.units.authorization import Authorizer
 from kubelab.units.catalogue import Kind
@@ -93,7 +93,7 @@ class Reviews:
             return RequestInfo(path.get("verb", ""), path.get("path", ""))
         return RequestInfo(resource.get("verb", ""), "", resource.get("group", ""), resource.get("version", ""),
                            resource.get("namespace", ""), resource.get("resource", ""), resource.get("name", ""),
-                           resource.get("subresource", ""))
+                           resource.get("subresource", ""), selected_node=selected(resource, "spec.nodeName"))
 
     def _decide(self, user: User, asked: RequestInfo) -> Obj:
         allowed, reason = self._authorizer.authorize(user, asked)
