@@ -120,7 +120,8 @@ def _field(path: str) -> str:
 
 
 def _too_many(path: str, count: int, limit: int) -> FieldError:
-    return FieldError(_field(path), "FieldValueTooMany", f"Too many: {count}: must have at most {limit} items")
+    return FieldError(_field(path), "FieldValueTooMany", f"Too many: {count}: must have at most {limit} "
+                      + ("item" if limit == 1 else "items"))
 
 
 def _string(schema: Obj, value: str, path: str) -> Errors:

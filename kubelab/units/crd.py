@@ -48,15 +48,26 @@ def default(crd: Obj) -> None:
                          "listKind": given.get("listKind") or f"{given['kind']}List"}
 
 
+def default_status(crd: Obj) -> None:
+    """A definition whose status forgets what is stored has what is to be stored now."""
+    status = crd.get("status")
+    if isinstance(status, dict) and not status.get("storedVersions"):
+        status["storedVersions"] = _to_store(crd)
+
+
+def _to_store(crd: Obj) -> list[str]:
+    """Return the first version that is to be stored, if any."""
+    return [v.get("name", "") for v in (crd.get("spec") or {}).get("versions") or () if v.get("storage")][:1]
+
+
 def prepare_create(crd: Obj) -> None:
-    stored = [v.get("name", "") for v in (crd.get("spec") or {}).get("versions") or () if v.get("storage")]
-    crd["status"] = {"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored[:1]}
+    crd["status"] = {"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": _to_store(crd)}
 
 
 def prepare_update(new: Obj, old: Obj) -> None:
     status = new.get("status") or {}
     stored = list(status.get("storedVersions") or ())
-    more = [v.get("name", "") for v in (new.get("spec") or {}).get("versions") or () if v.get("storage")][:1]
+    more = _to_store(new)
     if more and more[0] not in stored:
         new["status"] = {**status, "storedVersions": stored + more}
 
@@ -209,10 +220,10 @@ def _fixed(spec: Obj, old: Obj) -> Errors:
     """What an update cannot change: where objects are kept, and once they can be written, how they are called."""
     before, given = old["spec"], spec.get("names") or {}
     if is_established(old):
-        yield from immutable("spec.scope", spec.get("scope"), before["scope"])
-        yield from immutable("spec.names.kind", given.get("kind"), before["names"].get("kind"))
-    yield from immutable("spec.group", spec.get("group"), before["group"])
-    yield from immutable("spec.names.plural", given.get("plural"), before["names"].get("plural"))
+        yield from immutable("spec.scope", spec.get("scope") or "", before["scope"])
+        yield from immutable("spec.names.kind", given.get("kind") or "", before["names"].get("kind"))
+    yield from immutable("spec.group", spec.get("group") or "", before["group"])
+    yield from immutable("spec.names.plural", given.get("plural") or "", before["names"].get("plural"))
 
 
 def _status(crd: Obj) -> Errors:
@@ -268,7 +279,8 @@ def warnings(crd: Obj, old: Obj | None) -> list[str]:
 CUSTOM_RESOURCE_DEFINITION = Kind(
     "CustomResourceDefinition", "customresourcedefinitions", "apiextensions.k8s.io", namespaced=False,
     short_names=("crd", "crds"), categories=("api-extensions",), subresources=frozenset({"status"}), default=default,
-    prepare_create=prepare_create, prepare_update=prepare_update, validate=validate, validate_update=validate_update,
+    prepare_create=prepare_create, prepare_update=prepare_update, validate=validate,
+    validate_update=validate_update, update_alone=True, default_status=default_status,
     validate_part=validate_part,
     warnings=warnings, columns=(NAME, CREATED_AT), generation=True,
 )

@@ -45,8 +45,10 @@ def granted(crd: Obj, everyone: Iterable[Obj], now: float) -> tuple[Obj, list[Ob
                       condition("Established", False, "NotAccepted", "not all names are accepted"), now)
     if f".{spec['group']}".endswith(PROTECTED):
         state, why = approval(crd)
-        set_condition(conditions, condition("KubernetesAPIApprovalPolicyConformant", state == "approved",
-                                             f"{state.capitalize()}Annotation", why), now)
+        told = condition("KubernetesAPIApprovalPolicyConformant", state == "approved",
+                         f"{state.capitalize()}Annotation", why)
+        if set_condition(conditions, told, now) and conditions[-1]["type"] == told["type"]:
+            conditions.insert(0, conditions.pop())  # it is looked at first
     return names, conditions
 
 

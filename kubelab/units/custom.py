@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -38,7 +39,9 @@ class CustomSchema:
         self.schema: Obj = (version.get("schema") or {}).get("openAPIV3Schema") or {}
         self.node = structural.node_of(self.schema, status_apart="status" in (version.get("subresources") or {}))
         self.scale: Obj | None = (version.get("subresources") or {}).get("scale")
-        self.storage_version = next(v["name"] for v in spec["versions"] if v.get("storage"))
+        stored: Obj = next(v for v in spec["versions"] if v.get("storage"))
+        self.storage_version: str = stored["name"]
+        self._stored_schema: Obj = (stored.get("schema") or {}).get("openAPIV3Schema") or {}
         self.definition_name = ".".join([*reversed(spec["group"].split(".")), version["name"], spec["names"]["kind"]])
         self.terminating = False
         self._asks, self._embeds = has_rules(self.schema), has_embedded(self.schema)
@@ -57,16 +60,27 @@ class CustomSchema:
     def default(self, obj: Obj) -> None:
         structural.fill_defaults(self.schema, obj)
 
-    def read(self, obj: Obj) -> Obj:
-        """Return a stored object as this version shows it, which may have changed since it was stored."""
+    def read(self, obj: Obj, *, foreign: bool = False) -> Obj:
+        """Return a stored object as this version shows it, which may have changed since it was stored.
+
+        One that was stored in another version, `foreign`, gets no defaults of this one.
+        """
         out = structural.pruned(self.schema, obj, [])
         structural.drop_nulls(self.schema, out)
-        self.default(out)
+        if not foreign:
+            self.default(out)
         return out
 
-    def validate(self, obj: Obj, old: Obj | None) -> list[FieldError]:
+    def to_store(self, obj: Obj) -> Obj:
+        """Return an object that was converted to be stored, without what that version does not know."""
+        out = structural.pruned(self._stored_schema, obj, [])
+        structural.drop_nulls(self._stored_schema, out)
+        return out
+
+    def validate(self, obj: Obj, old: Obj | None, *, of_status: bool = False) -> list[FieldError]:
         also = [*self._scale_errors(obj), *(embedded_errors(self.schema, obj) if self._embeds else ())]
-        return list(validate(self.schema, obj, old, also, asks=self._asks))
+        found = list(validate(self.schema, obj, old, also, asks=self._asks))
+        return list(map(_within_status, found)) if of_status else found
 
     def _scale_errors(self, obj: Obj) -> Iterator[FieldError]:
         """What the scale subresource is to read has to be there as it reads it."""
@@ -77,6 +91,13 @@ class CustomSchema:
                 yield invalid_value(path, count, "should be a non-negative integer")
             elif isinstance(count, int) and count > MAX_INT32:
                 yield invalid_value(path, count, f"should be less than or equal to {MAX_INT32}")
+
+
+def _within_status(error: FieldError) -> FieldError:
+    """Word an error of a status by itself, which is looked at without the object around it."""
+    own = error.field.removeprefix("status").removeprefix(".")
+    return error if error.field == own else replace(
+        error, message=error.message.replace(f"{error.field} in body", f"{own} in body"))
 
 
 def kinds_of(crd: Obj) -> list[Kind]:

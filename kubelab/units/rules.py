@@ -66,7 +66,8 @@ def too_long(field: str, limit: int) -> FieldError:
 
 
 def too_many(field: str, count: int, limit: int) -> FieldError:
-    return FieldError(field, "FieldValueTooMany", f"Too many: {count}: must have at most {limit} items")
+    return FieldError(field, "FieldValueTooMany", f"Too many: {count}: must have at most {limit} "
+                      + ("item" if limit == 1 else "items"))
 
 
 def immutable(field: str, new: object, old: object) -> Errors:

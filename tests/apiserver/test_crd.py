@@ -94,8 +94,9 @@ async def test_an_object_with_a_finalizer_holds_its_definition(world: World) -> 
     await world.send("DELETE", f"{CRDS}/widgets.example.com")
     found = body(await world.send("GET", f"{CRDS}/widgets.example.com"))
     assert conditions(found)["Terminating"] == ("True", "InstanceDeletionInProgress")
-    refused = body(await world.send("POST", WIDGETS, widget("more")), 405)
-    assert refused["message"] == "create not allowed while custom resource definition is terminating"
+    refused = body(await world.send("POST", WIDGETS, widget("more")), 403)
+    told = "create not allowed while custom resource definition is terminating"
+    assert refused["message"] == f'widgets.example.com "more" is forbidden: {told}'
     await patch(world, f"{WIDGETS}/w", {"metadata": {"finalizers": []}})
     await world.server.crds.settled()
     assert (await world.send("GET", f"{CRDS}/widgets.example.com")).status == 404
@@ -284,3 +285,18 @@ async def test_a_field_called_finalizers_holds_nothing(world: World) -> None:
     body(await world.send("DELETE", f"{WIDGETS}/w"))
     await patch(world, f"{WIDGETS}/w", {"metadata": {"finalizers": []}})
     assert (await world.send("GET", f"{WIDGETS}/w")).status == 404
+
+
+async def test_what_the_real_server_says_of_changes(world: World) -> None:
+    """What may not change is told without what it was; stored versions come back; `status` is the root of a status."""
+    schema = {"type": "object", "properties": {"status": {"type": "object", "properties": {
+        "n": {"type": "integer", "maximum": 3}}}}}
+    await world.send("POST", CRDS, crd(version(schema=schema, subresources={"status": {}})))
+    refused = body(await patch(world, f"{CRDS}/widgets.example.com", {"spec": {"scope": "Cluster"}}), 422)
+    assert 'spec.scope: Invalid value: "Cluster": field is immutable' in refused["message"]
+    path = f"{CRDS}/widgets.example.com/status"
+    found = body(await patch(world, path, {"status": {"storedVersions": None}}))
+    assert found["status"]["storedVersions"] == ["v1"]
+    await world.send("POST", WIDGETS, widget())
+    refused = body(await patch(world, f"{WIDGETS}/w/status", {"status": {"n": 4}}), 422)
+    assert "status.n: Invalid value: 4: n in body should be less than or equal to 3" in refused["message"]

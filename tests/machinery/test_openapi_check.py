@@ -30,7 +30,7 @@ def told(schema: dict[str, Any], value: Any, old: Any = None) -> list[str]:
     ({"type": "string", "format": "date-time"}, "2026", 'Invalid value: "2026": spec.x in body must be of type '
      'date-time: "2026"'),
     ({"type": "string", "enum": ["b", "a"]}, "c", 'Unsupported value: "c": supported values: "b", "a"'),
-    ({"type": "array", "maxItems": 1}, [1, 2], "Too many: 2: must have at most 1 items"),
+    ({"type": "array", "maxItems": 1}, [1, 2], "Too many: 2: must have at most 1 item"),
     ({"type": "array", "minItems": 1}, [], "Invalid value: 0: spec.x in body should have at least 1 items"),
     ({"type": "object", "maxProperties": 0}, {"a": 1}, "Too many: 1: must have at most 0 items"),
     ({"type": "object", "minProperties": 1}, {}, "Invalid value: 0: spec.x in body should have at least 1 properties"),

@@ -63,7 +63,8 @@ class VersionCollection(Collection):
 
     async def inward(self, obj: Obj) -> Obj:
         """Return an object of this version as it is to be stored."""
-        return await self.converted(obj, f"{self.kind.group}/{self.kind.own.storage_version}")
+        new = await self.converted(obj, f"{self.kind.group}/{self.kind.own.storage_version}")
+        return new if obj["apiVersion"] == new["apiVersion"] else self.kind.own.to_store(new)
 
     async def converted(self, obj: Obj, api_version: str) -> Obj:
         """Return an object in another version of its kind."""
@@ -98,7 +99,7 @@ class VersionCollection(Collection):
         return bool(body.obj["apiVersion"] != self.kind.api_version)
 
     def _shown(self, body: Encoded, obj: Obj) -> Encoded:
-        new = self.kind.own.read({**obj, "apiVersion": self.kind.api_version})
+        new = self.kind.own.read({**obj, "apiVersion": self.kind.api_version}, foreign=self._is_foreign(body))
         return body if new == body.obj else Encoded(new, orjson.dumps(new))
 
     def _wait(self, change: Waiting) -> None:

@@ -199,10 +199,10 @@ class Deleter:
             finalizers = [*finalizers, *({CRD_FINALIZER} - set(finalizers))]
         metadata["finalizers"] = finalizers
         if not marked or grace_s < left_s:
-            if not marked and metadata.get("generation"):
+            if not marked and metadata.get("generation") and call.kind.qualified != CRD.qualified:
                 metadata["generation"] += 1
             metadata["deletionTimestamp"] = timestamp(now + grace_s)
-        if call.kind.builtin != "namespaces":
+        if call.kind.builtin != "namespaces" and call.kind.qualified != CRD.qualified:
             metadata["deletionGracePeriodSeconds"] = grace_s
         new = {**old, "metadata": ordered(metadata)}
         if call.kind.builtin == "namespaces":

@@ -37,7 +37,7 @@ def validate(call: Call, obj: Obj, old: Obj | None) -> None:
 
 def _of_kind(kind: Kind, obj: Obj, old: Obj | None, subresource: str) -> Sequence[FieldError]:
     if kind.own is not None:
-        own: Sequence[FieldError] = kind.own.validate(obj, old)
+        own: Sequence[FieldError] = kind.own.validate(obj, old, of_status=subresource == "status")
         return own
     if subresource in STATUS_PARTS:
         return kind.validate_part(obj, old or {}, subresource)

@@ -25,7 +25,7 @@ from kubelab.control_plane.apiserver.present import Presentation, only_streams, 
 from kubelab.control_plane.apiserver.reading import ListOptions, Page, list_options, list_page, revision_of, too_large
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.apiserver.watch import SIZES, Watcher
-from kubelab.machinery.errors import ApiError, bad_request, method_not_allowed, not_found
+from kubelab.machinery.errors import ApiError, bad_request, forbidden, method_not_allowed, not_found
 from kubelab.machinery.request import Encoded, Obj, Request, Response, User
 from kubelab.machinery.routes import RequestInfo, is_true
 from kubelab.units.answers import BINDING, answer_of
@@ -240,8 +240,9 @@ class Registry:
 
     async def create(self, call: Call) -> Response:
         if call.kind.own is not None and call.kind.own.terminating:
-            why = "create not allowed while custom resource definition is terminating"
-            raise ApiError(405, "MethodNotAllowed", why, {"group": call.kind.group, "kind": call.kind.plural})
+            sent, _ = read_object(call.request, call.kind)
+            raise forbidden(call.kind.group, call.kind.plural, sent["metadata"].get("name") or "",
+                            "create not allowed while custom resource definition is terminating")
         return self.show(call, await writing.create(call, self.pipeline), 201)
 
     async def update(self, call: Call) -> Response:
