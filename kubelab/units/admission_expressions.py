@@ -18,7 +18,7 @@ from kubelab.machinery.cel_types import DYN, Shape, Typed, shape_of
 from kubelab.machinery.errors import FieldError, invalid_value
 from kubelab.machinery.request import Obj
 
-CONDITION_VARIABLES = ("object", "oldObject", "request", "authorizer")
+CONDITION_VARIABLES = ("object", "oldObject", "request", "authorizer", "namespaceObject")
 VARIABLES = ("object", "oldObject", "request", "params", "namespaceObject", "authorizer", "variables")
 BOOL, TEXT, TEXT_OR_NULL = ("bool",), ("string",), ("string", "null_type")
 MAP_OF_ANY, LIST_OF_ANY = Shape("map", 0, 2, {}, DYN), Shape("list", 0, 2, {}, DYN)

@@ -81,6 +81,9 @@ def _errors(name: str, spec: Obj) -> rules.Errors:
     for key in ("namespace", "name"):
         if not reference.get(key):
             yield required(f"spec.service.{key}")
+    port = reference.get("port", 443)
+    if not 1 <= port <= 65535:
+        yield invalid_value("spec.service.port", port, f"port is not valid: {rules.PORT_RANGE}")
     if insecure and bundle:
         yield invalid_value("spec.insecureSkipTLSVerify", True, "may not be true if caBundle is present")
 

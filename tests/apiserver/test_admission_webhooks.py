@@ -110,6 +110,7 @@ async def test_a_webhook_is_asked_again_when_a_later_one_changed_the_object(worl
     ({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "default"}}}, True),
     ({"objectSelector": {"matchLabels": {"app": "x"}}}, False),
     ({"matchConditions": [{"name": "c", "expression": "object.metadata.name == 'other'"}]}, False),
+    ({"matchConditions": [{"name": "c", "expression": "namespaceObject == null"}]}, True),
     ({"matchConditions": [{"name": "c", "expression": "request.operation == 'CREATE' && authorizer.group('')"
                            ".resource('pods').namespace('default').check('get').allowed()"}]}, True),
     ({"rules": [{"operations": ["UPDATE"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*"]}]}, False),

@@ -71,8 +71,12 @@ def _labels(obj: Obj) -> dict[str, str]:
 
 
 def conditions_hold(conditions: Iterable[Obj], data: Obj, variables: tuple[str, ...] = CONDITION_VARIABLES) -> bool:
-    """Say whether every match condition is true. Raises `CelError` when none is false and one comes to no value."""
+    """Say whether every match condition is true. Raises `CelError` when none is false and one comes to no value.
+
+    They may name the namespace's object, and find null.
+    """
     failed: list[str] = []
+    data = data | {"namespaceObject": None}
     for condition in conditions:
         try:
             if compiled(condition["expression"], variables).eval(data) is not True:
