@@ -63,6 +63,17 @@ async def test_a_finalizer_holds_and_its_removal_ends(world: World) -> None:
     assert (await refused(world.client.get("cm", "a"))).code == 404
 
 
+async def test_some_kinds_answer_with_what_is_gone(world: World) -> None:
+    """A Service as it was, at the revision of its end; only pods are marked on their way."""
+    service = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}}
+    made = (await world.client.create("services", service))["metadata"]
+    dry = (await world.send("DELETE", "/api/v1/namespaces/default/services/s?dryRun=All")).body
+    gone = await world.client.delete("services", "s")
+    assert isinstance(dry, dict) and dry["metadata"] == made
+    assert gone["metadata"] == made | {"resourceVersion": gone["metadata"]["resourceVersion"]}
+    assert int(gone["metadata"]["resourceVersion"]) > int(made["resourceVersion"])
+
+
 async def test_what_a_kind_does_with_its_dependents(world: World) -> None:
     """A controller of old orphans them whatever else holds it, unless asked to do otherwise; an Event has none."""
     template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}

@@ -175,13 +175,15 @@ class Deleter:
         new = self._marked(call, options, old.obj)
         if new is None:
             return old
-        held = not is_finished(new)
-        if options.dry_run:
-            return new if held or call.kind.returned else gone(call, old.obj)
-        if held:
-            return await self._storage.update(call.collection, call.key, new, old)
-        await self._storage.delete(call.collection, call.key, old)
-        return new if call.kind.returned else gone(call, old.obj)
+        if not is_finished(new):
+            return new if options.dry_run else await self._storage.update(call.collection, call.key, new, old)
+        revision = None if options.dry_run else await self._storage.delete(call.collection, call.key, old)
+        if not call.kind.returned:
+            return gone(call, old.obj)
+        last = new if call.kind.builtin == "pods" else old.obj  # nothing but a pod was marked before it went
+        if revision is None:
+            return last
+        return {**last, "metadata": {**last["metadata"], "resourceVersion": str(revision)}}
 
     def _marked(self, call: Call, options: DeleteOptions, old: Obj) -> Obj | None:
         """Return the object marked as terminating; None when it is so already and nothing more is to be done."""
