@@ -102,7 +102,9 @@ class HttpServer:
             key = name.lower()
             headers[key] = f"{headers[key]}\n{value}" if key == "impersonate-group" and key in headers else value
         headers["audit-id"] = headers.get("audit-id", "")[:MAX_AUDIT_ID] or str(uuid.uuid4())
-        query = dict(reversed(parse_qsl(raw_query, keep_blank_values=True))) if raw_query else {}  # the first counts
+        query: dict[str, str] = {}
+        for name, value in parse_qsl(raw_query, keep_blank_values=True) if raw_query else ():
+            query.setdefault(name, value)  # of several the first counts
         request = Request(wire.method, path, query, headers, b"", certificate=peer_certificate(wire.transport),
                           wire=wire)
         if wire.body_exists and (self._may is None or await self._may(request)):  # else the handler refuses it without
