@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kubelab.machinery.cel import CelError, Program, compile_in, environment
+from kubelab.machinery.cel import MISSING, CelError, Program, compile_in, environment
 from kubelab.machinery.request import Obj
 
 MAX_REQUEST = 3 * 1024 * 1024
@@ -161,14 +161,22 @@ def _string(schema: Obj) -> Shape:
 
 
 class Typed:
-    """An environment whose variables have the types of schemas, or those that CEL has a name for."""
+    """An environment whose variables have the types of schemas, or those that CEL has a name for.
+
+    Raises `CelError` where the packages that CEL needs are not installed.
+    """
 
     _loose: Typed | None  # the same with numbers of any type
 
     def __init__(self, variables: Mapping[str, Shape | str]) -> None:
-        self._variables, self._messages, self._loose = variables, _Messages(), None
-        named = {name: self._messages.type(of) for name, of in variables.items()}
-        self._environment = environment(named, self._messages.pool())
+        self._variables, self._loose = variables, None
+        try:
+            messages = _Messages()
+            named = {name: messages.type(of) for name, of in variables.items()}
+            pool = messages.pool()
+        except ImportError:
+            raise CelError(MISSING) from None
+        self._environment = environment(named, pool)
 
     def compile(self, expression: str) -> Program:
         """Return the expression with its type, not to be evaluated. Raises `CelError`."""
