@@ -10,7 +10,7 @@ Models:    sigs.k8s.io/json and the Go types behind it: nulls and zero values of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,7 +49,7 @@ def check(node: Node, obj: Obj, mode: str = "Strict", strict: Sequence[str] = ()
     """
     if not strict and is_clean(node, obj):
         return Checked(obj)
-    walk = _Walk(conversion_error if converted else _decoding_error)
+    walk = _Walk(converted=converted)
     out = walk.object(node, obj)
     if walk.error:
         return Checked(out, (walk.error,))
@@ -82,8 +82,8 @@ class _Unreadable(Exception):
 class _Walk:
     """The slow way: build the corrected copy, gather unknown fields and the first type error."""
 
-    def __init__(self, said: Callable[[Node, Any, _Place], str]) -> None:
-        self._said = said
+    def __init__(self, *, converted: bool) -> None:
+        self._converted = converted
         self.unknown: list[str] = []
         self.error = ""
 
@@ -152,16 +152,22 @@ class _Walk:
                 case "microtime" if isinstance(value, str):
                     return micro_timestamp(parse_timestamp(value, MICRO_TIME))
                 case "time" | "microtime":
-                    raise ValueError(place.error(json_type(value), "string"))
+                    raise self.unreadable(json_type(value), "string", place)
                 case "intorstring":
-                    raise ValueError(place.error(_number_said(value), "int32"))
+                    raise self.unreadable(_number_said(value), "int32", place)
         except ValueError as wrong:
             raise _Unreadable(str(wrong)) from None
         if node.kind == "bytes" and isinstance(value, str):
             self.error = self.error or str(base64_error(value))
             return _GONE
-        self.error = self.error or self._said(node, value, place)
+        said = conversion_error if self._converted else _decoding_error
+        self.error = self.error or said(node, value, place)
         return _GONE
+
+    def unreadable(self, said: str, go_type: str, place: _Place) -> ValueError:
+        """Say what a type that reads itself says, which knows its place only within a decoder."""
+        error = f"json: cannot unmarshal {said} into Go value of type {go_type}"
+        return ValueError(error if self._converted else place.error(said, go_type))
 
 
 @dataclass(frozen=True, slots=True)

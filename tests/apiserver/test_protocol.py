@@ -38,6 +38,8 @@ def status(response: Response) -> tuple[int, str]:
      ' "" is invalid: patch: Invalid value: "map[data:map[a:1]]": cannot convert int64 to string'),
     (STRATEGIC, "", b'{"immutable":"x"}', 422,
      ' "" is invalid: patch: Invalid value: "map[immutable:x]": unrecognized type: bool'),
+    (STRATEGIC, "", b'{"metadata":{"creationTimestamp":5}}', 422, ' "" is invalid: patch: Invalid value: '
+     '"map[metadata:map[creationTimestamp:5]]": json: cannot unmarshal number into Go value of type string'),
     (STRATEGIC, "", b'{"data":"x"}', 422,
      ' "" is invalid: patch: Invalid value: "map[data:x]": cannot restore map from string'),
     (STRATEGIC, "fieldValidation=Strict", b'{"data":{"a":"1","a":"2"},"z":1,"b":1}', 422,

@@ -232,7 +232,8 @@ def wants_pretty(request: Request) -> bool:
     """Say whether JSON is to be indented: the query says so, or a person reads it."""
     if request.query.get("pretty"):
         return request.query["pretty"] in ("1", "t", "T", "true", "TRUE", "True")
-    return request.headers.get("user-agent", "").startswith(READ_BY_PEOPLE)
+    return request.headers.get("user-agent", "").startswith(READ_BY_PEOPLE) \
+        or "pretty=1" in request.headers.get("accept", "")
 
 
 def encoded(response: Response, accept: str, *, pretty: bool = False) -> tuple[bytes, str]:
