@@ -116,11 +116,10 @@ def _act(denial: Denial, a: Attributes, denied: list[Denial]) -> None:
             head = denial.sentence("Validation failed for ValidatingAdmissionPolicy")
             a.call.warnings.append(f"{head}: {denial.message}")
         elif action == "Audit":
-            noted = orjson.loads(a.call.audit.get(FAILED, "[]"))
-            noted.append({"message": denial.message, "policy": denial.policy["metadata"]["name"],
-                          "binding": denial.binding["metadata"]["name"], "expressionIndex": denial.index,
-                          "validationActions": denial.binding["spec"]["validationActions"]})
-            a.call.audit[FAILED] = orjson.dumps(noted).decode()
+            noted = {"message": denial.message, "policy": denial.policy["metadata"]["name"],
+                     "binding": denial.binding["metadata"]["name"], "expressionIndex": denial.index,
+                     "validationActions": denial.binding["spec"]["validationActions"]}
+            a.call.audit.setdefault(FAILED, orjson.dumps([noted]).decode())  # upstream keeps the first alone
 
 
 def _note(evaluation: Evaluation, a: Attributes) -> Iterator[Denial]:
