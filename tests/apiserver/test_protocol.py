@@ -7,7 +7,7 @@ import pytest
 
 from kubelab.machinery.request import Obj, Response, User
 
-from .conftest import World, config_map
+from .conftest import World, config_map, pod
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 MERGE, STRATEGIC, JSON = (f"application/{name}+json" for name in ("merge-patch", "strategic-merge-patch", "json-patch"))
@@ -186,3 +186,15 @@ async def test_delete_takes_its_options_from_one_place(world: World) -> None:
     assert (await send(world, "DELETE", f"{MAPS}/a?dryRun=All")).status == 200
     assert (await send(world, "DELETE", f"{MAPS}/a?dryRun=All", {"propagationPolicy": "Background"})).status == 200
     assert (await send(world, "GET", f"{MAPS}/a")).status == 404
+
+
+async def test_a_status_is_written_by_a_sound_object(world: World) -> None:
+    """What a body says beside its status is not taken, yet it must be of the kind."""
+    path = "/api/v1/namespaces/default/pods/p/status"
+    await world.client.create("pods", pod("p"))
+    both = b'{"spec":{"hostname":"h"},"status":{"message":"m"}}'
+    assert (await send(world, "PATCH", path, both, MERGE)).status == 200
+    stored = await world.client.get("pods", "p")
+    assert (stored["status"]["message"], "hostname" in stored["spec"]) == ("m", False)
+    for body in (b'{"spec":5}', b'{"spec":{"foo":1}}'):
+        assert (await send(world, "PATCH", f"{path}?fieldValidation=Strict", body, MERGE)).status == 422

@@ -141,9 +141,13 @@ def _refused(new: Obj, strategic: Any, why: str) -> ApiError:
 
 
 def checked(call: Call, kind: Kind, obj: Obj, *, converted: bool = False) -> Obj:
-    """Check what this endpoint takes: of a status write, the rest of the body is ignored and costs nothing."""
-    if call.writes_status:
-        obj = {key: obj[key] for key in ("kind", "apiVersion", "metadata", "status") if key in obj}
-        if isinstance(obj["metadata"], dict) and call.operation != "Apply":  # an apply has just written them
-            obj["metadata"] = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
-    return prepare.check_schema(call, obj, kind, converted=converted)
+    """Check what is sent: of a status write only metadata and status are taken, the rest costs in process nothing."""
+    if not call.writes_status:
+        return prepare.check_schema(call, obj, kind, converted=converted)
+    whole = isinstance(call.request.body, bytes) and call.operation != "Apply"  # an apply was judged as it was sent
+    if whole:
+        obj = prepare.check_schema(call, obj, kind, converted=converted)
+    obj = {key: obj[key] for key in ("kind", "apiVersion", "metadata", "status") if key in obj}
+    if isinstance(obj["metadata"], dict) and call.operation != "Apply":  # an apply has just written them
+        obj["metadata"] = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    return obj if whole else prepare.check_schema(call, obj, kind, converted=converted)
