@@ -130,6 +130,7 @@ class Pipeline:
         prepare.dedup_owners(call, obj)
         if old is None:
             kind.default(obj)
+            prepare.forget_system(obj)
             self._track(call, None, obj, stamp)
             call.generates = prepare.begin_metadata(kind, obj, stamp)
             kind.prepare_create(obj)

@@ -73,11 +73,15 @@ def place(call: Call, obj: Obj) -> None:
     metadata["namespace"] = call.namespace
 
 
+def forget_system(obj: Obj) -> None:
+    """Drop what a client cannot say of a new object, so nobody owns it."""
+    for key in SYSTEM:
+        obj["metadata"].pop(key, None)
+
+
 def begin_metadata(kind: Kind, obj: Obj, stamp: str) -> bool:
     """Give a new object its identity; say whether its name was generated."""
     metadata = obj["metadata"]
-    for key in SYSTEM:
-        metadata.pop(key, None)
     generates = bool(not metadata.get("name") and metadata.get("generateName"))
     if generates:
         metadata["name"] = generated_name(metadata["generateName"])
