@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import pytest
 
 from kubelab.machinery.request import Encoded, Response
 
@@ -43,6 +44,19 @@ async def test_a_definition_is_served_when_its_creation_is_answered(world: World
     document = body(await world.send("GET", "/openapi/v3/apis/example.com/v1"))
     assert "size" in document["components"]["schemas"]["com.example.v1.Widget"]["properties"]["spec"]["properties"]
     assert "com.example.v1.WidgetList" in body(await world.send("GET", "/openapi/v2"))["definitions"]
+
+
+@pytest.mark.parametrize(("path", "told"), [
+    ("/apis/example.com", "only the following media types are accepted: application/json"),
+    ("/apis/example.com/v1", "only the following media types are accepted: application/json"),
+    ("/apis/apps/v1", "406: Not Acceptable\n\nAvailable representations: application/json"),
+    ("/api", "406: Not Acceptable\n\nAvailable representations: application/json"),
+])
+async def test_nobody_is_told_of_kinds_in_a_form_that_is_not_there(world: World, path: str, told: str) -> None:
+    await world.send("POST", CRDS, crd())
+    assert told in body(await world.send("GET", path, headers={"accept": "text/html"}), 406)["message"]
+    for accept in ("*/*", "text/html, application/json;q=0.5", "application/vnd.kubernetes.protobuf", ""):
+        body(await world.send("GET", path, headers={"accept": accept}))
 
 
 async def test_objects_live_as_those_of_any_kind(world: World) -> None:

@@ -81,8 +81,17 @@ def _preferred(accept: str, *, custom: bool = False) -> tuple[str, str]:
             return form, version
     if readable:
         raise not_acceptable(f"only the following media types are accepted: {MEDIA}")
-    raise ApiError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {MEDIA}, "
-                   "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch", {})
+    raise _unroutable(f"{MEDIA}, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch")
+
+
+def _unroutable(media: str) -> ApiError:
+    return ApiError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {media}", {})
+
+
+def readable(accept: str, *, custom: bool) -> None:
+    """Refuse to tell of our kinds in a form that we do not have. Raises `NotAcceptable`."""
+    if accept and not (READABLE | {"application/vnd.kubernetes.protobuf"}) & {media for media, _ in _clauses(accept)}:
+        raise not_acceptable(f"only the following media types are accepted: {MEDIA}") if custom else _unroutable(MEDIA)
 
 
 def _clauses(accept: str) -> list[tuple[str, dict[str, str]]]:
@@ -124,7 +133,7 @@ def only(media: str, accept: str) -> dict[str, str]:
     """Return the content type of what comes in one form alone. Raises `NotAcceptable` when another is asked for."""
     wanted = {part.partition(";")[0].strip() for part in (accept or "*/*").split(",")}
     if not wanted & {media, "*/*", "application/*"}:
-        raise ApiError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {media}", {})
+        raise _unroutable(media)
     return {"content-type": media}
 
 

@@ -38,7 +38,7 @@ from kubelab.control_plane.apiserver.flow_control import follow_flows
 from kubelab.control_plane.apiserver.health import VERSION, Health, text
 from kubelab.control_plane.apiserver.openapi import OpenApi
 from kubelab.control_plane.apiserver.pipeline import Pipeline
-from kubelab.control_plane.apiserver.present import only, tagged_json
+from kubelab.control_plane.apiserver.present import only, readable, tagged_json
 from kubelab.control_plane.apiserver.registry import Registry, no_such_resource
 from kubelab.control_plane.apiserver.request_metrics import RequestMetrics
 from kubelab.control_plane.apiserver.reviews import Reviews
@@ -323,6 +323,8 @@ class ApiServer(Component):
             return probe
         document = self.discovery.document(path, request.headers.get("accept", ""))
         if document is not None:
+            custom = path.startswith("/apis/") and path.split("/")[2] not in GROUPS
+            readable(request.headers.get("accept", ""), custom=custom)
             aggregated = document["kind"] == "APIGroupDiscoveryList"
             return tagged_json(request, document, AGGREGATED) if aggregated else Response(200, document)
         if path.startswith("/openapi/"):
