@@ -314,3 +314,10 @@ async def test_what_the_real_server_says_of_changes(world: World) -> None:
     await world.send("POST", WIDGETS, widget())
     refused = body(await patch(world, f"{WIDGETS}/w/status", {"status": {"n": 4}}), 422)
     assert "status.n: Invalid value: 4: n in body should be less than or equal to 3" in refused["message"]
+
+
+async def test_only_a_patch_applies(world: World) -> None:
+    await world.send("POST", CRDS, crd())
+    sent = orjson.dumps(widget())
+    refused = await world.send("POST", WIDGETS, sent, headers={"content-type": "application/apply-patch+yaml"})
+    assert body(refused, 415)["reason"] == "UnsupportedMediaType"

@@ -100,7 +100,7 @@ class Call:
         query, verb = self.request.query, self.info.verb
         if verb not in KIND_OF_VERB:
             return  # what a delete takes from its query is read with its body
-        applies = self.request.headers.get("content-type", "").startswith(APPLY)
+        applies = verb == "patch" and self.request.headers.get("content-type", "").startswith(APPLY)
         if errors := errors_of(verb, query, applies=applies):
             raise invalid_options(KIND_OF_VERB[verb], errors)
         self.dry_run = query.get("dryRun") == "All"
