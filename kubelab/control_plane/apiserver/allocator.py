@@ -35,12 +35,14 @@ class ServiceAllocator:
             lambda: (body.obj for body in cidrs.objects.values()))
         self._ips: dict[str, str] = {}  # address -> namespace/name
         self._ports: dict[int, str] = {}
+        self._held: dict[str, set[str | int]] = {}  # namespace/name -> its addresses and ports
         self._random = random.Random()
 
     def start(self) -> None:
         """Learn what stored Services hold and follow their changes from here on."""
         self._ips.clear()
         self._ports.clear()
+        self._held.clear()
         watcher = Watcher()
         watcher.drain_to(self._follow)
         for body in self._services.objects.values():
@@ -60,8 +62,11 @@ class ServiceAllocator:
     def forget(self, service: Obj) -> None:
         """Hold for a Service what is stored of it and nothing else."""
         key = _key(service)
-        self._ips = {ip: owner for ip, owner in self._ips.items() if owner != key}
-        self._ports = {port: owner for port, owner in self._ports.items() if owner != key}
+        for held in self._held.pop(key, ()):
+            if isinstance(held, str) and self._ips.get(held) == key:
+                del self._ips[held]
+            elif isinstance(held, int) and self._ports.get(held) == key:
+                del self._ports[held]
         stored = self._services.objects.get(key)
         if stored is not None:
             self._hold(stored.obj)
@@ -69,9 +74,17 @@ class ServiceAllocator:
     def _hold(self, service: Obj) -> None:
         key = _key(service)
         for ip in _ips(service):
-            self._ips[ip] = key
+            self._take_ip(ip, key)
         for number in _ports(service["spec"]):
-            self._ports[number] = key
+            self._take_port(number, key)
+
+    def _take_ip(self, ip: str, key: str) -> None:
+        self._ips[ip] = key
+        self._held.setdefault(key, set()).add(ip)
+
+    def _take_port(self, number: int, key: str) -> None:
+        self._ports[number] = key
+        self._held.setdefault(key, set()).add(number)
 
     def allocate(self, service: Obj, old: Obj | None, *, dry_run: bool = False) -> None:
         """Complete a Service. Raises `Invalid` when what it asks for is taken or out of range."""
@@ -102,7 +115,7 @@ class ServiceAllocator:
                 problem = "provided IP is already allocated"
             if problem:
                 raise _invalid(service, "spec.clusterIPs", [asked], f"failed to allocate IP {asked}: {problem}")
-        self._ips[ip] = key
+        self._take_ip(ip, key)
         spec["clusterIP"] = asked or ip
         spec["clusterIPs"] = [spec["clusterIP"]]
 
@@ -121,7 +134,7 @@ class ServiceAllocator:
                 problem = self._port_problem(number)
                 if problem:
                     raise _invalid(service, f"spec.ports[{index}].nodePort", number, problem)
-            self._ports[number] = key
+            self._take_port(number, key)
             port["nodePort"] = number
             given.setdefault(port["port"], number)
 
@@ -139,7 +152,7 @@ class ServiceAllocator:
         if problem:
             raise _invalid(service, "spec.healthCheckNodePort", number,
                            f"failed to allocate requested HealthCheck NodePort {number}: {problem}")
-        self._ports[number] = key
+        self._take_port(number, key)
         spec["healthCheckNodePort"] = number
 
     def _free_port(self) -> int:
