@@ -7,9 +7,8 @@ from unittest.mock import patch
 
 import pytest
 
-from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.storage import Changed
-from kubelab.units import Deployment
+from kubelab.units import Deployment, object_parts
 
 from .conftest import World, config_map, pod, refused
 
@@ -26,7 +25,7 @@ async def test_the_server_gives_identity(world: World) -> None:
 async def test_generated_names_are_tried_again(world: World) -> None:
     """When a generated name is taken, another is generated."""
     await world.client.create("cm", config_map("x-taken"))
-    with patch.object(prepare, "generated_name", side_effect=["x-taken", "x-taken", "x-free"]):
+    with patch.object(object_parts, "generated_name", side_effect=["x-taken", "x-taken", "x-free"]):
         made = await world.client.create("cm", {"metadata": {"generateName": "x-"}})
     assert made["metadata"]["name"] == "x-free"
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.cache import Collection
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.machinery import apply
 from kubelab.machinery.clock import timestamp
 from kubelab.machinery.request import Obj
+from kubelab.units import object_parts
 from kubelab.units.catalogue import Kind
 from kubelab.units.system_objects import endpoint_objects
 
@@ -42,7 +42,7 @@ def complete(kind: Kind, obj: Obj, stamp: str) -> None:
     status = obj.pop("status", None)
     kind.default(obj)
     apply.track_update(None, obj, MANAGER, "Update", "", stamp)
-    prepare.begin_metadata(kind, obj, stamp)
+    object_parts.begin_metadata(kind, obj, stamp)
     kind.prepare_create(obj)
     if status is not None:
         obj["status"] = status

@@ -13,7 +13,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.crd_conversion import WebhookConverter
 from kubelab.control_plane.apiserver.crd_storage import Hub
@@ -27,6 +26,7 @@ from kubelab.machinery.clock import Clock, timestamp
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, Request, User, WatchEvent
 from kubelab.machinery.routes import RequestInfo
+from kubelab.units import object_parts
 from kubelab.units.catalogue import Kind
 from kubelab.units.crd import CUSTOM_RESOURCE_DEFINITION as CRD
 from kubelab.units.crd_names import granted
@@ -126,7 +126,7 @@ class CustomResources:
                 new["metadata"]["finalizers"] = finalizers
             if new == old:
                 return None
-            new["metadata"] = prepare.ordered(new["metadata"])
+            new["metadata"] = object_parts.ordered(new["metadata"])
             apply.track_update(old, new, "kube-apiserver", "Update", "status", timestamp(self._clock.now()))
             return new
 

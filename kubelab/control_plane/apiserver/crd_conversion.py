@@ -12,11 +12,11 @@ import uuid
 from typing import Any
 
 from kubelab.control_plane.apiserver.decode import as_kind
-from kubelab.control_plane.apiserver.prepare import carry, ordered
 from kubelab.control_plane.apiserver.webhook_client import WebhookClient, WebhookFailed
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Kind
+from kubelab.units.object_parts import carry, ordered
 
 TIMEOUT_S = 30.0
 FREE = ("labels", "annotations")

@@ -16,7 +16,6 @@ from typing import Any
 
 from kubelab.control_plane.apiserver.call import Call, invalid_options
 from kubelab.control_plane.apiserver.decode import GO_TYPE, read_body
-from kubelab.control_plane.apiserver.prepare import ordered
 from kubelab.control_plane.apiserver.reading import integer, list_options, list_page
 from kubelab.control_plane.apiserver.storage import Changed, Storage, is_finished, keeps_content
 from kubelab.machinery import schema
@@ -37,6 +36,7 @@ from kubelab.machinery.serializer import Malformed, Unreadable
 from kubelab.units.crd import CUSTOM_RESOURCE_DEFINITION as CRD
 from kubelab.units.crd_status import FINALIZER as CRD_FINALIZER
 from kubelab.units.crd_status import mark_terminating
+from kubelab.units.object_parts import ordered
 from kubelab.units.priorityclass import SYSTEM as SYSTEM_PRIORITIES
 
 Admit = Callable[[Call, Obj, Obj], Awaitable[None]]

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kubelab.control_plane.apiserver.call import SPEC_PARTS, STATUS_PARTS, Call
-from kubelab.control_plane.apiserver.prepare import IMMUTABLE
 from kubelab.machinery.errors import FieldError, forbidden_field, invalid, invalid_value
 from kubelab.machinery.meta import validate_object_meta
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Kind
+from kubelab.units.object_parts import IMMUTABLE
 
 FREE = ("name", "generateName", "labels", "annotations", "ownerReferences", "finalizers")
 

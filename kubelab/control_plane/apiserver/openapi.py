@@ -16,9 +16,9 @@ from email.utils import formatdate
 
 import orjson
 
-from kubelab.control_plane.apiserver.present import tagged
 from kubelab.machinery import openapi_protobuf
 from kubelab.machinery.clock import Clock
+from kubelab.machinery.negotiation import tagged
 from kubelab.machinery.request import Request, Response
 from kubelab.units.answers import VIRTUAL
 from kubelab.units.catalogue import Kind

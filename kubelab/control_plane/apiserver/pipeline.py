@@ -30,6 +30,7 @@ from kubelab.machinery.journal import Journal, current_cause
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Encoded, Obj, Request, Response, User
 from kubelab.machinery.routes import RequestInfo, request_info
+from kubelab.units import object_parts
 
 Authenticate = Callable[[Request], User]
 Authorise = Callable[[User, RequestInfo], None]
@@ -112,7 +113,7 @@ class Pipeline:
         obj = self.prepare(call, obj, old.obj if old else None)
         await self.admission.admit(call, obj, old.obj if old else None)
         if old is not None and not call.writes_status:
-            prepare.count_generation(call.kind, obj, old.obj)  # admission may have changed more, or put it back
+            object_parts.count_generation(call.kind, obj, old.obj)  # admission may have changed more, or put it back
         self.validate(call, obj, old.obj if old else None)
         await self.admission.validate(call, obj, old.obj if old else None)
         if not call.subresource:
@@ -130,9 +131,9 @@ class Pipeline:
         prepare.dedup_owners(call, obj)
         if old is None:
             kind.default(obj)
-            prepare.forget_system(obj)
+            object_parts.forget_system(obj)
             self._track(call, None, obj, stamp)
-            call.generates = prepare.begin_metadata(kind, obj, stamp)
+            call.generates = object_parts.begin_metadata(kind, obj, stamp)
             kind.prepare_create(obj)
             return obj
         prepare.keep_identity(call, obj, old)
@@ -200,7 +201,7 @@ class Pipeline:
             except Changed:
                 if not call.generates:
                     break
-                metadata["name"] = prepare.generated_name(metadata["generateName"])
+                metadata["name"] = object_parts.generated_name(metadata["generateName"])
         raise self._taken(call, obj)
 
     def _taken(self, call: Call, obj: Obj) -> ApiError:

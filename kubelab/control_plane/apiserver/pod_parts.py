@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from kubelab.control_plane.apiserver import patching, prepare, writing
+from kubelab.control_plane.apiserver import patching, writing
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.machinery import apply
@@ -18,6 +18,7 @@ from kubelab.machinery.errors import forbidden_field, invalid
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Obj, Response
 from kubelab.machinery.routes import is_true
+from kubelab.units import object_parts
 
 CONTAINERS = ("containers", "initContainers")
 RESIZED = ("resources", "resizePolicy")  # of a container
@@ -102,7 +103,7 @@ def _placed(call: Call, new: Obj, old: Obj, owners: object = None) -> Obj:
     part, put = PARTS[call.subresource]
     if call.subresource == "resize":
         _same_containers({**new, "spec": new.get("spec") or {}}, old)
-    metadata = {**old["metadata"], "resourceVersion": prepare.pinned(new) or old["metadata"]["resourceVersion"]}
+    metadata = {**old["metadata"], "resourceVersion": object_parts.pinned(new) or old["metadata"]["resourceVersion"]}
     if owners is not None:
         metadata["managedFields"] = owners
     return copy_obj({**old, "metadata": metadata, "spec": put(old["spec"], part(new.get("spec") or {}))})

@@ -9,8 +9,6 @@ Models:    k8s.io/apiserver/pkg/registry/rest BeforeCreate, BeforeUpdate and the
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable
 from typing import Any
 
 from kubelab.control_plane.apiserver.call import Call
@@ -24,21 +22,9 @@ from kubelab.machinery.errors import (
     invalid,
     invalid_value,
 )
-from kubelab.machinery.meta import random_suffix
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Kind
-
-# The order in which Kubernetes writes metadata. Storage relies on `resourceVersion` standing before anything free.
-METADATA = ("name", "generateName", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp",
-            "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers",
-            "managedFields")
-SYSTEM = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
-          "deletionGracePeriodSeconds", "selfLink")
-KEPT = ("uid", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
-IMMUTABLE = ("uid", "deletionTimestamp", "deletionGracePeriodSeconds")
-FREE = ("name", "generateName", "labels", "annotations", "ownerReferences", "finalizers")
-MAX_GENERATED_BASE = 58  # 63 characters less the random suffix
-HEAD = ("kind", "apiVersion", "metadata")
+from kubelab.units.object_parts import IMMUTABLE, KEPT, carry, count_generation, main_part, ordered, status_part
 
 
 def check_schema(call: Call, obj: Obj, kind: Kind, *, converted: bool = False) -> Obj:
@@ -71,42 +57,6 @@ def place(call: Call, obj: Obj) -> None:
     if given != call.namespace:
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
     metadata["namespace"] = call.namespace
-
-
-def forget_system(obj: Obj) -> None:
-    """Drop what a client cannot say of a new object, so nobody owns it."""
-    for key in SYSTEM:
-        obj["metadata"].pop(key, None)
-
-
-def begin_metadata(kind: Kind, obj: Obj, stamp: str) -> bool:
-    """Give a new object its identity; say whether its name was generated."""
-    metadata = obj["metadata"]
-    generates = bool(not metadata.get("name") and metadata.get("generateName"))
-    if generates:
-        metadata["name"] = generated_name(metadata["generateName"])
-    metadata["uid"], metadata["creationTimestamp"] = str(uuid.uuid4()), stamp
-    if kind.generation:
-        metadata["generation"] = 1
-    obj["metadata"] = ordered(metadata)
-    return generates
-
-
-def generated_name(base: str) -> str:
-    return base[:MAX_GENERATED_BASE] + random_suffix()
-
-
-def ordered(metadata: Obj) -> Obj:
-    """Return metadata in Kubernetes' order, without what is empty."""
-    out: Obj = {}
-    for key in METADATA:
-        if key == "resourceVersion":
-            out[key] = metadata.get(key, "")
-        elif (value := metadata.get(key)) or value == 0:
-            out[key] = value
-    if metadata.get("managedFields") == []:  # a client's wish to forget them, which is still to be granted
-        out["managedFields"] = []
-    return out
 
 
 def keep_identity(call: Call, obj: Obj, old: Obj) -> None:
@@ -158,14 +108,6 @@ def dedup_owners(call: Call, obj: Obj) -> None:
     obj["metadata"] = {**obj["metadata"], "ownerReferences": once}
 
 
-def carry(metadata: Obj, before: Obj, keys: Iterable[str]) -> None:
-    """Make metadata have of these keys what `before` has, and no more."""
-    for key in keys:
-        metadata.pop(key, None)
-        if key in before:
-            metadata[key] = before[key]
-
-
 def completed(call: Call, obj: Obj, old: Obj) -> Obj:
     """Return an update with its defaults, and with what this endpoint may not write as it was."""
     kind = call.kind
@@ -178,49 +120,6 @@ def completed(call: Call, obj: Obj, old: Obj) -> Obj:
     kind.prepare_update(obj, old)
     count_generation(kind, obj, old)
     return obj
-
-
-def pinned(obj: Obj) -> str:
-    """Return the resourceVersion that a write depends on, or ""."""
-    metadata = obj.get("metadata")
-    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
-    return version if isinstance(version, str) and version != "0" else ""
-
-
-def main_part(kind: Kind, obj: Obj, old: Obj) -> Obj:
-    """Return the update of a main resource: the status is not its to write."""
-    if "status" not in kind.subresources:
-        return obj
-    out = {key: value for key, value in obj.items() if key != "status"}
-    if "status" in old:
-        out["status"] = old["status"]
-    return out
-
-
-def status_part(obj: Obj, old: Obj, *, custom: bool = False) -> Obj:
-    """Return the update of a status subresource: status is new, and for kinds of our own labels and annotations."""
-    metadata = {**obj["metadata"]}
-    carry(metadata, old["metadata"], ("labels", "annotations", "ownerReferences", "finalizers") if custom
-          else ("ownerReferences", "finalizers"))
-    out = {**old, "metadata": metadata}
-    if "status" in obj:
-        out["status"] = obj["status"]
-    else:
-        out.pop("status", None)
-    return out
-
-
-def count_generation(kind: Kind, obj: Obj, old: Obj) -> None:
-    """Raise metadata.generation when something beside metadata and status changed, else leave it as it was."""
-    if not kind.generation:
-        return
-    uncounted = HEAD if kind.own is not None else (*HEAD, "status")  # a status subresource has put the old one there
-    changed = any(obj.get(key) != old.get(key) for key in obj.keys() | old.keys() if key not in uncounted)
-    part = kind.counted_metadata
-    if changed or obj["metadata"].get(part) != old["metadata"].get(part):
-        obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-    elif "generation" in old["metadata"]:
-        obj["metadata"]["generation"] = old["metadata"]["generation"]
 
 
 def must_be_named(call: Call, obj: Obj, *, optional: bool = False) -> None:

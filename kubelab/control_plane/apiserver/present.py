@@ -11,7 +11,6 @@ Models:    k8s.io/apiserver/pkg/endpoints/handlers/response.go, registry/rest/ta
 from __future__ import annotations
 
 import functools
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -20,13 +19,11 @@ import orjson
 from kubelab.control_plane.apiserver.call import Call, same
 from kubelab.control_plane.apiserver.watch import frame
 from kubelab.machinery.errors import ApiError, bad_request, shown
-from kubelab.machinery.request import Obj, Request, Response, WatchEvent
+from kubelab.machinery.negotiation import not_acceptable, preferred
+from kubelab.machinery.request import Obj, WatchEvent
 from kubelab.units.catalogue import Kind
 from kubelab.units.columns import AGE, NAME, describe
 
-READABLE = frozenset({"application/json", "application/yaml", "application/*", "*/*"})
-FORMS, VERSIONS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList"), ("v1", "v1beta1")
-MEDIA = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 INCLUDES = ("Metadata", "Object", "None", "")
 
 
@@ -59,96 +56,12 @@ def presentation(call: Call, now: Callable[[], float]) -> Presentation | None:
     """Return the form that the client prefers, None for the object as it is stored. Raises `NotAcceptable`."""
     accept = call.request.headers.get("accept", "")
     plain = "as=" not in accept and accept in ("", "application/json", "*/*", "application/json, */*")
-    form, version = ("", "") if plain else _preferred(accept, custom=call.kind.own is not None)
+    form, version = ("", "") if plain else preferred(accept, custom=call.kind.own is not None)
     if form == "Table":
         return Tables(call.kind, now, call.query.get("includeObject", ""), version, call.outward)
     if form:
         return PartialMetadata(call.kind, form, version)
     return Whole(call.kind, call.outward) if call.is_face else None
-
-
-def _preferred(accept: str, *, custom: bool = False) -> tuple[str, str]:
-    """Return the first form on the list that we have, and its version; "" for plain JSON. Raises `NotAcceptable`."""
-    readable = custom  # a media type we do not have is told in other words where a router looks at it first
-    for media, parameters in _clauses(accept):
-        if media not in READABLE:
-            continue
-        readable = True
-        form, version = parameters.get("as", ""), parameters.get("v", "")
-        if not form and not version and not parameters.get("g"):
-            return "", ""
-        if form in FORMS and version in VERSIONS and parameters.get("g") == "meta.k8s.io":
-            return form, version
-    if readable:
-        raise not_acceptable(f"only the following media types are accepted: {MEDIA}")
-    raise _unroutable(f"{MEDIA}, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch")
-
-
-def _unroutable(media: str) -> ApiError:
-    return ApiError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {media}", {})
-
-
-def readable(accept: str, *, custom: bool) -> None:
-    """Refuse to tell of our kinds in a form that we do not have. Raises `NotAcceptable`."""
-    if accept and not (READABLE | {"application/vnd.kubernetes.protobuf"}) & {media for media, _ in _clauses(accept)}:
-        raise not_acceptable(f"only the following media types are accepted: {MEDIA}") if custom else _unroutable(MEDIA)
-
-
-def _clauses(accept: str) -> list[tuple[str, dict[str, str]]]:
-    """Read an Accept header: media types with their parameters, what is liked best first."""
-    found = []
-    for clause in accept.split(","):
-        media, *rest = (part.strip() for part in clause.split(";"))
-        found.append((media, dict(part.partition("=")[::2] for part in rest)))
-    return sorted(found, key=lambda clause: -_liking(clause[1].get("q", "1")))
-
-
-def _liking(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 1.0
-
-
-def not_acceptable(message: str) -> ApiError:
-    return ApiError(406, "NotAcceptable", message)
-
-
-def only_streams(request: Request) -> None:
-    """Refuse a watch in a form that has no events. Raises `NotAcceptable`."""
-    accept = request.headers.get("accept", "")
-    if "yaml" in accept and next((m for m, _ in _clauses(accept) if m in READABLE), "") == "application/yaml":
-        raise not_acceptable("only the following media types are accepted: application/json;stream=watch, "
-                             "application/vnd.kubernetes.protobuf;stream=watch")
-
-
-def only_json(request: Request) -> None:
-    """Refuse other forms where an answer has none. Raises `NotAcceptable`."""
-    accept = request.headers.get("accept", "")
-    if "as=" in accept and _preferred(accept) != ("", ""):
-        raise not_acceptable(f"only the following media types are accepted: {MEDIA}")
-
-
-def only(media: str, accept: str) -> dict[str, str]:
-    """Return the content type of what comes in one form alone. Raises `NotAcceptable` when another is asked for."""
-    wanted = {part.partition(";")[0].strip() for part in (accept or "*/*").split(",")}
-    if not wanted & {media, "*/*", "application/*"}:
-        raise _unroutable(media)
-    return {"content-type": media}
-
-
-def tagged(request: Request, digest: str, body: Callable[[], bytes], headers: dict[str, str]) -> Response:
-    """Answer with a document under the hash of what it says, or with 304 when the client has it already."""
-    headers = {"etag": f'"{digest}"', "vary": "Accept"} | headers
-    if request.headers.get("if-none-match") == headers["etag"]:
-        return Response(304, b"", headers)
-    return Response(200, body(), headers)
-
-
-def tagged_json(request: Request, document: Obj, media: str) -> Response:
-    raw = orjson.dumps(document)
-    digest = hashlib.sha512(raw).hexdigest().upper()
-    return tagged(request, digest, lambda: raw, {"cache-control": "public", "content-type": media})
 
 
 class Whole(Presentation):

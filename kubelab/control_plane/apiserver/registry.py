@@ -21,11 +21,12 @@ from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.deleting import Deleter, read_delete_options
 from kubelab.control_plane.apiserver.pipeline import Pipeline
-from kubelab.control_plane.apiserver.present import Presentation, only_streams, presentation
+from kubelab.control_plane.apiserver.present import Presentation, presentation
 from kubelab.control_plane.apiserver.reading import ListOptions, Page, list_options, list_page, revision_of, too_large
 from kubelab.control_plane.apiserver.storage import Storage
 from kubelab.control_plane.apiserver.watch import SIZES, Watcher
 from kubelab.machinery.errors import ApiError, bad_request, forbidden, method_not_allowed, not_found
+from kubelab.machinery.negotiation import only_streams
 from kubelab.machinery.request import Encoded, Obj, Request, Response, User
 from kubelab.machinery.routes import RequestInfo, is_true
 from kubelab.units.answers import BINDING, answer_of

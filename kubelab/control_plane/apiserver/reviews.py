@@ -11,9 +11,9 @@ from kubelab.control_plane.apiserver import prepare
 from kubelab.control_plane.apiserver.authentication import Authenticator
 from kubelab.control_plane.apiserver.call import Call
 from kubelab.control_plane.apiserver.decode import read_object
-from kubelab.control_plane.apiserver.present import only_json
 from kubelab.machinery import apply
 from kubelab.machinery.errors import bad_request, invalid
+from kubelab.machinery.negotiation import only_json
 from kubelab.machinery.options import manager_of
 from kubelab.machinery.request import Obj, Response, User
 from kubelab.machinery.routes import RequestInfo

@@ -38,7 +38,6 @@ from kubelab.control_plane.apiserver.flow_control import follow_flows
 from kubelab.control_plane.apiserver.health import VERSION, Health, text
 from kubelab.control_plane.apiserver.openapi import OpenApi
 from kubelab.control_plane.apiserver.pipeline import Pipeline
-from kubelab.control_plane.apiserver.present import only, readable, tagged_json
 from kubelab.control_plane.apiserver.registry import Registry, no_such_resource
 from kubelab.control_plane.apiserver.request_metrics import RequestMetrics
 from kubelab.control_plane.apiserver.reviews import Reviews
@@ -50,6 +49,7 @@ from kubelab.control_plane.etcd.api import EtcdApi, EtcdError
 from kubelab.machinery.clock import Clock, timestamp
 from kubelab.machinery.errors import ApiError, bad_request, method_not_allowed
 from kubelab.machinery.journal import Journal
+from kubelab.machinery.negotiation import only, readable, tagged_json
 from kubelab.machinery.request import Obj, Request, Response, User
 from kubelab.machinery.routes import RequestInfo, request_info
 from kubelab.units import CATALOGUE

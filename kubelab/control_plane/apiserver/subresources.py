@@ -35,6 +35,7 @@ from kubelab.machinery.meta import copy_obj, with_condition
 from kubelab.machinery.options import delete_errors
 from kubelab.machinery.request import Encoded, Obj, Response
 from kubelab.machinery.routes import is_true
+from kubelab.units import object_parts
 from kubelab.units.answers import BINDING, EVICTION
 from kubelab.units.catalogue import Kind
 from kubelab.units.rules import unsupported
@@ -85,7 +86,7 @@ class Subresources:
             if paths is not None and "replicas" not in (wanted.get("spec") or {}):
                 raise bad_request(f'the spec replicas field "{paths["specReplicasPath"]}" cannot be empty')
             self._same(call, old, wanted)
-            new["metadata"]["resourceVersion"] = prepare.pinned(wanted) or old["metadata"]["resourceVersion"]
+            new["metadata"]["resourceVersion"] = object_parts.pinned(wanted) or old["metadata"]["resourceVersion"]
             return new
 
         body, _ = await writing.on_stored(call, self._pipeline, scaled)
@@ -151,7 +152,7 @@ class Subresources:
             metadata = {**metadata, "labels": {**sent["labels"], **(metadata.get("labels") or {})}}
         scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None,
                      "lastTransitionTime": self._pipeline.stamp(), "observedGeneration": metadata.get("generation", 1)}
-        return {**pod, "metadata": prepare.ordered(metadata), "spec": {**spec, "nodeName": node},
+        return {**pod, "metadata": object_parts.ordered(metadata), "spec": {**spec, "nodeName": node},
                 "status": with_condition(pod, scheduled)}
 
     async def eviction(self, call: Call) -> Response:
@@ -186,7 +187,7 @@ class Subresources:
         sent = self._read(call, call.kind)
         prepare.must_be_named(call, sent)
         finalizers = (sent.get("spec") or {}).get("finalizers") or []
-        version = prepare.pinned(sent)
+        version = object_parts.pinned(sent)
 
         def emptied(old: Obj) -> Obj:
             if version and version != old["metadata"]["resourceVersion"]:

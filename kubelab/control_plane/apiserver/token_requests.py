@@ -17,6 +17,7 @@ from kubelab.control_plane.apiserver.decode import read_object
 from kubelab.control_plane.apiserver.pipeline import Pipeline
 from kubelab.machinery.errors import ApiError, bad_request, conflict, invalid, invalid_value, not_found
 from kubelab.machinery.request import Obj, Response
+from kubelab.units import object_parts
 from kubelab.units.answers import AUTHN, TOKEN_REQUEST
 from kubelab.units.tokens import TokenIssuer
 
@@ -48,7 +49,7 @@ class TokenRequests:
             check_token(call.user.name, bound)
         audiences = spec["audiences"] = spec.get("audiences") or list(self._issuer.audiences)
         token, expires = self._issuer.issue(account, audiences=audiences, expires_s=seconds, bound_to=bound)
-        metadata = prepare.ordered({**sent["metadata"], "name": call.info.name, "namespace": call.namespace,
+        metadata = object_parts.ordered({**sent["metadata"], "name": call.info.name, "namespace": call.namespace,
                                     "creationTimestamp": self._pipeline.stamp()})
         del metadata["resourceVersion"]
         return Response(201, {"kind": "TokenRequest", "apiVersion": f"{AUTHN}/v1", "metadata": metadata, "spec": spec,

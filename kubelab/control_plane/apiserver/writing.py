@@ -25,6 +25,7 @@ from kubelab.machinery.errors import CONVERTING, STALE, bad_request, conflict
 from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.request import Encoded, Obj
 from kubelab.machinery.routes import is_true
+from kubelab.units import object_parts
 
 if TYPE_CHECKING:
     from kubelab.control_plane.apiserver.pipeline import Pipeline
@@ -44,7 +45,7 @@ async def create(call: Call, pipeline: Pipeline) -> Encoded:
     obj, call.strict = read_object(call.request, call.kind)
     prepare.place(call, obj)
     obj = prepare.check_schema(call, obj, call.kind)
-    if prepare.pinned(obj):
+    if object_parts.pinned(obj):
         raise bad_request("resourceVersion should not be set on objects to be created")
     return await pipeline.write(call, obj, None)
 
@@ -57,7 +58,7 @@ async def update(call: Call, pipeline: Pipeline) -> tuple[Encoded, bool]:
     if uid and (creates if stored is None else uid != stored.obj["metadata"]["uid"]):
         raise prepare.another(call, uid, stored.obj["metadata"]["uid"] if stored is not None else "")
     needs_version = call.kind.own is not None or call.kind.builtin in NEEDS_VERSION
-    if needs_version and not prepare.pinned(sent) and call.key in call.collection.objects:
+    if needs_version and not object_parts.pinned(sent) and call.key in call.collection.objects:
         raise prepare.unversioned(call.kind, call.info.name)
     return await on_stored(call, pipeline, lambda _: copy_obj(sent), creates=creates)
 

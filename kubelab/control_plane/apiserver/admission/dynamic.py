@@ -22,6 +22,7 @@ from kubelab.machinery.cel_library import asked
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, User
 from kubelab.machinery.routes import RequestInfo
+from kubelab.units import object_parts
 
 GROUP = "admissionregistration.k8s.io"
 Authorise = Callable[[User, RequestInfo], None]
@@ -91,7 +92,7 @@ def adopt(a: Attributes, new: Obj) -> bool:
         return False
     quiet = replace(call, field_validation="Ignore", strict=[], warnings=[])
     new = prepare.check_schema(quiet, call.inward(as_kind(new, kind)), kind)
-    prepare.carry(new["metadata"], a.obj["metadata"], (*prepare.SYSTEM, "managedFields"))
+    object_parts.carry(new["metadata"], a.obj["metadata"], (*object_parts.SYSTEM, "managedFields"))
     if a.call.generates:
         new["metadata"].setdefault("name", a.obj["metadata"]["name"])
     if a.old:
@@ -99,7 +100,7 @@ def adopt(a: Attributes, new: Obj) -> bool:
     else:
         kind.default(new)
         kind.prepare_create(new)
-    new["metadata"] = prepare.ordered(new["metadata"])
+    new["metadata"] = object_parts.ordered(new["metadata"])
     a.obj.clear()
     a.obj.update(new)
     return True
