@@ -7,7 +7,7 @@ map with one key that says what it is, so that `==` and the member functions of 
 
 Invariant: an expression is compiled once in the life of the process, however many objects carry it.
 Models:    k8s.io/apiserver/pkg/cel
-Left out:  named formats
+Left out:  macros over two variables (`m.all(k, v, ...)`, `transformMap`) and `sortBy`, which the library does not have
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 from kubelab.machinery.cel_formats import with_optionals
+from kubelab.machinery.cel_names import as_written, under_our_names
 
 MISSING = ("CEL expressions need the optional package cel-expr-python: pip install 'kubelab[cel]'")
 _TYPES = {"int": "INT", "uint": "UINT", "bool": "BOOL", "string": "STRING", "double": "DOUBLE", "bytes": "BYTES",
@@ -80,25 +81,24 @@ def compiled(expression: str, variables: tuple[str, ...], types: tuple[str, ...]
 def compile_in(made: Any, expression: str) -> Program:
     """Compile an expression in an environment. Raises `CelError`."""
     try:
-        return Program(expression, made.compile(with_optionals(expression)))
+        return Program(expression, made.compile(under_our_names(with_optionals(expression))))
     except RuntimeError as error:
         text = str(error).removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
-        raise CelError(_as_go_says(text)) from None
+        raise CelError(_as_go_says(as_written(text))) from None
 
 
 def environment(variables: Mapping[str, Any], pool: Any = None) -> Any:
     """Make an environment of variables of cel-cpp's types, with Kubernetes' functions. Raises `CelError`."""
     try:
         from cel_expr_python import cel
-        from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
+        from cel_expr_python.ext import ext_optional, ext_strings
     except ImportError:
         raise CelError(MISSING) from None
     from kubelab.machinery.cel_library import functions
 
     return cel.NewEnv(
         descriptor_pool=pool, variables=dict(variables), functions=functions(cel),
-        extensions=[ext_strings.ExtStrings(), ext_optional.ExtOptional(), ext_math.ExtMath(),
-                    ext_bindings.ExtBindings(), ext_encoders.ExtEncoders()])
+        extensions=[ext_strings.ExtStrings(version=2), ext_optional.ExtOptional()])
 
 
 @lru_cache(maxsize=64)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from kubelab.machinery.cel_names import as_written
 from kubelab.machinery.protobuf import fields
 
 _PRIMITIVES = ("", "bool", "int", "uint", "double", "string", "bytes")
@@ -33,6 +34,7 @@ class Node:
     member: bool = False
     held: str = ""
     size: int | None = None  # of a constant or a list that is written out
+    number: int | None = None  # what a whole number says that is written out
 
 
 def tree(serialized: bytes) -> Node:
@@ -86,7 +88,7 @@ def _node(given: Fields, types: dict[int, str], called: dict[int, tuple[str, ...
             return Node("has" if part.get(3) else "select", text(part, 2), (below(part[1][0]),), type_)
         case 6:
             parts = tuple(map(below, (*part.get(1, ()), *part.get(3, ()))))
-            return Node("call", text(part, 2), parts, type_, called.get(at, ()), 1 in part)
+            return Node("call", as_written(text(part, 2)), parts, type_, called.get(at, ()), 1 in part)
         case 7:
             parts = tuple(map(below, part.get(1, ())))
             return Node("list", "", parts, type_, size=len(parts))
@@ -98,4 +100,4 @@ def _node(given: Fields, types: dict[int, str], called: dict[int, tuple[str, ...
             parts = tuple(below(part[number][0]) for number in (2, 4, 5, 6, 7))
             return Node("loop", text(part, 1), parts, type_, held=text(part, 3))
     size = len(bytes(part[6][0]).decode()) if 6 in part else len(part[7][0]) if 7 in part else 1
-    return Node("constant", "", (), type_, size=size)
+    return Node("constant", "", (), type_, size=size, number=part[3][0] if 3 in part else None)

@@ -27,6 +27,7 @@ _NOMINAL = frozenset((
     "errored", "masked", "prefixLength", "family", "isUnspecified", "isLoopback", "isLinkLocalMulticast",
     "isLinkLocalUnicast"))
 _LISTED = frozenset(("isSorted", "sum", "max", "min", "indexOf", "lastIndexOf"))
+_MADE = frozenset(("slice", "flatten", "distinct", "sort", "reverse"))
 _SAME_SIZE = frozenset(("lowerAscii", "upperAscii", "substring", "trim"))
 _COMPARED = frozenset(("equals", "not_equals", *(f"{how}_{what}" for what in ("string", "bytes") for how in (
     "less", "greater", "less_equals", "greater_equals"))))
@@ -149,12 +150,31 @@ class _Coster:
             return _times(sizes[0], TRAVERSAL)
         if name in ("replace", "split", "join", "find", "findAll") and node.member:
             return self._strings(node, sizes)
+        if name == "lists.range" or (name in _MADE and node.member and parts[0].type != "string"):
+            return self._made(node, sizes[0])
         if name.startswith("sets."):
             return _times(sizes[0], sizes[1] * (2 if name == "sets.equivalent" else 1))
         if name in ("containsIP", "containsCIDR"):
             masked = _times(ADDRESS_BYTES, TRAVERSAL) + 1 if name == "containsCIDR" else 0
             return _times(2 * ADDRESS_BYTES, TRAVERSAL) + masked
         return None
+
+    def _made(self, node: Node, size: int) -> int:
+        """Return the cost of a list that is made of another, or of a number."""
+        numbers = [part.number for part in node.parts]
+        match node.name:
+            case "lists.range":
+                size = UNBOUNDED if numbers[0] is None else numbers[0]
+            case "slice":
+                size = max((size if numbers[2] is None else numbers[2]) - (numbers[1] or 0), 0)
+            case "distinct" | "sort":
+                size = _times(size, size)
+        shape = self._shapes.get(id(node.parts[0]))
+        text = shape is not None and shape.element is not None and shape.element.type in ("string", "bytes")
+        factor = (2 + (TRAVERSAL if text else 0) if node.name in ("distinct", "sort") else
+                  1 if node.name != "flatten" or len(numbers) == 1 else UNBOUNDED if numbers[1] is None else numbers[1])
+        self._sizes[id(node)] = size
+        return _sum(_times(size, factor), LIST, 1)
 
     def _strings(self, node: Node, sizes: list[int]) -> int:
         size, parts = sizes[0], node.parts

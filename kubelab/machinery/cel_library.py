@@ -4,8 +4,8 @@ Each is one row: name, what it takes, what it gives, how. A receiver stands firs
 `o` is a value of no CEL type, kept as a map whose first key says what it is: {"quantity": "1500m"}.
 
 Invariant: a function is pure, but for the authorizer's `check`, which asks whoever evaluates.
-Models:    k8s.io/apiserver/pkg/cel/library
-Left out:  indexOf and lastIndexOf of lists, which cel-cpp keeps for strings; string() of addresses
+Models:    k8s.io/apiserver/pkg/cel/library, and of cel-go the lists of ext, version 3
+Left out:  string() of addresses
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from kubelab.machinery import cel_formats
 from kubelab.machinery import quantity as q
+from kubelab.machinery.cel_names import OURS
 
 Opaque = dict[str, Any]
 Row = tuple[str, str, str, Callable[..., Any]]
 
+MAX_RANGE = 1_000_000
 asked: ContextVar[Callable[[Opaque, str], bool]] = ContextVar("asked")
 """Answers an authorizer's check: (what was asked for, verb) -> allowed."""
 
@@ -126,6 +128,77 @@ def _sum(items: list[Any]) -> Any:
     return sum(items)
 
 
+def _range(size: int) -> list[int]:
+    if size < 0:
+        raise ValueError(f"lists.range: size must be non-negative, got {size}")
+    if size > MAX_RANGE:
+        raise ValueError(f"lists.range: size {size} exceeds maximum allowed ({MAX_RANGE})")
+    return list(range(size))
+
+
+def _slice(items: list[Any], start: int, end: int) -> list[Any]:
+    why = "negative indexes not supported" if start < 0 or end < 0 else \
+        "start index must be less than or equal to end index" if start > end else \
+        f"list is length {len(items)}" if end > len(items) else ""
+    if why:
+        raise ValueError(f"cannot slice({start}, {end}), {why}")
+    return items[start:end]
+
+
+def _flatten(items: list[Any], depth: int = 1) -> list[Any]:
+    if depth < 0:
+        raise ValueError("level must be non-negative")
+    nested = [_flatten(item, depth - 1) if depth and isinstance(item, list) else [item] for item in items]
+    return [item for some in nested for item in some]
+
+
+def _same(a: Any, b: Any) -> bool:
+    return bool(a == b) and isinstance(a, bool) == isinstance(b, bool)  # true is no 1
+
+
+def _place(items: list[Any], item: Any) -> int:
+    return next((i for i, one in enumerate(items) if _same(one, item)), -1)
+
+
+def _last_place(items: list[Any], item: Any) -> int:
+    return next((i for i in reversed(range(len(items))) if _same(items[i], item)), -1)
+
+
+def _distinct(items: list[Any]) -> list[Any]:
+    return [item for i, item in enumerate(items) if _place(items, item) == i]
+
+
+def _sort(items: list[Any]) -> list[Any]:
+    if items and isinstance(items[0], (list, dict, type(None))):
+        raise ValueError("list elements must be comparable")
+    if any(type(item) is not type(items[0]) for item in items):
+        raise ValueError("list elements must have the same type")
+    return sorted(items)
+
+
+def _substring(text: str, start: int, end: int | None = None) -> str:
+    if end is not None and start > end:
+        raise ValueError(f"invalid substring range. start: {start}, end: {end}")
+    for number in (start, len(text) if end is None else end):
+        if not 0 <= number <= len(text):
+            raise ValueError(f"index out of range: {number}")
+    return text[start:end]
+
+
+def _index(text: str, part: str, start: int = 0) -> int:
+    if start < 0:
+        raise ValueError(f"index out of range: {start}")
+    return text.find(part, min(start, len(text)))
+
+
+def _last_index(text: str, part: str, start: int | None = None) -> int:
+    if start is not None and start < 0:
+        raise ValueError(f"index out of range: {start}")
+    if start is not None and part and start >= len(text):
+        return -1
+    return text.rfind(part) if start is None else text.rfind(part, 0, start + len(part))
+
+
 def _find(text: str, pattern: str) -> str:
     found = re.search(pattern, text)
     return found[0] if found else ""
@@ -144,6 +217,13 @@ def _checked(asks: Opaque, verb: str) -> Opaque:
 MEMBERS: tuple[Row, ...] = (
     ("isSorted", "l", "b", lambda items: all(a <= b for a, b in pairwise(items))),
     ("sum", "l", "*", _sum), ("min", "l", "*", min), ("max", "l", "*", max),
+    ("slice", "lii", "l", _slice), ("flatten", "l", "l", _flatten), ("flatten", "li", "l", _flatten),
+    ("distinct", "l", "l", _distinct), ("sort", "l", "l", _sort), ("reverse", "l", "l", lambda items: items[::-1]),
+    ("substring", "si", "s", _substring), ("substring", "sii", "s", _substring),
+    ("indexOf", "ss", "i", _index), ("indexOf", "ssi", "i", _index),
+    ("lastIndexOf", "ss", "i", _last_index), ("lastIndexOf", "ssi", "i", _last_index),
+    *((name, f"l{letter}", "i", how) for letter in "sibdol"
+      for name, how in (("indexOf", _place), ("lastIndexOf", _last_place))),
     ("find", "ss", "s", _find), ("findAll", "ss", "S", _find_all), ("findAll", "ssi", "S", _find_all),
     ("getScheme", "o", "s", _url_part(lambda u: u.scheme)), ("getHost", "o", "s", _url_part(lambda u: u.netloc)),
     ("getHostname", "o", "s", _url_part(lambda u: u.hostname or "")),
@@ -185,6 +265,7 @@ MEMBERS: tuple[Row, ...] = (
     ("errored", "o", "b", lambda decision: False), ("reason", "o", "s", lambda decision: ""),
 )
 GLOBALS: tuple[Row, ...] = (
+    ("lists.range", "i", "l", _range),
     ("ip.isCanonical", "s", "b", lambda text: str(ipaddress.ip_address(text)) == text),
     ("quantity", "s", "o", _quantity), ("isQuantity", "s", "b", q.is_quantity),
     ("url", "s", "o", _url), ("isURL", "s", "b", _is(_url)),
@@ -210,4 +291,4 @@ def functions(cel: Any) -> list[Any]:
             overloads.setdefault(name, []).append(cel.Overload(
                 f"{name}_{'of' if member else ''}_{takes.replace('*', 'any')}", return_type=types[gives],
                 parameters=[types[letter] for letter in takes], is_member=member, impl=how))
-    return [cel.FunctionDecl(name, several) for name, several in overloads.items()]
+    return [cel.FunctionDecl(OURS.get(name, name), several) for name, several in overloads.items()]

@@ -31,6 +31,11 @@ def value(expression: str, **data: Any) -> Any:
     "semver('1.9.3').isLessThan(semver('1.10.0')) && semver('1.0.0-rc.1').compareTo(semver('1.0.0')) == -1",
     "semver('1.0.0-alpha.1').isLessThan(semver('1.0.0-alpha.b')) && !isSemver('1.2')",
     "semver('v01.2', true).minor() == 2 && semver('1.2.3+b').patch() == 3",
+    "lists.range(4).slice(1, 3) == [1, 2] && [[1], [2]].flatten() == [1, 2] && [1, 2].reverse() == [2, 1]",
+    "[1, 2, 1].distinct() == [1, 2] && ['b', 'a'].sort() == ['a', 'b'] && [1, 2].first().value() == 1",
+    "'abc'.substring(0, 3) == 'abc' && 'abc'.substring(1) == 'bc' && ' .indexOf(a)'.indexOf('.') == 1",
+    "'tacocat'.indexOf('c', 3) == 4 && 'tacocat'.lastIndexOf('c', 3) == 2 && 'abc'.lastIndexOf('') == 3",
+    "[1, 2, 1].indexOf(1) == 0 && [1, 2, 1].lastIndexOf(1) == 2 && [1].indexOf(true) == -1",
     "'a,b'.split(',') == ['a', 'b'] && 'X'.lowerAscii() == 'x' && ['a', 'b'].join('-') == 'a-b'",
 ])
 def test_what_holds(expression: str) -> None:
@@ -47,6 +52,7 @@ def test_values_come_out_as_plain_json() -> None:
 @pytest.mark.parametrize(("expression", "text"), [
     ("nope", "undeclared reference to 'nope' (in container '')"),
     ("'a' + 1", "found no matching overload for '_+_' applied to '(string, int)'"),
+    ("'a'.indexOf(2)", "found no matching overload for 'indexOf' applied to 'string.(int)'\n | 'a'.indexOf(2)"),
     ("object.x ==", "Syntax error: mismatched input '<EOF>'"),
 ])
 def test_what_does_not_compile(expression: str, text: str) -> None:
@@ -58,6 +64,8 @@ def test_what_does_not_compile(expression: str, text: str) -> None:
 
 @pytest.mark.parametrize(("expression", "text"), [
     ("object.x.y", "no such key: x"), ("object.s + 1 == 2", "no such overload"), ("1 / 0 == 1", "division by zero"),
+    ("lists.range(-1)", "lists.range: size must be non-negative, got -1"),
+    ("[1].slice(0, 2)", r"cannot slice\(0, 2\), list is length 1"), ("'a'.substring(2)", "index out of range: 2"),
     ("object.l[3] == 1", "index out of bounds: 3"),
 ])
 def test_what_comes_to_no_value(expression: str, text: str) -> None:

@@ -36,7 +36,9 @@ def cost(schema: Obj, expression: str) -> int:
     ({"type": "object", "properties": {"a": SHORT, "b": SHORT}}, "self.a + self.b == 'x'", 13),
     ({"type": "object", "properties": {"a": INTEGER}}, "self.a > 1 && self.a < 9 || self.a == 20", 8),
     ({"type": "object", "additionalProperties": INTEGER, "maxProperties": 3}, "self.all(k, self[k] > 1)", 23),
-    (SHORT, "cel.bind(n, self + self, n == 'x')", 22), (SHORT, "string(1) + self == 'x'", 11),
+    (SHORT, "[1, 2, 3, 4].slice(1, 3).size() == 2", 25), (SHORT, "lists.range(3).size() == 3", 16),
+    (SHORT, "[1, 2, 3, 4].sort() == [1]", 64), (listed(SHORT, maxItems=4), "self.distinct() == self", 48),
+    (SHORT, "string(1) + self == 'x'", 11),
     (listed(INTEGER, maxItems=3), "self.map(x, x + 1).all(y, y > 1)", 70),
     (listed(listed(STRING)), "self.all(x, x.all(y, y.contains(y)))", UNBOUNDED),
 ])
