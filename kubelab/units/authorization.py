@@ -16,7 +16,7 @@ from kubelab.machinery import metrics
 from kubelab.machinery.errors import ApiError, forbidden
 from kubelab.machinery.request import Obj, User
 from kubelab.machinery.routes import RequestInfo
-from kubelab.units.pod_references import references
+from kubelab.units.pods.references import references
 from kubelab.units.rbac_rules import allows_path, allows_resource
 
 MASTERS, NODES, NODE_PREFIX = "system:masters", "system:nodes", "system:node:"

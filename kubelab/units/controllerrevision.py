@@ -13,7 +13,7 @@ from kubelab.machinery.request import Obj
 from kubelab.units import rules
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, NONE, containers_of, labels_text
-from kubelab.units.pod_defaults import template_defaults
+from kubelab.units.pods.defaults import template_defaults
 from kubelab.units.template import template_errors
 
 

@@ -15,10 +15,10 @@ from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Kind
 from kubelab.units.columns import CREATED_AT, NAME
-from kubelab.units.crd_internal import internal
-from kubelab.units.crd_parts import column_errors, deprecation_errors, selectable_errors, subresource_errors
-from kubelab.units.crd_schema import schema_errors, tidy, unknown_formats, untyped
-from kubelab.units.crd_status import APPROVAL, approval, is_established
+from kubelab.units.crds.internal import internal
+from kubelab.units.crds.parts import column_errors, deprecation_errors, selectable_errors, subresource_errors
+from kubelab.units.crds.schema import schema_errors, tidy, unknown_formats, untyped
+from kubelab.units.crds.status import APPROVAL, approval, is_established
 from kubelab.units.rules import Errors, forbidden, immutable, invalid_struct, messages, one_of
 from kubelab.units.webhookconfiguration import service_errors, url_errors
 

@@ -10,12 +10,13 @@ from typing import Any
 
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units import pod_warnings, rules, schedule
+from kubelab.units import rules, schedule
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, NONE, selector_text, since, template_columns
 from kubelab.units.job import Job, default_patterns, many_indexes
 from kubelab.units.job_validation import spec_errors
-from kubelab.units.pod_defaults import template_defaults
+from kubelab.units.pods import warnings as pod_warnings
+from kubelab.units.pods.defaults import template_defaults
 
 POLICIES = ("Allow", "Forbid", "Replace")
 MAX_NAME = 52  # 63 less what the controller puts behind it

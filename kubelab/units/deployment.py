@@ -10,10 +10,11 @@ from typing import Any
 
 from kubelab.machinery.errors import FieldError, invalid_value
 from kubelab.machinery.request import Obj
-from kubelab.units import pod_warnings, rules, status_validation
+from kubelab.units import rules, status_validation
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, selector_text, template_columns
-from kubelab.units.pod_defaults import template_defaults
+from kubelab.units.pods import warnings as pod_warnings
+from kubelab.units.pods.defaults import template_defaults
 from kubelab.units.replication import selector_errors
 from kubelab.units.template import workload, workload_template_errors
 

@@ -11,10 +11,11 @@ from typing import Any
 from kubelab.machinery import clock, meta, names
 from kubelab.machinery.errors import FieldError
 from kubelab.machinery.request import Obj
-from kubelab.units import job_status_validation, job_validation, pod_warnings
+from kubelab.units import job_status_validation, job_validation
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.columns import AGE, NAME, selector_text, template_columns
-from kubelab.units.pod_defaults import template_defaults
+from kubelab.units.pods import warnings as pod_warnings
+from kubelab.units.pods.defaults import template_defaults
 from kubelab.units.template import workload
 
 CONTROLLER_UID, JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from kubelab.machinery.quantity import canonical, parse
 from kubelab.machinery.request import Obj
-from kubelab.units.pod_resources import Amounts, amounts, pod_amounts, written
+from kubelab.units.pods.resources import Amounts, amounts, pod_amounts, written
 
 NOTE = "kubernetes.io/limit-ranger"
 

@@ -1,6 +1,6 @@
 """Pod: some containers that live and die together on one node, sharing a network and volumes.
 
-    manifest ─ pod_defaults ─► pod ─ pod_validation ─► stored ─ pod_columns ─► `kubectl get pods`
+    manifest ─ pods/defaults ─► pod ─ pods/validation ─► stored ─ pods/columns ─► `kubectl get pods`
 
 Models: pkg/registry/core/pod of kube-apiserver
 """
@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubelab.machinery.request import Obj
-from kubelab.units import pod_changes, pod_status_validation, pod_validation, pod_warnings
 from kubelab.units.catalogue import Kind
-from kubelab.units.pod_columns import COLUMNS, row_conditions
-from kubelab.units.pod_defaults import pod_defaults, qos_class, select_own_labels
+from kubelab.units.pods import changes, status_validation, validation, warnings
+from kubelab.units.pods.columns import COLUMNS, row_conditions
+from kubelab.units.pods.defaults import pod_defaults, qos_class, select_own_labels
 
 WELL_KNOWN_PORTS = {"nginx": 80, "httpd": 80, "whoami": 80, "redis": 6379}
 
@@ -74,9 +74,9 @@ POD = Kind(
                             "ephemeralcontainers", "resize"}),
     default=pod_defaults, default_status=_default_status, prepare_create=_prepare_create,
     prepare_status=_prepare_status,
-    validate=pod_validation.validate, validate_update=pod_changes.validate_update,
-    validate_part=pod_status_validation.validate_part,
-    warnings=pod_warnings.pod,
+    validate=validation.validate, validate_update=changes.validate_update,
+    validate_part=status_validation.validate_part,
+    warnings=warnings.pod,
     columns=COLUMNS, row_conditions=row_conditions, selectable=_fields,
     selectable_keys=("spec.nodeName", "spec.host", "spec.restartPolicy", "spec.schedulerName",
                      "spec.serviceAccountName", "spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs",

@@ -15,7 +15,7 @@ from typing import Any
 from kubelab.machinery.quantity import parse
 from kubelab.machinery.request import Obj
 from kubelab.units.claim_validation import CLASS_ANNOTATION
-from kubelab.units.pod_resources import Amounts, pod_amounts
+from kubelab.units.pods.resources import Amounts, pod_amounts
 
 COMPUTE = ("cpu", "memory", "ephemeral-storage")
 LEGACY = frozenset({"configmaps", "secrets", "replicationcontrollers", "resourcequotas", "services",

@@ -12,7 +12,7 @@ from kubelab.machinery import names, quantity
 from kubelab.machinery.errors import duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
-from kubelab.units.pod_resources import container_amounts, written
+from kubelab.units.pods.resources import container_amounts, written
 
 CONTAINER_RESOURCES = frozenset({"cpu", "memory", "ephemeral-storage"})
 COUNTED = frozenset({"pods", "services", "secrets", "configmaps", "replicationcontrollers", "resourcequotas",

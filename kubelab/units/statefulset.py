@@ -10,12 +10,13 @@ from typing import Any, cast
 
 from kubelab.machinery.errors import FieldError, invalid_value
 from kubelab.machinery.request import Obj
-from kubelab.units import pod_warnings, rules, status_validation, warnings
+from kubelab.units import rules, status_validation, warnings
 from kubelab.units.catalogue import Column, Kind
 from kubelab.units.claim_validation import claim_spec_errors
 from kubelab.units.columns import AGE, NAME, template_columns
 from kubelab.units.persistentvolumeclaim import claim_defaults
-from kubelab.units.pod_defaults import template_defaults
+from kubelab.units.pods import warnings as pod_warnings
+from kubelab.units.pods.defaults import template_defaults
 from kubelab.units.replication import selector_errors
 from kubelab.units.template import workload, workload_template_errors
 

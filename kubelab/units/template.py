@@ -13,8 +13,8 @@ from kubelab.machinery.errors import invalid_value
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
 from kubelab.units.pod import container
-from kubelab.units.pod_annotations import annotation_errors
-from kubelab.units.pod_validation import spec_errors
+from kubelab.units.pods.annotations import annotation_errors
+from kubelab.units.pods.validation import spec_errors
 
 
 def template_errors(path: str, template: Obj) -> rules.Errors:

@@ -2,7 +2,7 @@
 
     spec.csi ─► SOURCES["csi"] ─► its errors      spec.nfs beside it ─► may not specify more than 1 volume type
 
-Most of them may stand in a pod too, and say the same there: `volume_validation` takes them from here.
+Most of them may stand in a pod too, and say the same there: `pods/volumes.py` takes them from here.
 
 Invariant: the sources are looked at in upstream's order; the first that is set counts, the others are one too many.
 Models:    validate*PersistentVolumeSource of pkg/apis/core/validation
@@ -18,7 +18,7 @@ from kubelab.machinery import names
 from kubelab.machinery.errors import invalid_value, required, too_long
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
-from kubelab.units.mount_validation import no_backsteps
+from kubelab.units.pods.mounts import no_backsteps
 
 Check = Callable[[Obj, str], rules.Errors]
 BAD_FORMAT = "must be valid format"

@@ -20,7 +20,7 @@ from kubelab.control_plane.apiserver.connect import Connect, kubelet_of
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj, Request, Response
 from kubelab.machinery.routes import request_info
-from kubelab.units.pod_connections import check_log_options, container_of, split_name
+from kubelab.units.pods.connections import check_log_options, container_of, split_name
 
 PKI = Pki.open(None)
 

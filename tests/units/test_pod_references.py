@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kubelab.machinery.request import Obj
-from kubelab.units.pod_references import references
+from kubelab.units.pods.references import references
 
 
 def test_references_of_a_pod() -> None:

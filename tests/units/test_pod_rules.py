@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from kubelab.machinery.meta import copy_obj
-from kubelab.units import pod_status_validation
 from kubelab.units.pod import POD
-from kubelab.units.pod_defaults import pull_policy
+from kubelab.units.pods import status_validation as pod_status_validation
+from kubelab.units.pods.defaults import pull_policy
 
 C = "spec.containers[0]"
 V = "spec.volumes[0]"

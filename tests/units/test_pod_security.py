@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kubelab.machinery.request import Obj
-from kubelab.units.pod_security import violations
+from kubelab.units.pods.security import violations
 
 GOOD: Obj = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True,
              "seccompProfile": {"type": "RuntimeDefault"}}

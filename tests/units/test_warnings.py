@@ -8,7 +8,8 @@ import pytest
 
 from kubelab import units
 from kubelab.machinery.request import Obj
-from kubelab.units import Deployment, Pod, Service, pod_status_validation, status_validation
+from kubelab.units import Deployment, Pod, Service, status_validation
+from kubelab.units.pods import status_validation as pod_status_validation
 
 
 def pod(**spec: Any) -> Obj:

@@ -21,7 +21,7 @@ from kubelab.machinery.errors import ApiError, bad_request, not_found
 from kubelab.machinery.ports import mapped
 from kubelab.machinery.request import Obj, Request, Response
 from kubelab.machinery.routes import RequestInfo
-from kubelab.units.pod_connections import LOG_OPTIONS, check_log_options, container_of, split_name
+from kubelab.units.pods.connections import LOG_OPTIONS, check_log_options, container_of, split_name
 
 Get = Callable[[str, str, str], Obj | None]
 """(plural, namespace, name) -> stored object."""

@@ -29,8 +29,8 @@ from kubelab.machinery.routes import RequestInfo
 from kubelab.units import object_parts
 from kubelab.units.catalogue import Kind
 from kubelab.units.crd import CUSTOM_RESOURCE_DEFINITION as CRD
-from kubelab.units.crd_names import granted
-from kubelab.units.crd_status import FINALIZER, is_established, terminating
+from kubelab.units.crds.names import granted
+from kubelab.units.crds.status import FINALIZER, is_established, terminating
 from kubelab.units.custom import kinds_of
 
 SELF = User("system:apiserver", ("system:masters",))

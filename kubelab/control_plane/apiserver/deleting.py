@@ -34,8 +34,8 @@ from kubelab.machinery.request import Encoded, Obj
 from kubelab.machinery.routes import is_true
 from kubelab.machinery.serializer import Malformed, Unreadable
 from kubelab.units.crd import CUSTOM_RESOURCE_DEFINITION as CRD
-from kubelab.units.crd_status import FINALIZER as CRD_FINALIZER
-from kubelab.units.crd_status import mark_terminating
+from kubelab.units.crds.status import FINALIZER as CRD_FINALIZER
+from kubelab.units.crds.status import mark_terminating
 from kubelab.units.object_parts import ordered
 from kubelab.units.priorityclass import SYSTEM as SYSTEM_PRIORITIES
 

@@ -16,7 +16,7 @@ from functools import partial
 from kubelab.client.informer import Informer, Informers
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Kind
-from kubelab.units.crd_status import is_established
+from kubelab.units.crds.status import is_established
 
 OnObject = Callable[[Kind, str, Obj, Obj | None], None]
 

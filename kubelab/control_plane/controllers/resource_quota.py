@@ -24,7 +24,7 @@ from kubelab.machinery.quantity import parse
 from kubelab.machinery.request import Obj
 from kubelab.units import CATALOGUE
 from kubelab.units.catalogue import Kind
-from kubelab.units.pod_resources import Amounts, add, written
+from kubelab.units.pods.resources import Amounts, add, written
 from kubelab.units.quota_usage import LEGACY, count_name, counts, usage_of
 
 RESYNC_S = 300.0

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from kubelab.control_plane.apiserver.admission.plugin import Attributes, Plugin
 from kubelab.machinery.errors import ApiError
 from kubelab.machinery.request import Obj
-from kubelab.units.pod_annotations import MIRROR
-from kubelab.units.pod_references import references
+from kubelab.units.pods.annotations import MIRROR
+from kubelab.units.pods.references import references
 
 NOT_READY = "node.kubernetes.io/not-ready"
 NODES, PREFIX = "system:nodes", "system:node:"

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes, Plugin
 from kubelab.machinery.errors import FieldError, invalid
 from kubelab.machinery.request import Obj
-from kubelab.units.pod_security import LEVELS, violations
+from kubelab.units.pods.security import LEVELS, violations
 
 PREFIX = "pod-security.kubernetes.io/"
 TEMPLATED = ("replicationcontrollers", "replicasets", "deployments", "daemonsets", "statefulsets", "jobs", "cronjobs",

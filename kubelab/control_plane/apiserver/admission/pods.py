@@ -12,8 +12,8 @@ from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes,
 from kubelab.machinery.meta import random_suffix
 from kubelab.machinery.quantity import parse
 from kubelab.machinery.request import Obj
-from kubelab.units.pod_annotations import MIRROR
-from kubelab.units.pod_references import references
+from kubelab.units.pods.annotations import MIRROR
+from kubelab.units.pods.references import references
 
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path, not a secret
 TOKEN_SECONDS = 3607

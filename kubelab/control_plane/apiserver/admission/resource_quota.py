@@ -16,7 +16,7 @@ from kubelab.control_plane.apiserver.admission.plugin import NO_OBJ, Attributes,
 from kubelab.control_plane.apiserver.storage import Changed
 from kubelab.machinery.quantity import canonical, parse
 from kubelab.machinery.request import Obj
-from kubelab.units.pod_resources import Amounts, written
+from kubelab.units.pods.resources import Amounts, written
 from kubelab.units.quota_usage import concerns, counts, unstated, usage_of
 
 CHANGING = frozenset({"services", "persistentvolumeclaims", "pods/resize"})  # whose usage an update may raise

@@ -1,8 +1,8 @@
-"""What a pod may look like; `pod_changes` has what of it may change once it exists.
+"""What a pod may look like; `changes.py` has what of it may change once it exists.
 
-    spec_errors ─┬─ volume_validation     the volumes
-                 ├─ container_validation  containers, their ports, variables, probes, resources
-                 ├─ security_validation   users, groups, profiles, the operating system
+    spec_errors ─┬─ volumes               the volumes
+                 ├─ containers            containers, their ports, variables, probes, resources
+                 ├─ security_context      users, groups, profiles, the operating system
                  └─ placement_validation  affinity, tolerations, spread
 
 Models: ValidatePodSpec and ValidatePodCreate of pkg/apis/core/validation
@@ -18,7 +18,9 @@ from kubelab.machinery.errors import FieldError, duplicate, invalid_value, requi
 from kubelab.machinery.names import regex_message
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
-from kubelab.units.container_validation import (
+from kubelab.units.placement_validation import affinity_errors, spread_errors, toleration_errors
+from kubelab.units.pods.annotations import annotation_errors
+from kubelab.units.pods.containers import (
     Place,
     container_errors,
     ephemeral_container_errors,
@@ -26,11 +28,9 @@ from kubelab.units.container_validation import (
     image_errors,
     init_container_errors,
 )
-from kubelab.units.placement_validation import affinity_errors, spread_errors, toleration_errors
-from kubelab.units.pod_annotations import annotation_errors
+from kubelab.units.pods.security_context import host_user_errors, pod_security_errors, system_errors
+from kubelab.units.pods.volumes import check_volumes
 from kubelab.units.resource_validation import pod_resource_errors, resource_errors
-from kubelab.units.security_validation import host_user_errors, pod_security_errors, system_errors
-from kubelab.units.volume_validation import check_volumes
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")

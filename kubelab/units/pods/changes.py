@@ -14,9 +14,9 @@ from kubelab.machinery import quantity
 from kubelab.machinery.errors import FieldError, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import go_shapes, rules
-from kubelab.units.container_validation import image_errors
 from kubelab.units.placement_validation import REQUIRED, toleration_errors
-from kubelab.units.pod_annotations import annotation_changes
+from kubelab.units.pods.annotations import annotation_changes
+from kubelab.units.pods.containers import image_errors
 
 UPDATABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from kubelab.machinery import quantity
 from kubelab.machinery.request import Obj
 from kubelab.units.claim_validation import claim_spec_defaults
-from kubelab.units.pod_resources import amounts, container_amounts, written
+from kubelab.units.pods.resources import amounts, container_amounts, written
 from kubelab.units.volume_sources import source_defaults
 
 FILE_MODE = 0o644

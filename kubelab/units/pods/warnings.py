@@ -17,7 +17,7 @@ from kubelab.machinery import names
 from kubelab.machinery.errors import shown
 from kubelab.machinery.request import Obj
 from kubelab.units.addresses import ip_warnings
-from kubelab.units.pod_annotations import APP_ARMOR, SECCOMP_CONTAINER, SECCOMP_POD
+from kubelab.units.pods.annotations import APP_ARMOR, SECCOMP_CONTAINER, SECCOMP_POD
 from kubelab.units.warnings import LABELS, VOLUMES, Warnings, claim_spec, fractions, node_term
 
 ANNOTATIONS = {

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from kubelab.machinery.errors import FieldError, duplicate, invalid_value
 from kubelab.machinery.request import Obj
 from kubelab.units import go_shapes, rules
-from kubelab.units.pod_annotations import MIRROR, annotation_changes
-from kubelab.units.pod_defaults import qos_class
+from kubelab.units.pods.annotations import MIRROR, annotation_changes
+from kubelab.units.pods.defaults import qos_class
 
 KUBELETS_OWN = ("PodScheduled", "Ready", "Initialized")
 RUNNING_ON = "may not be transitioned to non-terminated state"

@@ -9,7 +9,7 @@ from typing import Any
 
 from kubelab.machinery.errors import duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
-from kubelab.units.crd_paths import PathError, field_at
+from kubelab.units.crds.paths import PathError, field_at
 from kubelab.units.rules import Errors, too_many
 
 COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")

@@ -12,7 +12,7 @@ from kubelab.machinery.errors import invalid_value, required
 from kubelab.machinery.names import dns1123_subdomain_errors
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
-from kubelab.units.mount_validation import file_path
+from kubelab.units.pods.mounts import file_path
 
 SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 ENV_FIELDS = ("metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",

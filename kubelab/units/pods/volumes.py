@@ -17,8 +17,8 @@ from kubelab.machinery.errors import FieldError, duplicate, invalid_value, requi
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
 from kubelab.units.claim_validation import claim_spec_errors
-from kubelab.units.mount_validation import relative_path
-from kubelab.units.projected_validation import config_items, downward_items, mode_errors, projected
+from kubelab.units.pods.mounts import relative_path
+from kubelab.units.pods.projected import config_items, downward_items, mode_errors, projected
 from kubelab.units.volume_sources import ODD_PATHS, ODD_SURPLUS, ONE_ONLY, csi_driver, iscsi, needs
 from kubelab.units.volume_sources import SOURCES as PERSISTENT
 

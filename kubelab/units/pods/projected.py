@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from kubelab.machinery.errors import invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
-from kubelab.units.environment_validation import VOLUME_FIELDS, field_ref, resource_ref
-from kubelab.units.mount_validation import file_path
+from kubelab.units.pods.environment import VOLUME_FIELDS, field_ref, resource_ref
+from kubelab.units.pods.mounts import file_path
 
 MAX_MODE = 0o777
 BAD_MODE = "must be a number between 0 and 0777 (octal), both inclusive"

@@ -16,7 +16,7 @@ from kubelab.machinery.meta import copy_obj
 from kubelab.machinery.openapi_check import NOWHERE, check
 from kubelab.machinery.request import Obj
 from kubelab.machinery.structural import EMBEDDED, INT_OR_STRING, pruned_value
-from kubelab.units.crd_structural import parts
+from kubelab.units.crds.structural import parts
 from kubelab.units.rules import Errors
 
 TYPE_META = ("apiVersion", "kind", "metadata")

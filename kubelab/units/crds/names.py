@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from kubelab.machinery.meta import set_condition
 from kubelab.machinery.request import Obj
 from kubelab.units.crd import PROTECTED
-from kubelab.units.crd_status import approval, condition, is_established
+from kubelab.units.crds.status import approval, condition, is_established
 
 _NAMES = (("plural", "PluralConflict"), ("singular", "SingularConflict"), ("shortNames", "ShortNamesConflict"),
           ("kind", "KindConflict"), ("listKind", "ListKindConflict"))

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from kubelab.machinery.errors import duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
-from kubelab.units.environment_validation import env_errors
-from kubelab.units.mount_validation import device_errors, mount_errors
-from kubelab.units.probe_validation import PROBES, hook_and_probe_errors
+from kubelab.units.pods.environment import env_errors
+from kubelab.units.pods.mounts import device_errors, mount_errors
+from kubelab.units.pods.probes import PROBES, hook_and_probe_errors
+from kubelab.units.pods.security_context import container_security_errors
+from kubelab.units.pods.volumes import Volumes
 from kubelab.units.resource_validation import claim_errors, resize_errors, resource_errors
-from kubelab.units.security_validation import container_security_errors
-from kubelab.units.volume_validation import Volumes
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")

@@ -1,6 +1,6 @@
 """The schemas that a CustomResourceDefinition brings: keyword by keyword, part by part.
 
-    schema ─► structural (crd_structural) ─► its defaults (crd_defaults) ─► its keywords, here ─► its CEL rules
+    schema ─► structural (structural.py) ─► its defaults (defaults.py) ─► its keywords, here ─► its CEL rules
 
 Invariant: rules are compiled only where the schema at and below them is right.
 Models:    apiextensions-apiserver/pkg/apis/apiextensions/validation
@@ -20,9 +20,9 @@ from kubelab.machinery.formats import is_known
 from kubelab.machinery.request import Obj
 from kubelab.machinery.schema import Node, compiled, find
 from kubelab.machinery.structural import EMBEDDED, PRESERVE, children
-from kubelab.units.crd_defaults import default_errors
-from kubelab.units.crd_paths import PathError, field_at
-from kubelab.units.crd_structural import RULES, branches, outside, parts, structural_errors
+from kubelab.units.crds.defaults import default_errors
+from kubelab.units.crds.paths import PathError, field_at
+from kubelab.units.crds.structural import RULES, branches, outside, parts, structural_errors
 from kubelab.units.rules import Errors, forbidden, unsupported
 
 TYPES = ("array", "boolean", "integer", "number", "object", "string")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from kubelab.machinery.errors import invalid_value
 from kubelab.machinery.request import Obj
 from kubelab.units import rules
-from kubelab.units.mount_validation import relative_path
+from kubelab.units.pods.mounts import relative_path
 
 MIRROR = "kubernetes.io/config.mirror"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from kubelab.machinery.errors import duplicate, invalid_value, required
 from kubelab.machinery.request import Obj
 from kubelab.units import go_shapes, rules
-from kubelab.units.mount_validation import relative_path
+from kubelab.units.pods.mounts import relative_path
 
 PROFILES = ("Localhost", "RuntimeDefault", "Unconfined")
 MAX_PROFILE_PATH = 4095

@@ -1,0 +1,1 @@
+"""The rules of a CustomResourceDefinition: its names, schemas, defaults and status."""
