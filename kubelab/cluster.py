@@ -270,7 +270,7 @@ class Cluster(Facade):
         self._stopped = True
         atexit.unregister(self.stop)
         if self._view is not None:
-            self._view.close()
+            self._view.stop()
         if self._etcd is not None:
             self._etcd.close_view()
         if self.background.running:
@@ -327,7 +327,7 @@ class RemoteCluster(Facade):
     def stop(self) -> None:
         """Let go of the cluster, which goes on without us."""
         if self._view is not None:
-            self._view.close()
+            self._view.stop()
         if self.background.running:
             self.background.call(self.client.close())
             self.background.stop()

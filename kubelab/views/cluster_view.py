@@ -3,7 +3,8 @@
     Bridge (on the cluster's loop) ─► widget messages ─► static/cluster_view.js
                                    ◄─ hello, ask, bye ◄─
 
-Invariant: closing the widget stops the bridge; where no kernel runs, the saved output still shows a drawing.
+Invariant: closing the widget stops the bridge; where no kernel runs, the saved output still shows a drawing. The last
+           picture of a cluster that has stopped stays on its pages, and holds on to nothing of the cluster.
 """
 
 from __future__ import annotations
@@ -44,32 +45,40 @@ class ClusterView(anywidget.AnyWidget):
                  components: Mapping[str, Component] | None = None, name: str = "cluster",
                  clock: Clock | None = None) -> None:
         super().__init__()
-        self._call = call
+        self._call: Callable[[Coroutine[Any, Any, Any]], Any] | None = call
         self._save: asyncio.TimerHandle | None = None
-        self._bridge = Bridge(client, self._post, journal=journal, components=components, name=name, clock=clock)
-        self._loop: asyncio.AbstractEventLoop | None = call(self._start())
+        self._last: dict[str, Any] = {}
+        self._bridge: Bridge | None = Bridge(client, self._post, journal=journal, components=components, name=name,
+                                             clock=clock)
+        self._loop: asyncio.AbstractEventLoop | None = call(self._start(self._bridge))
         self.on_msg(self._heard)
 
-    async def _start(self) -> asyncio.AbstractEventLoop:
-        await self._bridge.start()
+    async def _start(self, bridge: Bridge) -> asyncio.AbstractEventLoop:
+        await bridge.start()
         return asyncio.get_running_loop()
 
     def mark(self, text: str) -> None:
         """Put a mark of your own on the time bar."""
-        if self._loop is not None:
+        if self._loop is not None and self._bridge is not None:
             self._loop.call_soon_threadsafe(self._bridge.mark, Mark(text))
 
     def stop(self) -> None:
         """Stop following the cluster; the last picture stays. Safe to call again, and after the loop has ended."""
         loop, self._loop = self._loop, None
+        bridge, call = self._bridge, self._call
+        if bridge is None or call is None:
+            return
         if loop is not None and not loop.is_closed() and loop.is_running():
-            self._call(self._end())
+            call(self._end(bridge))
+        self._last = {"type": "ended", "now": bridge.now(), "items": dict(bridge.projection.items)}
+        self._bridge = self._call = None
+        self.send(self._last)
 
-    async def _end(self) -> None:
+    async def _end(self, bridge: Bridge) -> None:
         if self._save is not None:
             self._save.cancel()
-            self._remember()
-        await self._bridge.stop()
+        self._remember()
+        await bridge.stop()
 
     def close(self) -> None:
         self.stop()
@@ -77,7 +86,7 @@ class ClusterView(anywidget.AnyWidget):
 
     def svg(self) -> str:
         """Return the picture as it is now, as a drawing that needs no kernel."""
-        return draw(dict(self._bridge.projection.items))
+        return draw(self._last["items"] if self._bridge is None else dict(self._bridge.projection.items))
 
     def _post(self, message: dict[str, Any]) -> None:
         if self._loop is None:
@@ -87,13 +96,14 @@ class ClusterView(anywidget.AnyWidget):
             self._save = self._loop.call_later(SNAPSHOT_S, self._remember)
 
     def _remember(self) -> None:
-        self._save = None
-        items = self._bridge.projection.items
-        if len(items) <= SNAPSHOT_ITEMS:
-            self.snapshot = {"now": self._bridge.now(), "items": dict(items)}
+        self._save, bridge = None, self._bridge
+        if bridge is not None and len(bridge.projection.items) <= SNAPSHOT_ITEMS:
+            self.snapshot = {"now": bridge.now(), "items": dict(bridge.projection.items)}
 
     def _heard(self, _: Any, message: dict[str, Any], __: Any) -> None:
-        if self._loop is not None and not self._loop.is_closed():
+        if self._bridge is None and message.get("type") == "hello":  # a page that was opened, or was heard, since
+            self.send(self._last)
+        elif self._loop is not None and self._bridge is not None and not self._loop.is_closed():
             asyncio.run_coroutine_threadsafe(self._bridge.hear(message), self._loop)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:

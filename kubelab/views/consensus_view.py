@@ -23,6 +23,7 @@ from kubelab.views.esm import STATIC, esm
 
 EVERY_S = 0.2
 SLOW_DISK_S = 1.0
+ENDED = {"type": "said", "text": "The members have stopped; this is their last picture."}
 
 
 class ConsensusView(anywidget.AnyWidget):
@@ -35,33 +36,37 @@ class ConsensusView(anywidget.AnyWidget):
     def __init__(self, group: Group, journal: Journal | None = None, *,
                  call: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         super().__init__()
-        self._group, self._journal, self._call, self._flights = group, journal, call, Flights()
+        self._group: Group | None = group
+        self._call: Callable[[Coroutine[Any, Any, Any]], Any] | None = call
+        self._flights = Flights()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._unsubscribe: Callable[[], None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = call(self._start())
+        self._loop: asyncio.AbstractEventLoop | None = call(self._start(group, journal))
         self.on_msg(self._heard)
 
-    async def _start(self) -> asyncio.AbstractEventLoop:
+    async def _start(self, group: Group, journal: Journal | None) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
-        if self._journal is not None:
-            self._unsubscribe = self._journal.subscribe(self._flights.hear)
-        self.picture = picture(self._group)
-        self._timer = loop.call_later(EVERY_S, self._tick, loop)
+        if journal is not None:
+            self._unsubscribe = journal.subscribe(self._flights.hear)
+        self.picture = picture(group)
+        self._timer = loop.call_later(EVERY_S, self._tick, loop, group)
         return loop
 
-    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        now, flown = picture(self._group), self._flights.take()
+    def _tick(self, loop: asyncio.AbstractEventLoop, group: Group) -> None:
+        now, flown = picture(group), self._flights.take()
         if now != self.picture:
             self.picture = now
         if flown:
             self.send({"type": "flights", "flights": flown})
-        self._timer = loop.call_later(EVERY_S, self._tick, loop)
+        self._timer = loop.call_later(EVERY_S, self._tick, loop, group)
 
     def _heard(self, _: Any, message: dict[str, Any], __: Any) -> None:
         loop = self._loop
         if loop is not None and loop.is_running():
             loop.call_soon_threadsafe(self._begin, message)
+        else:
+            self.send(ENDED)
 
     def _begin(self, message: dict[str, Any]) -> None:
         task = asyncio.ensure_future(self._act(message))
@@ -70,7 +75,8 @@ class ConsensusView(anywidget.AnyWidget):
 
     async def _act(self, message: dict[str, Any]) -> None:
         try:
-            await act(self._group, message)
+            if self._group is not None:
+                await act(self._group, message)
         except (LookupError, ValueError, RuntimeError) as error:
             self.send({"type": "said", "text": str(error)})
 
@@ -78,13 +84,17 @@ class ConsensusView(anywidget.AnyWidget):
         """Stop following the members; the last picture stays. Safe to call again, and after the loop has ended."""
         loop, self._loop = self._loop, None
         if loop is not None and not loop.is_closed() and loop.is_running():
-            self._call(self._end())
+            if self._call is not None:
+                self._call(self._end())
+            self.send(ENDED)
+        self._group = self._call = None  # a picture holds on to nothing of the cluster
 
     async def _end(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self._unsubscribe is not None:
             self._unsubscribe()
+        self._unsubscribe = None
 
     def close(self) -> None:
         self.stop()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,7 +81,7 @@ def test_closing_stops_the_bridge(cluster: Cluster) -> None:
     made = ClusterView(cluster.client, cluster.journal, call=cluster.call, components=cluster.components)
     made.close()
     made.close()
-    assert not made._bridge.running
+    assert made._bridge is None
 
 
 def test_cluster_that_stops_closes_its_view() -> None:
@@ -89,5 +91,22 @@ def test_cluster_that_stops_closes_its_view() -> None:
         view = short.view
         assert view is short.view
     view._heard(None, {"type": "hello", "view": "v"}, None)
-    assert not view._bridge.running
+    assert view._bridge is None
     assert threading.active_count() <= before
+
+
+def test_the_last_picture_of_a_stopped_cluster_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pages are told that it has ended, also those that open later; nothing of the cluster is held by the view."""
+    told: list[Any] = []
+    with Cluster(nodes=1, runtime="hollow", quiet=True) as short:
+        view = short.view
+        monkeypatch.setattr(view, "send", lambda message, buffers=None: told.append(message["type"]))
+        gone = weakref.ref(short.client)
+    assert "node:node-1" in view.snapshot["items"]
+    assert told[-1] == "ended" and "node-1" in view.svg() and view.comm is not None
+    told.clear()
+    view._heard(None, {"type": "hello", "view": "later"}, None)
+    assert told == ["ended"]
+    del short
+    gc.collect()
+    assert gone() is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -204,3 +205,15 @@ def test_closing_leaves_nothing(view: ViewPage, world: World) -> None:
     view.page.evaluate("window.close_view()")
     assert view.page.locator(".kl").count() == 0
     assert view.page.evaluate("model.sent.at(-1).type") == "bye"
+
+
+def test_a_stopped_cluster_leaves_its_last_picture(view: ViewPage, world: World) -> None:
+    """It stands still and says so; what is asked of it is answered with the reason, not waited for."""
+    shop(view, world)
+    page = view.page
+    last = {"type": "ended", "now": time.time(), "items": view.projection.items}
+    page.evaluate(f"window.kernel = true; window.say({json.dumps(last)})")
+    page.wait_for_function("document.querySelector('.past').textContent === 'stopped: the last picture'")
+    assert page.locator(".pod").count() == 6 and page.locator(".kl-time").count() == 0
+    page.click('[data-key="svc:uid-web"]')
+    page.wait_for_function("document.querySelector('.kl').textContent.includes('The cluster has stopped')")

@@ -271,7 +271,7 @@ class EtcdHandle(Handle):
     def close_view(self) -> None:
         """End the view; the last picture stays. Safe to call again."""
         if self._view is not None:
-            self._view.close()
+            self._view.stop()
             self._view = None
         if self._alone is not None and self._background.running:
             self._background.call(_settled(self._alone.close))

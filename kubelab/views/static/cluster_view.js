@@ -608,6 +608,8 @@ function pointOn(c, t) {
 
 // ── wiring ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+const ENDED = "The cluster has stopped; this is its last picture. Start another with Cluster().";
+
 /** One view on a page. @param {{model: any, el: HTMLElement}} context @returns {() => void} its clean-up */
 function render({ model, el }) {
   const id = Math.random().toString(36).slice(2);
@@ -617,7 +619,7 @@ function render({ model, el }) {
     at: /** @type {number|null} */ (null), memory }; // the revision that is shown, null for live; where its tiles stand
   /** @type {Map<number, {ok: (v: any) => void, bad: (e: Error) => void}>} */
   const asked = new Map();
-  let serial = 0;
+  let serial = 0, ended = 0; // when the cluster stopped
 
   // the parts of the page
   const root = h("div", { class: "kl", role: "group", "aria-label": "Live view of the cluster" });
@@ -634,7 +636,7 @@ function render({ model, el }) {
   root.append(time.el, said);
   el.append(root);
 
-  const now = () => Date.now() / 1000 + view.ahead;
+  const now = () => ended || Date.now() / 1000 + view.ahead;
   const shown = () => (view.at === null ? live : then(view.at));
 
   /** The items as of a revision; one picture may be true for several, so the figure on etcd's card is set here. @param {number} at */
@@ -684,6 +686,7 @@ function render({ model, el }) {
 
   /** @param {Record<string, any>} request @returns {Promise<any>} */
   function ask(request) {
+    if (ended) return Promise.reject(new Error(ENDED));
     const ticket = ++serial;
     model.send({ type: "ask", id: ticket, view: id, ...request });
     return new Promise((ok, bad) => asked.set(ticket, { ok, bad }));
@@ -742,7 +745,7 @@ function render({ model, el }) {
     put(title, head.name ?? "");
     put(stats, `${plural(count.node, "node")} · ${plural(count.pod, "pod")} · revision ${grouped(view.at ?? bounds().newest)}`);
     put(loud, [count.lost && `${plural(count.lost, "node")} lost`, count.failed && `${plural(count.failed, "pod")} failing`].filter(Boolean).join(" · "));
-    put(past, view.at === null ? "" : look.now < now() - 1 ? `as it was ${ago(now() - look.now)} ago` : "as it was");
+    put(past, view.at === null ? ended ? "stopped: the last picture" : "" : look.now < now() - 1 ? `as it was ${ago(now() - look.now)} ago` : "as it was");
   }
 
   /** @param {Items} items */
@@ -802,12 +805,13 @@ function render({ model, el }) {
       else waiting.ok(message.data);
       return;
     }
-    if (message.now) view.ahead = message.now - Date.now() / 1000;
-    if (message.type === "model") {
+    if (message.now && !ended) view.ahead = message.now - Date.now() / 1000;
+    if (message.type === "model" || message.type === "ended") {
       const items = message.items;
       if (view.seq === message.seq) return;
       change({ set: items, del: [...live.keys()].filter((key) => !(key in items)) });
       view.seq = message.seq;
+      if (message.type === "ended") end();
     } else if (message.type === "diff") {
       if (view.seq < 0 || message.seq <= view.seq) return;
       if (message.seq > view.seq + 1) return model.send({ type: "hello", view: id });
@@ -815,6 +819,19 @@ function render({ model, el }) {
       change(message);
       if (view.at === null && view.layout && message.dots?.length) dots.send(message.dots, view.layout);
     }
+  }
+
+  /** Stand still: nobody answers any more, and of the past there is nobody to ask. */
+  function end() {
+    if (ended) return;
+    ended = now();
+    travel(null);
+    time.el.remove();
+    clearInterval(tick);
+    for (const { bad } of asked.values()) bad(new Error(ENDED));
+    asked.clear();
+    said.textContent = ENDED;
+    soon();
   }
 
   /** @param {Diff} diff */
