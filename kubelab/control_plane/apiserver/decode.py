@@ -126,7 +126,7 @@ def _another_kind(api_version: str, given: str, kind: Kind, metadata: Any) -> Ap
         name = metadata.get("name") if isinstance(metadata, dict) else None
         return invalid(kind.group, given, name if isinstance(name, str) else "",
                        [invalid_value("kind", given, f"must be {kind.kind}")])
-    if kind.own is None and schema.compiled(api_version, given) is None:
+    if schema.compiled(api_version, given) is None:
         why = f'no kind "{given}" is registered for version "{api_version}" in scheme "{SCHEME}"'
     elif given != kind.kind:
         internal = kind.group.partition(".")[0] or "core"

@@ -113,7 +113,7 @@ class Pipeline:
         obj = self.prepare(call, obj, old.obj if old else None)
         await self.admission.admit(call, obj, old.obj if old else None)
         if old is not None and not call.writes_status:
-            object_parts.count_generation(call.kind, obj, old.obj)  # admission may have changed more, or put it back
+            object_parts.count_generation(call.kind, obj, old.obj)  # once it is known what has changed
         self.validate(call, obj, old.obj if old else None)
         await self.admission.validate(call, obj, old.obj if old else None)
         if not call.subresource:

@@ -1,7 +1,7 @@
 """Making an object ready to be stored: what the server writes into it, what it keeps of the old one, what it checks.
 
     create:  sent ─► schema ─► defaults ─► managed fields ─► uid, creationTimestamp, generation 1
-    update:  sent ─► schema ─► defaults ─► what this endpoint may not write comes from the old one ─► generation
+    update:  sent ─► schema ─► defaults ─► what this endpoint may not write comes from the old one
 
 Invariant: system fields of the metadata are never taken from a client.
 Models:    k8s.io/apiserver/pkg/registry/rest BeforeCreate, BeforeUpdate and the registry strategies' common parts
@@ -24,7 +24,7 @@ from kubelab.machinery.errors import (
 )
 from kubelab.machinery.request import Obj
 from kubelab.units.catalogue import Kind
-from kubelab.units.object_parts import IMMUTABLE, KEPT, carry, count_generation, main_part, ordered, status_part
+from kubelab.units.object_parts import IMMUTABLE, KEPT, carry, main_part, ordered, status_part
 
 
 def check_schema(call: Call, obj: Obj, kind: Kind, *, converted: bool = False) -> Obj:
@@ -118,7 +118,6 @@ def completed(call: Call, obj: Obj, old: Obj) -> Obj:
     obj = main_part(kind, obj, old)
     kind.default(obj)
     kind.prepare_update(obj, old)
-    count_generation(kind, obj, old)
     return obj
 
 

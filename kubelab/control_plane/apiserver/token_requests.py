@@ -50,7 +50,7 @@ class TokenRequests:
         audiences = spec["audiences"] = spec.get("audiences") or list(self._issuer.audiences)
         token, expires = self._issuer.issue(account, audiences=audiences, expires_s=seconds, bound_to=bound)
         metadata = object_parts.ordered({**sent["metadata"], "name": call.info.name, "namespace": call.namespace,
-                                    "creationTimestamp": self._pipeline.stamp()})
+                                         "creationTimestamp": self._pipeline.stamp()})
         del metadata["resourceVersion"]
         return Response(201, {"kind": "TokenRequest", "apiVersion": f"{AUTHN}/v1", "metadata": metadata, "spec": spec,
                               "status": {"token": token, "expirationTimestamp": expires}})

@@ -66,8 +66,6 @@ def _metadata(a: Attributes, metadata: Obj, early: bool) -> Obj:
     if a.operation == "CREATE":
         hidden = (*IDENTITY, "name" if a.call.generates else "") if early else ("resourceVersion",)
         return {key: value for key, value in metadata.items() if key not in hidden}
-    if early and a.operation == "UPDATE" and "generation" in metadata:
-        return {**metadata, "generation": a.old["metadata"].get("generation", 0)}
     return metadata
 
 
