@@ -8,6 +8,7 @@ Models:    etcdserver's kv and watch calls, where they need no consensus
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -33,11 +34,12 @@ from kubelab.control_plane.etcd.snapshot_file import pack
 from kubelab.control_plane.etcd.watch import Watcher, WatchHub
 
 
-class Writes:
+class Writes(ABC):
     """The writes that are transactions of one operation."""
 
+    @abstractmethod
     async def txn(self, compares: Sequence[Compare], success: Sequence[Op], failure: Sequence[Op] = ()) -> TxnResult:
-        raise NotImplementedError
+        """Do `success` when all `compares` hold, else `failure`, all of it or nothing. Raises EtcdError."""
 
     async def put(self, key: bytes, value: bytes, *, lease: int = 0, prev_kv: bool = False) -> PutResult:
         result = (await self.txn((), (Put(key, value, lease, prev_kv),))).responses[0]

@@ -10,6 +10,7 @@ Left out:  other members
 from __future__ import annotations
 
 import hashlib
+from abc import abstractmethod
 from collections.abc import Sequence
 
 from kubelab.control_plane.etcd.api import Range, RangeResult
@@ -31,9 +32,9 @@ class Single(Keyspace):
     _client_urls: Sequence[str] = ()
     _alarms: frozenset[Alarm] = frozenset()
 
+    @abstractmethod
     async def _durable(self) -> None:
         """Wait until everything that can be read is on disk."""
-        raise NotImplementedError
 
     def _me(self) -> MemberInfo:
         return MemberInfo(self.identity.member_id, "default", (), tuple(self._client_urls))

@@ -8,6 +8,7 @@ Models:    etcd's functional tester; the view protocol of views/consensus.py
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 from kubelab.client.component import Component
@@ -33,13 +34,13 @@ class Breakable(Served, Component):
     _clock: Clock
     _settings: Settings
 
+    @abstractmethod
     def _go_to(self, member: Member) -> None:
         """Bring every request to this member from now on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _hand_over(self, gone: Member) -> None:
         """Leave a member that does not answer any more."""
-        raise NotImplementedError
 
     @property
     def members(self) -> Sequence[Face]:

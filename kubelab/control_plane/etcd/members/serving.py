@@ -10,6 +10,7 @@ Models:    etcdserver's v3_server.go, and the Cluster and Maintenance calls of i
 from __future__ import annotations
 
 import random
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,22 +44,22 @@ class Served(Keyspace):
 
     shared = True  # whoever asks another member may write too
 
+    @abstractmethod
     async def submit(self, command: Command) -> Any:
         """Have a command agreed on and applied, and return its result. Raises EtcdError."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def change(self, change: ConfChange, about: MemberInfo | None = None) -> None:
         """Have a change of the members agreed on and applied. Raises EtcdError."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def confirm(self) -> Machine:
         """Return a machine that has applied all that was answered to anyone before this call. Raises EtcdError."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def machine(self) -> Machine:
         """What a member knows now, which may be a moment old."""
-        raise NotImplementedError
 
     # ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────
 

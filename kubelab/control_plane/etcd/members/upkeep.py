@@ -9,6 +9,7 @@ Models:    etcdserver's publish, MoveLeader and the Maintenance calls about one 
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -38,11 +39,13 @@ class Kept(Served, Component):
     _client_urls: Sequence[str] | None
     _cluster_id: int
 
+    @abstractmethod
     def pend(self, command: Command) -> Pending:
-        raise NotImplementedError
+        """Offer a command to the others, and return what becomes of it."""
 
+    @abstractmethod
     async def _carried(self, pending: Pending) -> Any:
-        raise NotImplementedError
+        """Return the result of a command once it is applied here. Raises EtcdError."""
 
     @property
     def identity(self) -> Identity:
