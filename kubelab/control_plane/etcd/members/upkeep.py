@@ -41,7 +41,7 @@ class Kept(Served, Component):
 
     @abstractmethod
     def pend(self, command: Command) -> Pending:
-        """Offer a command to the others, and return what becomes of it."""
+        """Return a command as a request with an id of its own."""
 
     @abstractmethod
     async def _carried(self, pending: Pending) -> Any:
